@@ -1,0 +1,172 @@
+//! The Kubernetes objects that Selvedge reads, as one type, whether they come from files or an API server.
+
+use std::{fmt, sync::Arc};
+
+use k8s_openapi::{
+    api::{core::v1 as core, discovery::v1 as discovery, networking::v1 as networking},
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
+use kube::{Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+
+use crate::id::ObjectRef;
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident($type:ty),)*) => {
+        /// A kind of object that Selvedge reads.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Kind {
+            $($(#[$doc])* $kind,)*
+        }
+
+        /// An object of one of these kinds.
+        #[derive(Clone, Debug, PartialEq)]
+        pub enum Object {
+            $($(#[$doc])* $kind(Arc<$type>),)*
+        }
+
+        impl Kind {
+            /// Every kind.
+            pub const ALL: &[Kind] = &[$(Kind::$kind,)*];
+
+            /// As Kubernetes spells it.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Kind::$kind => stringify!($kind),)*
+                }
+            }
+
+            /// `group/version` as in `apiVersion`.
+            pub fn api_version(self) -> String {
+                match self {
+                    $(Kind::$kind => <$type as Resource>::api_version(&()).into_owned(),)*
+                }
+            }
+
+            /// The kind with this `apiVersion` and `kind`, if Selvedge reads it.
+            pub fn find(api_version: &str, kind: &str) -> Option<Kind> {
+                Kind::ALL.iter().copied().find(|k| k.name() == kind && k.api_version() == api_version)
+            }
+        }
+
+        impl Object {
+            /// Its kind.
+            pub fn kind(&self) -> Kind {
+                match self {
+                    $(Self::$kind(_) => Kind::$kind,)*
+                }
+            }
+
+            /// Its metadata.
+            pub fn metadata(&self) -> &ObjectMeta {
+                match self {
+                    $(Self::$kind(object) => object.meta(),)*
+                }
+            }
+
+            /// Reads an object of a kind from its JSON form; `managedFields` are dropped.
+            ///
+            /// # Errors
+            /// The path of the field that does not fit, and why.
+            pub fn from_json(kind: Kind, value: serde_json::Value) -> Result<Object, FieldError> {
+                Ok(match kind {
+                    $(Kind::$kind => Self::$kind(Arc::new(read::<$type>(value)?)),)*
+                })
+            }
+        }
+
+        $(impl From<$type> for Object {
+            fn from(mut object: $type) -> Self {
+                object.managed_fields_mut().clear();
+                Self::$kind(Arc::new(object))
+            }
+        })*
+    };
+}
+
+kinds! {
+    /// `networking.k8s.io/v1` Ingress.
+    Ingress(networking::Ingress),
+    /// `networking.k8s.io/v1` IngressClass.
+    IngressClass(networking::IngressClass),
+    /// `v1` Service.
+    Service(core::Service),
+    /// `discovery.k8s.io/v1` EndpointSlice.
+    EndpointSlice(discovery::EndpointSlice),
+    /// `v1` Secret.
+    Secret(core::Secret),
+}
+
+/// What names an object among all that a process reads.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectKey {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its namespace; empty for a cluster-scoped kind.
+    pub namespace: Arc<str>,
+    /// Its name.
+    pub name: Arc<str>,
+}
+
+/// One change of one object, from whatever source.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ObjectEvent {
+    /// The object is new or has changed.
+    Applied(Object),
+    /// The object is gone.
+    Deleted(ObjectKey),
+}
+
+/// A field of an object that does not have the form that its kind asks for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {message}")]
+pub struct FieldError {
+    /// Path of the field, for example `spec.rules[0].host`.
+    pub field: String,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+impl Object {
+    /// Its key.
+    pub fn key(&self) -> ObjectKey {
+        let metadata = self.metadata();
+        ObjectKey::new(
+            self.kind(),
+            metadata.namespace.as_deref().unwrap_or_default(),
+            metadata.name.as_deref().unwrap_or_default(),
+        )
+    }
+}
+
+impl ObjectKey {
+    /// The key of the object of this kind, namespace and name.
+    pub fn new(kind: Kind, namespace: &str, name: &str) -> Self {
+        Self { kind, namespace: namespace.into(), name: name.into() }
+    }
+
+    /// The same as a reference for problems and routes.
+    pub fn to_ref(&self) -> ObjectRef {
+        ObjectRef {
+            kind: self.kind.name().into(),
+            namespace: self.namespace.clone(),
+            name: self.name.clone(),
+            cluster: None,
+        }
+    }
+}
+
+impl fmt::Display for ObjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.to_ref(), f)
+    }
+}
+
+fn read<T: DeserializeOwned + ResourceExt>(value: serde_json::Value) -> Result<T, FieldError> {
+    let mut object: T = serde_path_to_error::deserialize(value).map_err(|error| FieldError {
+        field: error.path().to_string(),
+        message: error.inner().to_string(),
+    })?;
+    object.managed_fields_mut().clear();
+    Ok(object)
+}

@@ -1,0 +1,9 @@
+//! Selvedge's engine and model, shared by every stage: what a proxy shall do, and the proxy that does it.
+
+pub mod filter;
+pub mod id;
+#[cfg(feature = "kube")]
+pub mod kube;
+pub mod message;
+pub mod model;
+pub mod source;

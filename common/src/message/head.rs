@@ -1,0 +1,251 @@
+//! Request and response heads: the one form of both that filters and the proxy work on.
+
+use super::{Fields, Known, Span};
+
+/// Request methods (RFC 9110 §9); others keep their text in the head's buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// `GET`
+    Get,
+    /// `HEAD`
+    Head,
+    /// `POST`
+    Post,
+    /// `PUT`
+    Put,
+    /// `DELETE`
+    Delete,
+    /// `OPTIONS`
+    Options,
+    /// `PATCH`
+    Patch,
+    /// `TRACE`
+    Trace,
+    /// `CONNECT`
+    Connect,
+    /// Any other token.
+    Other(Span),
+}
+
+impl Method {
+    /// The method of this name, if it is one of RFC 9110 or RFC 5789; methods are case-sensitive.
+    pub fn known(name: &[u8]) -> Option<Method> {
+        Some(match name {
+            b"GET" => Self::Get,
+            b"HEAD" => Self::Head,
+            b"POST" => Self::Post,
+            b"PUT" => Self::Put,
+            b"DELETE" => Self::Delete,
+            b"OPTIONS" => Self::Options,
+            b"PATCH" => Self::Patch,
+            b"TRACE" => Self::Trace,
+            b"CONNECT" => Self::Connect,
+            _ => return None,
+        })
+    }
+
+    /// Whether sending it twice has the effect of sending it once (RFC 9110 §9.2.2).
+    pub fn is_idempotent(self) -> bool {
+        matches!(self, Self::Get | Self::Head | Self::Put | Self::Delete | Self::Options | Self::Trace)
+    }
+}
+
+/// Protocol version of a message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Version {
+    /// HTTP/1.0
+    Http10,
+    /// HTTP/1.1
+    #[default]
+    Http11,
+    /// HTTP/2
+    Http2,
+}
+
+impl Version {
+    /// As written in an access log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http10 => "HTTP/1.0",
+            Self::Http11 => "HTTP/1.1",
+            Self::Http2 => "HTTP/2.0",
+        }
+    }
+}
+
+/// How the client reached us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// Plain text.
+    Http,
+    /// TLS.
+    Https,
+}
+
+impl Scheme {
+    /// `http` or `https`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
+
+/// The head of a request.
+///
+/// The path is in canonical form: matching, access control, rewriting and the upstream request all use it.
+/// Host and path are normalised once, by whoever fills the head.
+#[derive(Clone, Debug)]
+pub struct RequestHead {
+    /// Method.
+    pub method: Method,
+    /// Version that the client spoke.
+    pub version: Version,
+    /// Header fields, `Host` included; for HTTP/2 it is made from `:authority`.
+    pub fields: Fields,
+    target: Span,
+    path: Span,
+    query: Option<Span>,
+    authority: Span,
+    host: Span,
+}
+
+impl Default for RequestHead {
+    fn default() -> Self {
+        let empty = Span::default();
+        Self {
+            method: Method::Get,
+            version: Version::Http11,
+            fields: Fields::default(),
+            target: empty,
+            path: empty,
+            query: None,
+            authority: empty,
+            host: empty,
+        }
+    }
+}
+
+impl RequestHead {
+    /// Makes it empty and keeps the memory.
+    pub fn clear(&mut self) {
+        self.fields.clear();
+        let empty = Span::default();
+        (self.target, self.path, self.query) = (empty, empty, None);
+        (self.authority, self.host) = (empty, empty);
+        (self.method, self.version) = (Method::Get, Version::Http11);
+    }
+
+    /// Method as text.
+    pub fn method_name(&self) -> &[u8] {
+        match self.method {
+            Method::Get => b"GET",
+            Method::Head => b"HEAD",
+            Method::Post => b"POST",
+            Method::Put => b"PUT",
+            Method::Delete => b"DELETE",
+            Method::Options => b"OPTIONS",
+            Method::Patch => b"PATCH",
+            Method::Trace => b"TRACE",
+            Method::Connect => b"CONNECT",
+            Method::Other(span) => self.fields.at(span),
+        }
+    }
+
+    /// Sets the method from its text, which must be a token (RFC 9110 §5.6.2).
+    pub fn set_method(&mut self, name: &[u8]) {
+        self.method = match Method::known(name) {
+            Some(method) => method,
+            None => Method::Other(self.fields.store(name)),
+        };
+    }
+
+    /// The request target as the client sent it, for logs.
+    pub fn target(&self) -> &[u8] {
+        self.fields.at(self.target)
+    }
+
+    /// Stores the request target as it was sent.
+    pub fn set_target(&mut self, target: &[u8]) {
+        self.target = self.fields.store(target);
+    }
+
+    /// The path in canonical form; begins with `/`, or is `*` (for `OPTIONS *`).
+    pub fn path(&self) -> &[u8] {
+        self.fields.at(self.path)
+    }
+
+    /// Replaces the path; it must be in canonical form.
+    pub fn set_path(&mut self, path: &[u8]) {
+        self.path = self.fields.store(path);
+    }
+
+    /// The query without `?`, as the client sent it.
+    pub fn query(&self) -> Option<&[u8]> {
+        self.query.map(|span| self.fields.at(span))
+    }
+
+    /// Replaces the query.
+    pub fn set_query(&mut self, query: Option<&[u8]>) {
+        self.query = query.map(|query| self.fields.store(query));
+    }
+
+    /// Host and port as the client sent them (`Host` or `:authority`); empty if HTTP/1.0 sent none.
+    pub fn authority(&self) -> &[u8] {
+        self.fields.at(self.authority)
+    }
+
+    /// The host for matching: lower case, without port and trailing dot; an IPv6 address without brackets.
+    pub fn host(&self) -> &[u8] {
+        self.fields.at(self.host)
+    }
+
+    /// Stores authority (as sent) and host (as matched).
+    pub fn set_authority(&mut self, authority: &[u8], host: &[u8]) {
+        self.authority = self.fields.store(authority);
+        self.host = self.fields.store(host);
+    }
+
+    /// Whether the request asks for a switch of protocols (RFC 9110 §7.8).
+    pub fn wants_upgrade(&self) -> bool {
+        self.version == Version::Http11
+            && self.fields.contains(Known::Upgrade)
+            && self.fields.all(Known::Connection).any(|value| lists(value, b"upgrade"))
+    }
+}
+
+/// The head of a response.
+#[derive(Clone, Debug, Default)]
+pub struct ResponseHead {
+    /// Status code, 100 to 999.
+    pub status: u16,
+    /// Version that the backend spoke.
+    pub version: Version,
+    /// Header fields.
+    pub fields: Fields,
+    reason: Span,
+}
+
+impl ResponseHead {
+    /// Makes it empty and keeps the memory.
+    pub fn clear(&mut self) {
+        self.fields.clear();
+        (self.status, self.version, self.reason) = (0, Version::Http11, Span::default());
+    }
+
+    /// The reason phrase, maybe empty.
+    pub fn reason(&self) -> &[u8] {
+        self.fields.at(self.reason)
+    }
+
+    /// Stores the reason phrase.
+    pub fn set_reason(&mut self, reason: &[u8]) {
+        self.reason = self.fields.store(reason);
+    }
+}
+
+/// Whether a comma-separated list holds this token, whatever its case (RFC 9110 §5.6.1).
+pub fn lists(value: &[u8], token: &[u8]) -> bool {
+    value.split(|b| *b == b',').any(|item| item.trim_ascii().eq_ignore_ascii_case(token))
+}

@@ -1,0 +1,94 @@
+//! The field names that the proxy itself looks at, told apart once when a field is stored.
+
+macro_rules! known {
+    ($($variant:ident = $name:literal,)*) => {
+        /// A field name that the proxy looks at; [`Known::Other`] is every other one.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Known {
+            /// A name that the proxy never looks at.
+            Other,
+            $(#[doc = concat!("`", $name, "`")] $variant,)*
+        }
+
+        impl Known {
+            /// Every known name.
+            pub const ALL: &[Known] = &[$(Known::$variant,)*];
+
+            /// The name in lower case; empty for [`Known::Other`].
+            pub const fn name(self) -> &'static str {
+                match self {
+                    Known::Other => "",
+                    $(Known::$variant => $name,)*
+                }
+            }
+
+            fn of_same_length(name: &[u8]) -> Known {
+                $(if $name.len() == name.len() && name.eq_ignore_ascii_case($name.as_bytes()) {
+                    return Known::$variant;
+                })*
+                Known::Other
+            }
+        }
+    };
+}
+
+known! {
+    Te = "te",
+    Via = "via",
+    Date = "date",
+    Host = "host",
+    Proxy = "proxy",
+    Cookie = "cookie",
+    Expect = "expect",
+    Server = "server",
+    Trailer = "trailer",
+    Upgrade = "upgrade",
+    Location = "location",
+    Forwarded = "forwarded",
+    XRealIp = "x-real-ip",
+    Connection = "connection",
+    KeepAlive = "keep-alive",
+    UserAgent = "user-agent",
+    XRequestId = "x-request-id",
+    ContentType = "content-type",
+    Authorization = "authorization",
+    ContentLength = "content-length",
+    Http2Settings = "http2-settings",
+    XForwardedFor = "x-forwarded-for",
+    ProxyConnection = "proxy-connection",
+    XForwardedHost = "x-forwarded-host",
+    XForwardedPort = "x-forwarded-port",
+    TransferEncoding = "transfer-encoding",
+    XForwardedProto = "x-forwarded-proto",
+    XSelvedgeReason = "x-selvedge-reason",
+}
+
+impl Known {
+    /// Tells which name this is, without regard to case.
+    pub fn of(name: &[u8]) -> Known {
+        match name.len() {
+            2..=10 | 12..=17 => Known::of_same_length(name),
+            _ => Known::Other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_known_name_is_recognised_in_any_case() {
+        for known in Known::ALL {
+            assert_eq!(Known::of(known.name().as_bytes()), *known, "{}", known.name());
+            assert_eq!(Known::of(known.name().to_uppercase().as_bytes()), *known);
+        }
+    }
+
+    #[test]
+    fn other_names_are_other() {
+        for name in ["", "x", "hosts", "content_length", "x-forwarded-foo", "transfer-encodinh"] {
+            assert_eq!(Known::of(name.as_bytes()), Known::Other, "{name}");
+        }
+    }
+}

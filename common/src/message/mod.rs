@@ -1,0 +1,11 @@
+//! HTTP messages as every part of the engine sees them, whatever protocol they came over.
+
+pub mod authority;
+mod fields;
+mod head;
+mod known;
+pub mod path;
+
+pub use fields::{Fields, Span};
+pub use head::{Method, RequestHead, ResponseHead, Scheme, Version, lists};
+pub use known::Known;

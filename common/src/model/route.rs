@@ -1,0 +1,110 @@
+//! Routes: what a request must look like, what happens to it and where it goes.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::PathMatch;
+use crate::{
+    filter::Filter,
+    id::{BackendId, ObjectRef, RouteId},
+};
+
+/// One route of a virtual host.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Route {
+    /// Names the route in logs, metrics and `explain`.
+    pub id: RouteId,
+    /// The object that declares it.
+    pub source: ObjectRef,
+    /// Which paths it answers.
+    pub path: PathMatch,
+    /// Decisions about the request, in order of execution.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub filters: Vec<Filter>,
+    /// Where the request goes, chosen by weight. Empty only if a filter always replies.
+    pub backends: Vec<BackendRef>,
+    /// How long things may take.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub timeouts: Timeouts,
+    /// When a failed request is sent again.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub retry: Retry,
+}
+
+/// A backend with its share of the requests.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BackendRef {
+    /// Which backend, or why there is none. An invalid one keeps its share of the requests.
+    pub target: BackendTarget,
+    /// Share among the backends of the route; 0 gets nothing.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub weight: u32,
+}
+
+/// A resolved or an invalid reference.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum BackendTarget {
+    /// A backend of the snapshot.
+    Backend(BackendId),
+    /// A reference that does not resolve; requests that pick it get 503.
+    Invalid(InvalidBackend),
+}
+
+/// Why a reference to a backend does not resolve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum InvalidBackend {
+    /// No Service of that name in the namespace.
+    ServiceNotFound,
+    /// The Service has no such port.
+    PortNotFound,
+    /// `resource` backends are not supported.
+    UnsupportedResource,
+    /// Forbidden target, for example an ExternalName that is a loopback address.
+    Forbidden,
+    /// The reference itself is malformed, for example neither port name nor number.
+    Malformed,
+}
+
+/// Limits in time for one request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timeouts {
+    /// From the whole request head to the response head of the backend, all tries together.
+    pub request: Duration,
+    /// Longest silence of the backend while its response body is being read.
+    pub backend_idle: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self { request: Duration::from_secs(60), backend_idle: Duration::from_secs(60) }
+    }
+}
+
+/// When a request that got no answer is sent again, to another endpoint if there is one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retry {
+    /// Further tries after the first; 0 switches retries off. Only idempotent methods (RFC 9110 §9.2.2) of
+    /// which no answer byte arrived, or any method where nothing was sent, are tried again.
+    pub attempts: u32,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self { attempts: 1 }
+    }
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn is_one(weight: &u32) -> bool {
+    *weight == 1
+}

@@ -1,0 +1,1 @@
+//! The edge: Kubernetes Ingress objects configure an L7 proxy.
