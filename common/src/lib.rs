@@ -1,6 +1,7 @@
 //! Selvedge's engine and model, shared by every stage: what a proxy shall do, and the proxy that does it.
 
 pub mod filter;
+pub mod http1;
 pub mod id;
 #[cfg(feature = "kube")]
 pub mod kube;

@@ -1,0 +1,160 @@
+//! Heads and chunks as bytes for the wire.
+
+use http::StatusCode;
+
+use super::framing::BodyFraming;
+use crate::message::{Fields, Known, Method, RequestHead, ResponseHead};
+
+/// The interim response that lets a client send its body (RFC 9110 §15.2.1).
+pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// What is said of the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Connection {
+    /// It stays open.
+    KeepAlive,
+    /// It is closed after this message.
+    Close,
+    /// It is to become, or becomes, another protocol; the `Upgrade` field is among the fields.
+    Upgrade,
+}
+
+/// Appends a request head for a backend: the canonical path with the query, the fields in order, framing and
+/// connection.
+///
+/// Fields that hold for one connection alone must be gone already; those that tell framing and connection are
+/// never written from the fields, but from `body` and `connection`. `Content-Length: 0` is written if it was in
+/// the fields or the method usually has a body (RFC 9110 §8.6).
+pub fn encode_request(head: &RequestHead, body: BodyFraming, connection: Connection, out: &mut Vec<u8>) {
+    out.extend_from_slice(head.method_name());
+    out.push(b' ');
+    out.extend_from_slice(head.path());
+    if let Some(query) = head.query() {
+        out.push(b'?');
+        out.extend_from_slice(query);
+    }
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+    write_fields(&head.fields, out);
+    let usually_has_body = matches!(head.method, Method::Post | Method::Put | Method::Patch);
+    match body {
+        BodyFraming::Length(0) | BodyFraming::None
+            if !usually_has_body && !head.fields.contains(Known::ContentLength) => {}
+        BodyFraming::None => write_length(0, out),
+        _ => write_framing(body, out),
+    }
+    match connection {
+        Connection::KeepAlive => {}
+        Connection::Close => out.extend_from_slice(b"connection: close\r\n"),
+        Connection::Upgrade => out.extend_from_slice(b"connection: Upgrade\r\n"),
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends a response head for a client: status line with the head's reason or the usual one, the fields in
+/// order, framing and connection.
+///
+/// - With [`BodyFraming::None`] a `Content-Length` among the fields is passed on, as it is the length that the
+///   body would have had (HEAD, 304), but never with 1xx and 204. So a response that the proxy makes itself has
+///   `Length(0)`.
+/// - [`BodyFraming::UntilClose`] always says `close`.
+/// - `http10`: the client spoke HTTP/1.0 and is told when the connection stays open; it cannot read chunks, so
+///   the caller gives `UntilClose` in their place.
+pub fn encode_response(
+    head: &ResponseHead,
+    body: BodyFraming,
+    connection: Connection,
+    http10: bool,
+    out: &mut Vec<u8>,
+) {
+    write_status_line(head, out);
+    write_fields(&head.fields, out);
+    let never_has_body = matches!(head.status, 100..=199 | 204);
+    match body {
+        _ if never_has_body => {}
+        BodyFraming::None => {
+            if let Some(length) = head.fields.get(Known::ContentLength) {
+                write_field(b"content-length", length, out);
+            }
+        }
+        _ => write_framing(body, out),
+    }
+    match connection {
+        Connection::Upgrade => out.extend_from_slice(b"connection: Upgrade\r\n"),
+        _ if matches!(head.status, 100..=199) => {}
+        Connection::KeepAlive if body != BodyFraming::UntilClose => {
+            if http10 {
+                out.extend_from_slice(b"connection: keep-alive\r\n");
+            }
+        }
+        _ => out.extend_from_slice(b"connection: close\r\n"),
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends what stands before the bytes of a chunk. The chunk must not be empty, and `\r\n` follows it.
+pub fn chunk_prefix(length: usize, out: &mut Vec<u8>) {
+    debug_assert!(length > 0, "an empty chunk ends the body");
+    let mut digits = [0; 16];
+    let mut at = digits.len();
+    let mut rest = length;
+    while rest > 0 {
+        at -= 1;
+        digits[at] = b"0123456789abcdef"[rest & 15];
+        rest >>= 4;
+    }
+    out.extend_from_slice(&digits[at..]);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends the last chunk with the trailer fields.
+pub fn last_chunk(trailers: &Fields, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"0\r\n");
+    write_fields(trailers, out);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn write_status_line(head: &ResponseHead, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(itoa::Buffer::new().format(head.status).as_bytes());
+    out.push(b' ');
+    match head.reason() {
+        b"" => {
+            let status = StatusCode::from_u16(head.status).ok();
+            let reason = status.and_then(|status| status.canonical_reason()).unwrap_or_default();
+            out.extend_from_slice(reason.as_bytes());
+        }
+        reason => out.extend_from_slice(reason),
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Writes all fields but those that tell framing and connection.
+fn write_fields(fields: &Fields, out: &mut Vec<u8>) {
+    for (known, name, value) in fields.iter_known() {
+        match known {
+            Known::ContentLength | Known::TransferEncoding | Known::Connection => {}
+            Known::KeepAlive | Known::ProxyConnection => {}
+            _ => write_field(name, value, out),
+        }
+    }
+}
+
+fn write_field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
+    out.reserve(name.len() + value.len() + 4);
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn write_framing(body: BodyFraming, out: &mut Vec<u8>) {
+    match body {
+        BodyFraming::Length(length) => write_length(length, out),
+        BodyFraming::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+        BodyFraming::None | BodyFraming::UntilClose => {}
+    }
+}
+
+fn write_length(length: u64, out: &mut Vec<u8>) {
+    write_field(b"content-length", itoa::Buffer::new().format(length).as_bytes(), out);
+}
