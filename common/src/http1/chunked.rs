@@ -255,3 +255,205 @@ const FORBIDDEN: &[&[u8]] = &[
     b"x-original-url",
     b"x-rewrite-url",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a body came to: data, trailers as `name: value` and the bytes behind it; `None` if incomplete.
+    type Read = Result<Option<(Vec<u8>, Vec<String>, Vec<u8>)>, ChunkError>;
+
+    /// Gives the decoder the pieces one after the other, each with what was left over before.
+    fn read(pieces: &[&[u8]]) -> Read {
+        let (mut decoder, mut trailers) = (ChunkedDecoder::default(), Fields::default());
+        let (mut data, mut buffer) = (Vec::new(), Vec::new());
+        for piece in pieces {
+            buffer.extend_from_slice(piece);
+            loop {
+                match decoder.step(&buffer, &mut trailers)? {
+                    ChunkedStep::Data { start, len } => {
+                        assert!(len > 0);
+                        data.extend_from_slice(&buffer[start..start + len]);
+                        buffer.drain(..start + len);
+                    }
+                    ChunkedStep::More { consumed } => {
+                        buffer.drain(..consumed);
+                        break;
+                    }
+                    ChunkedStep::End { consumed } => {
+                        buffer.drain(..consumed);
+                        break;
+                    }
+                }
+            }
+        }
+        let shown = |(name, value): (&[u8], &[u8])| format!("{}: {}", name.escape_ascii(), value.escape_ascii());
+        let trailers = trailers.iter().map(shown).collect();
+        Ok(decoder.is_finished().then_some((data, trailers, buffer)))
+    }
+
+    const GOOD: &[(&[u8], &[u8])] = &[
+        (b"0\r\n\r\n", b""),
+        (b"000\r\n\r\n", b""),
+        (b"0000000000000000\r\n\r\n", b""),
+        (b"5\r\nhello\r\n0\r\n\r\n", b"hello"),
+        (b"005\r\nhello\r\n0\r\n\r\n", b"hello"),
+        (b"a\r\n0123456789\r\n0\r\n\r\n", b"0123456789"),
+        (b"A\r\n0123456789\r\n0\r\n\r\n", b"0123456789"),
+        (b"1\r\na\r\n2\r\nbc\r\n0\r\n\r\n", b"abc"),
+        (b"2\r\n\r\n\r\n0\r\n\r\n", b"\r\n"),
+        (b"5\r\n0\r\n\r\n\r\n0\r\n\r\n", b"0\r\n\r\n"),
+        (b"1\r\n\0\r\n0\r\n\r\n", b"\0"),
+        // Extensions are passed over, RFC 9112 §7.1.1.
+        (b"1;a\r\nx\r\n0\r\n\r\n", b"x"),
+        (b"1;a=b;c=\"d e\"\r\nx\r\n0;last\r\n\r\n", b"x"),
+        (b"1;\r\nx\r\n0\r\n\r\n", b"x"),
+        (b"1; a = b\r\nx\r\n0\r\n\r\n", b"x"),
+        (b"0\r\nA: b\r\n\r\n", b""),
+        (b"1\r\nx\r\n0\r\nA: b\r\nC:d\r\n\r\n", b"x"),
+    ];
+
+    #[test]
+    fn good_bodies_give_their_data() {
+        for (body, data) in GOOD {
+            let (read, _, left) = read(&[body]).unwrap().unwrap();
+            assert_eq!((read.as_slice(), left.as_slice()), (*data, &b""[..]), "{}", body.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn what_follows_the_body_is_left() {
+        let (data, _, left) = read(&[b"1\r\nx\r\n0\r\n\r\nGET /"]).unwrap().unwrap();
+        assert_eq!((data.as_slice(), left.as_slice()), (&b"x"[..], &b"GET /"[..]));
+    }
+
+    /// Every split into three pieces, and every byte alone.
+    #[test]
+    fn a_split_anywhere_changes_nothing() {
+        let bodies = GOOD.iter().map(|(body, _)| *body).chain(BAD.iter().map(|(body, _)| *body));
+        for body in bodies {
+            let whole = read(&[body]);
+            let single: Vec<_> = body.chunks(1).collect();
+            assert_eq!(read(&single), whole, "{}", body.escape_ascii());
+            for first in 0..body.len() {
+                for second in first..body.len() {
+                    let pieces = [&body[..first], &body[first..second], &body[second..]];
+                    assert_eq!(read(&pieces), whole, "{} {first} {second}", body.escape_ascii());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn data_comes_in_pieces_as_large_as_there_are() {
+        let mut body = b"10000\r\n".to_vec();
+        body.resize(body.len() + 0x10000, b'x');
+        let step = ChunkedDecoder::default().step(&body, &mut Fields::default());
+        assert_eq!(step, Ok(ChunkedStep::Data { start: 7, len: 0x10000 }));
+    }
+
+    #[test]
+    fn the_largest_size_is_no_overflow() {
+        let step = ChunkedDecoder::default().step(b"ffffffffffffffff\r\nabc", &mut Fields::default());
+        assert_eq!(step, Ok(ChunkedStep::Data { start: 18, len: 3 }));
+    }
+
+    /// Rows of the strictness table: chunk sizes, line ends, NUL.
+    const BAD: &[(&[u8], ChunkError)] = &[
+        (b"\r\n", ChunkError::Size),
+        (b"\n", ChunkError::LineEnd),
+        (b"+1\r\nx", ChunkError::Size),
+        (b"-1\r\nx", ChunkError::Size),
+        (b" 1\r\nx", ChunkError::Size),
+        (b"1 \r\nx", ChunkError::Size),
+        (b"1 ;a\r\nx", ChunkError::Size),
+        (b"1\t\r\nx", ChunkError::Size),
+        (b"0x1\r\nx", ChunkError::Size),
+        (b"0X1\r\nx", ChunkError::Size),
+        (b"1_0\r\nx", ChunkError::Size),
+        (b"g\r\n", ChunkError::Size),
+        (b";a\r\n", ChunkError::Size),
+        (b"1,1\r\n", ChunkError::Size),
+        (b"1.0\r\n", ChunkError::Size),
+        (b"\01\r\n", ChunkError::Size),
+        (b"1\0\r\n", ChunkError::Size),
+        (b"00000000000000000\r\n\r\n", ChunkError::Size),
+        (b"00000000000000001\r\nx\r\n", ChunkError::Size),
+        (b"fffffffffffffffff\r\n", ChunkError::Size),
+        (b"1\nx\r\n0\r\n\r\n", ChunkError::LineEnd),
+        (b"1\rx", ChunkError::LineEnd),
+        (b"1\r\r\nx", ChunkError::LineEnd),
+        (b"1;a\nx\r\n0\r\n\r\n", ChunkError::LineEnd),
+        (b"1;a\rb\r\nx", ChunkError::LineEnd),
+        (b"1;a\0\r\nx", ChunkError::Extension),
+        (b"1;a\x7f\r\nx", ChunkError::Extension),
+        (b"1;a\x0b\r\nx", ChunkError::Extension),
+        (b"1\r\nxy\r\n", ChunkError::LineEnd),
+        (b"1\r\nx\n0\r\n\r\n", ChunkError::LineEnd),
+        (b"1\r\nx\r0\r\n\r\n", ChunkError::LineEnd),
+        (b"1\r\nx0\r\n\r\n", ChunkError::LineEnd),
+        (b"5\r\nhello0\r\n\r\n", ChunkError::LineEnd),
+        (b"0\n\n", ChunkError::LineEnd),
+        (b"0\r\n\n", ChunkError::LineEnd),
+        (b"0\r\n\rX", ChunkError::LineEnd),
+        (b"0\r\nA: b\n\r\n", ChunkError::LineEnd),
+        (b"0\r\nA: b\rc\r\n\r\n", ChunkError::LineEnd),
+        (b"0\r\nA\r\n\r\n", ChunkError::Trailer),
+        (b"0\r\n: b\r\n\r\n", ChunkError::Trailer),
+        (b"0\r\nA : b\r\n\r\n", ChunkError::Trailer),
+        (b"0\r\n A: b\r\n\r\n", ChunkError::Trailer),
+        (b"0\r\nA: b\r\n c\r\n\r\n", ChunkError::Trailer),
+        (b"0\r\nA: b\0\r\n\r\n", ChunkError::Trailer),
+        (b"0\r\nA: b\x7f\r\n\r\n", ChunkError::Trailer),
+        (b"0\r\nA\xc3: b\r\n\r\n", ChunkError::Trailer),
+        (b"0\r\nGET / HTTP/1.1\r\n\r\n", ChunkError::Trailer),
+    ];
+
+    #[test]
+    fn doubtful_bodies_are_refused() {
+        for (body, error) in BAD {
+            assert_eq!(read(&[body]), Err(*error), "{}", body.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn a_refused_body_stays_refused() {
+        let (mut decoder, mut trailers) = (ChunkedDecoder::default(), Fields::default());
+        assert!(decoder.step(b"x", &mut trailers).is_err());
+        assert_eq!(decoder.step(b"0\r\n\r\n", &mut trailers), Err(ChunkError::Size));
+        assert_eq!(decoder.step(b"", &mut trailers), Err(ChunkError::Size));
+    }
+
+    #[test]
+    fn every_beginning_of_a_body_waits_for_more() {
+        for (body, _) in GOOD {
+            for end in 0..body.len() {
+                assert_eq!(read(&[&body[..end]]), Ok(None), "{}", body[..end].escape_ascii());
+            }
+        }
+    }
+
+    #[test]
+    fn trailers_that_tell_framing_or_routing_are_dropped() {
+        let body = b"0\r\ngrpc-status: 0\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\nHost: b\r\n\
+            Authorization: x\r\nX_Forwarded_For: 1\r\nx-forwarded-prefix: /\r\nTrailer: a\r\nSet-Cookie: a\r\n\
+            Content_Length: 5\r\nCache-Control: no\r\nIf-Match: a\r\nDigest:\t a b \r\n\r\n";
+        let (_, trailers, _) = read(&[body]).unwrap().unwrap();
+        assert_eq!(trailers, ["grpc-status: 0", "Digest: a b"]);
+    }
+
+    #[test]
+    fn extensions_and_trailers_have_limits() {
+        let long = |length| [b"1;", "e".repeat(length).as_bytes(), b"\r\nx\r\n0\r\n\r\n"].concat();
+        assert!(read(&[&long(256)]).is_ok());
+        assert_eq!(read(&[&long(257)]), Err(ChunkError::ExtensionTooLong));
+        let many = [b"1;", "e".repeat(200).as_bytes(), b"\r\nx\r\n"].concat().repeat(82);
+        assert_eq!(read(&[&many]), Err(ChunkError::ExtensionTooLong));
+
+        let fields = |number| [b"0\r\n", "a: b\r\n".repeat(number).as_bytes(), b"\r\n"].concat();
+        assert!(read(&[&fields(64)]).unwrap().is_some());
+        assert_eq!(read(&[&fields(65)]), Err(ChunkError::TrailerTooLarge));
+        let large = [b"0\r\na:", "b".repeat(8 << 10).as_bytes()].concat();
+        assert_eq!(read(&[&large]), Err(ChunkError::TrailerTooLarge));
+    }
+}

@@ -76,14 +76,12 @@ impl<'a> Framing<'a> {
     pub(super) fn see(&mut self, known: Known, value: &'a [u8]) {
         match known {
             Known::ContentLength => {
-                if self.length.replace(value).is_some() {
-                    self.error = Some(FramingError::SeveralContentLengths);
-                }
+                let before = self.length.replace(value);
+                self.error = self.error.or(before.map(|_| FramingError::SeveralContentLengths));
             }
             Known::TransferEncoding => {
-                if self.coding.replace(value).is_some() {
-                    self.error = Some(FramingError::SeveralTransferEncodings);
-                }
+                let before = self.coding.replace(value);
+                self.error = self.error.or(before.map(|_| FramingError::SeveralTransferEncodings));
             }
             Known::Connection => {
                 self.close |= lists(value, b"close");

@@ -147,3 +147,128 @@ where
         destination: SocketAddr::new(IpAddr::from(*destination), u16::from_be_bytes(*destination_port)),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addresses(source: &str, destination: &str) -> Proxied {
+        Proxied::Addresses { source: source.parse().unwrap(), destination: destination.parse().unwrap() }
+    }
+
+    fn binary(command: u8, family: u8, block: &[u8]) -> Vec<u8> {
+        let length = (block.len() as u16).to_be_bytes();
+        [SIGNATURE, &[command, family], &length, block].concat()
+    }
+
+    const TCP4: &[u8] = &[192, 0, 2, 1, 198, 51, 100, 2, 0x12, 0x34, 0x01, 0xbb];
+
+    #[test]
+    fn lines_of_version_1_name_the_client() {
+        let rows = [
+            ("PROXY TCP4 192.0.2.1 198.51.100.2 56324 443\r\n", addresses("192.0.2.1:56324", "198.51.100.2:443")),
+            ("PROXY TCP4 0.0.0.0 255.255.255.255 0 65535\r\n", addresses("0.0.0.0:0", "255.255.255.255:65535")),
+            ("PROXY TCP6 2001:db8::1 ::1 1 2\r\n", addresses("[2001:db8::1]:1", "[::1]:2")),
+            ("PROXY TCP6 ::ffff:192.0.2.1 ::1 1 2\r\n", addresses("[::ffff:192.0.2.1]:1", "[::1]:2")),
+            ("PROXY UNKNOWN\r\n", Proxied::Local),
+            ("PROXY UNKNOWN anything else\r\n", Proxied::Local),
+        ];
+        for (line, expected) in rows {
+            assert_eq!(parse(line.as_bytes()), Ok(Some((line.len(), expected))), "{line}");
+            let more = format!("{line}GET / HTTP/1.1\r\n");
+            assert_eq!(parse(more.as_bytes()), Ok(Some((line.len(), expected))), "{line}");
+            for end in 0..line.len() {
+                assert_eq!(parse(&line.as_bytes()[..end]), Ok(None), "{}", &line[..end]);
+            }
+        }
+    }
+
+    #[test]
+    fn malformed_lines_of_version_1_are_refused() {
+        let rows = [
+            "PROXY \r\n",
+            "PROXY TCP4\r\n",
+            "PROXY TCP5 192.0.2.1 198.51.100.2 1 2\r\n",
+            "PROXY tcp4 192.0.2.1 198.51.100.2 1 2\r\n",
+            "PROXY UNKNOWNX\r\n",
+            "PROXY TCP4 192.0.2.1 198.51.100.2 1\r\n",
+            "PROXY TCP4 192.0.2.1 198.51.100.2 1 2 3\r\n",
+            "PROXY TCP4 192.0.2.1 198.51.100.2 1 2 \r\n",
+            "PROXY TCP4  192.0.2.1 198.51.100.2 1 2\r\n",
+            "PROXY TCP4 192.0.2.1\t198.51.100.2 1 2\r\n",
+            "PROXY TCP4 192.0.2.256 198.51.100.2 1 2\r\n",
+            "PROXY TCP4 192.0.2 198.51.100.2 1 2\r\n",
+            "PROXY TCP4 192.0.2.01 198.51.100.2 1 2\r\n",
+            "PROXY TCP4 ::1 ::1 1 2\r\n",
+            "PROXY TCP6 192.0.2.1 198.51.100.2 1 2\r\n",
+            "PROXY TCP6 [::1] ::1 1 2\r\n",
+            "PROXY TCP4 192.0.2.1 198.51.100.2 65536 2\r\n",
+            "PROXY TCP4 192.0.2.1 198.51.100.2 01 2\r\n",
+            "PROXY TCP4 192.0.2.1 198.51.100.2 +1 2\r\n",
+            "PROXY TCP4 192.0.2.1 198.51.100.2 -1 2\r\n",
+            "PROXY TCP4 192.0.2.1 198.51.100.2 1 x\r\n",
+            "PROXY TCP4 192.0.2.1 198.51.100.2 1 2\n",
+            "PROXY TCP4 192.0.2.1 198.51.100.2 1 2\rX",
+            "PROXY UNKNOWN\n",
+            "PROXY UNKNOWN \u{e9}\r\r",
+        ];
+        for line in rows {
+            assert_eq!(parse(line.as_bytes()), Err(ProxyProtocolError::Line), "{line:?}");
+        }
+        let long = format!("PROXY UNKNOWN {}", "x".repeat(93));
+        assert_eq!(parse(long.as_bytes()), Err(ProxyProtocolError::TooLong));
+        assert_eq!(parse(&long.as_bytes()[..106]), Ok(None));
+    }
+
+    #[test]
+    fn a_connection_without_header_is_refused_at_its_first_wrong_byte() {
+        for text in ["G", "GET / HTTP/1.1\r\n", "PROXX", "proxy ", "\r\n\r\n\0\r\nQUIX", "\u{16}\u{3}\u{1}"] {
+            assert_eq!(parse(text.as_bytes()), Err(ProxyProtocolError::Missing), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn headers_of_version_2_name_the_client() {
+        let mut tcp6 = [0; 36];
+        (tcp6[15], tcp6[31], tcp6[33], tcp6[35]) = (1, 2, 80, 90);
+        let client = addresses("192.0.2.1:4660", "198.51.100.2:443");
+        let rows = [
+            (binary(0x21, 0x11, TCP4), client),
+            (binary(0x21, 0x11, &[TCP4, &[3, 0, 4, 1, 2, 3, 4]].concat()), client),
+            (binary(0x21, 0x21, &tcp6), addresses("[::1]:80", "[::2]:90")),
+            (binary(0x20, 0x00, &[]), Proxied::Local),
+            (binary(0x20, 0x11, TCP4), Proxied::Local),
+            (binary(0x20, 0x11, &[1]), Proxied::Local),
+            (binary(0x21, 0x00, &[1, 2, 3]), Proxied::Local),
+            (binary(0x21, 0x12, TCP4), Proxied::Local),
+            (binary(0x21, 0x31, &[0; 216]), Proxied::Local),
+        ];
+        for (header, expected) in rows {
+            assert_eq!(parse(&header), Ok(Some((header.len(), expected))), "{}", header.escape_ascii());
+            let more = [&header[..], b"GET"].concat();
+            assert_eq!(parse(&more), Ok(Some((header.len(), expected))));
+            for end in 0..header.len() {
+                assert_eq!(parse(&header[..end]), Ok(None), "{}", header[..end].escape_ascii());
+            }
+        }
+    }
+
+    #[test]
+    fn malformed_headers_of_version_2_are_refused() {
+        let rows = [
+            (binary(0x11, 0x11, TCP4), ProxyProtocolError::Unknown),
+            (binary(0x31, 0x11, TCP4), ProxyProtocolError::Unknown),
+            (binary(0x22, 0x11, TCP4), ProxyProtocolError::Unknown),
+            (binary(0x21, 0x41, TCP4), ProxyProtocolError::Unknown),
+            (binary(0x21, 0x13, TCP4), ProxyProtocolError::Unknown),
+            (binary(0x21, 0x11, &TCP4[..11]), ProxyProtocolError::TooShort),
+            (binary(0x21, 0x11, &[]), ProxyProtocolError::TooShort),
+            (binary(0x21, 0x21, &[0; 35]), ProxyProtocolError::TooShort),
+            (binary(0x21, 0x31, &[0; 215]), ProxyProtocolError::TooShort),
+            (binary(0x21, 0x11, &[0; 4097]), ProxyProtocolError::TooLong),
+        ];
+        for (header, error) in rows {
+            assert_eq!(parse(&header), Err(error), "{}", header.escape_ascii());
+        }
+    }
+}

@@ -106,3 +106,107 @@ fn parse_port(text: &[u8]) -> Result<u16, AuthorityError> {
     let port = text.iter().fold(0u32, |port, digit| port * 10 + u32::from(digit - b'0'));
     u16::try_from(port).ok().filter(|port| *port != 0).ok_or(AuthorityError::Port)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_and_ports_are_told_apart() {
+        let rows: &[(&str, &str, Option<u16>)] = &[
+            ("a", "a", None),
+            ("example.com", "example.com", None),
+            ("Example.COM", "example.com", None),
+            ("example.com.", "example.com", None),
+            ("EXAMPLE.com.:443", "example.com", Some(443)),
+            ("example.com:80", "example.com", Some(80)),
+            ("example.com:1", "example.com", Some(1)),
+            ("example.com:65535", "example.com", Some(65535)),
+            ("example.com:00080", "example.com", Some(80)),
+            ("my_service.default", "my_service.default", None),
+            ("-a-.b", "-a-.b", None),
+            ("xn--bcher-kva.example", "xn--bcher-kva.example", None),
+            ("127.0.0.1", "127.0.0.1", None),
+            ("127.0.0.1:8080", "127.0.0.1", Some(8080)),
+            ("1", "1", None),
+            ("[::1]", "::1", None),
+            ("[::1]:8443", "::1", Some(8443)),
+            ("[2001:DB8::1]", "2001:db8::1", None),
+            ("[::ffff:192.0.2.1]", "::ffff:192.0.2.1", None),
+        ];
+        for (text, host, port) in rows {
+            let authority = parse(text.as_bytes()).unwrap();
+            assert_eq!((&*authority.host, authority.port), (host.as_bytes(), *port), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_authority_is_refused() {
+        use AuthorityError::*;
+        let rows: &[(&[u8], AuthorityError)] = &[
+            (b"", Empty),
+            (b".", Empty),
+            (b":80", Empty),
+            (b".:80", Empty),
+            (b"..", Label),
+            (b".a", Label),
+            (b"a..b", Label),
+            (b"a..", Label),
+            (b"user@a", Byte),
+            (b"user:80@a", Port),
+            (b"a b", Byte),
+            (b"a,b", Byte),
+            (b"a, b", Byte),
+            (b" a", Byte),
+            (b"a ", Byte),
+            (b"a\tb", Byte),
+            (b"a/b", Byte),
+            (b"a?b", Byte),
+            (b"a#b", Byte),
+            (b"a\\b", Byte),
+            (b"a%41", Byte),
+            (b"a%00", Byte),
+            (b"a\0", Byte),
+            (b"a\xc3\xa9", Byte),
+            (b"a!b", Byte),
+            (b"a~b", Byte),
+            (b"*.a", Byte),
+            (b"a:", Port),
+            (b"a:0", Port),
+            (b"a:65536", Port),
+            (b"a:99999", Port),
+            (b"a:000080", Port),
+            (b"a:+80", Port),
+            (b"a:-1", Port),
+            (b"a: 80", Port),
+            (b"a:8o", Port),
+            (b"a:0x50", Port),
+            (b"a:80:80", Port),
+            (b"::1", Port),
+            (b"[::1", Ipv6),
+            (b"[]", Ipv6),
+            (b"[127.0.0.1]", Ipv6),
+            (b"[a]", Ipv6),
+            (b"[fe80::1%25eth0]", Ipv6),
+            (b"[v1.a]", Ipv6),
+            (b"[::1]a", Ipv6),
+            (b"[::1].", Ipv6),
+            (b"[::1]:", Port),
+            (b"[[::1]]", Ipv6),
+            (b"::1]", Port),
+        ];
+        for (text, error) in rows {
+            assert_eq!(parse(text), Err(*error), "{}", text.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn names_longer_than_dns_can_hold_are_refused() {
+        let label = "a".repeat(63);
+        assert!(parse(label.as_bytes()).is_ok());
+        assert_eq!(parse(format!("{label}a.b").as_bytes()), Err(AuthorityError::Label));
+        let name = format!("{label}.{label}.{label}.{}", "a".repeat(61));
+        assert!(parse(name.as_bytes()).is_ok());
+        assert_eq!(parse(format!("{name}a").as_bytes()), Err(AuthorityError::Label));
+    }
+}

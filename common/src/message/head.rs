@@ -224,8 +224,8 @@ impl RequestHead {
         self.host = self.fields.store(host);
     }
 
-    /// Reads a request target in origin form, `/path?query`: stores it as sent, its path in canonical form and
-    /// its query.
+    /// Reads a request target in origin form, `/path?query`, or `*` for `OPTIONS`: stores it as sent, its path
+    /// in canonical form and its query. The method must be set before.
     ///
     /// # Errors
     /// When the path has no canonical form.
@@ -235,7 +235,11 @@ impl RequestHead {
         let (raw_path, after) = stored.split(mark);
         self.target = stored;
         self.query = (!after.is_empty()).then(|| after.split(1).1);
-        self.path = match path::is_canonical(&target[..mark]) {
+        if self.query().is_some_and(|query| query.contains(&b'#')) {
+            return Err(PathError::Byte);
+        }
+        let is_server = target == b"*" && self.method == Method::Options;
+        self.path = match is_server || path::is_canonical(&target[..mark]) {
             true => raw_path,
             false => self.canonical(&target[..mark], reject_escaped_slash)?,
         };

@@ -254,3 +254,158 @@ fn unescape(text: &[u8]) -> Result<u8, PathError> {
         _ => Err(PathError::Escape),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn canonical(path: &[u8]) -> Result<String, PathError> {
+        let mut out = b"before".to_vec();
+        canonicalize(path, false, &mut out)?;
+        Ok(String::from_utf8(out).unwrap().strip_prefix("before").unwrap().to_owned())
+    }
+
+    /// Path, canonical form.
+    const ROWS: &[(&str, &str)] = &[
+        ("", "/"),
+        ("/", "/"),
+        ("/a", "/a"),
+        ("/a/", "/a/"),
+        ("/a/b.c/d-e_f~g", "/a/b.c/d-e_f~g"),
+        ("/a;b=c,d/!$&'()*+:@", "/a;b=c,d/!$&'()*+:@"),
+        // RFC 3986 §6.2.2.2: escapes of unreserved characters are decoded, others keep upper-case digits.
+        ("/%61%62", "/ab"),
+        ("/%41%5a%7E%2d%2E%5f", "/AZ~-._"),
+        ("/%3b%3d%40", "/%3B%3D%40"),
+        ("/%e2%82%ac", "/%E2%82%AC"),
+        ("/a%20b", "/a%20b"),
+        ("/%25", "/%25"),
+        ("/%0d%0a%01%7f", "/%0D%0A%01%7F"),
+        // Once only: what is left is no escape again.
+        ("/%2561", "/%2561"),
+        ("/%252e%252e/a", "/%252e%252e/a"),
+        ("/%252fa", "/%252fa"),
+        ("/a%3fb%23c", "/a%3Fb%23c"),
+        // Bytes that may not stand raw.
+        ("/\"<>^`{|}", "/%22%3C%3E%5E%60%7B%7C%7D"),
+        ("/é", "/%C3%A9"),
+        ("/[a]", "/%5Ba%5D"),
+        // Empty segments.
+        ("//", "/"),
+        ("///", "/"),
+        ("//a", "/a"),
+        ("/a//b", "/a/b"),
+        ("/a///b//", "/a/b/"),
+        // Dot segments, RFC 3986 §5.2.4.
+        ("/.", "/"),
+        ("/./", "/"),
+        ("/a/.", "/a/"),
+        ("/a/./b", "/a/b"),
+        ("/..", "/"),
+        ("/../", "/"),
+        ("/../../a", "/a"),
+        ("/a/..", "/"),
+        ("/a/../", "/"),
+        ("/a/b/..", "/a/"),
+        ("/a/b/../c", "/a/c"),
+        ("/a/b/../../c", "/c"),
+        ("/a/b/../../../c", "/c"),
+        ("/a/b/c/./../../g", "/a/g"),
+        ("/a//../b", "/b"),
+        ("/a/..//b", "/b"),
+        ("/%2e%2e/a", "/a"),
+        ("/a/%2E./b", "/b"),
+        ("/a/.%2e/b", "/b"),
+        ("/a/%2e/b", "/a/b"),
+        // Not dot segments.
+        ("/...", "/..."),
+        ("/.a", "/.a"),
+        ("/..a/b", "/..a/b"),
+        ("/a../b", "/a../b"),
+        ("/.well-known/acme", "/.well-known/acme"),
+        ("/a/..;/b", "/a/..;/b"),
+        // Escaped slashes and backslashes stay and separate nothing.
+        ("/a%2fb", "/a%2Fb"),
+        ("/a%2F%2fb", "/a%2F%2Fb"),
+        ("/%2fa", "/%2Fa"),
+        ("/a%2f", "/a%2F"),
+        ("/a%5cb", "/a%5Cb"),
+        ("/a\\b", "/a%5Cb"),
+        ("/group%2fproject/issues", "/group%2Fproject/issues"),
+        ("/x/group%2fproject/../y", "/x/y"),
+        // But a climb beside them is a climb.
+        ("/a/..%2fb", "/b"),
+        ("/a/..%2Fb", "/b"),
+        ("/a/%2e%2e%2fb", "/b"),
+        ("/a%2f../b", "/b"),
+        ("/a%2f..%2fb", "/b"),
+        ("/a%2f%2e%2e", "/"),
+        ("/x/a%2f..%2fb", "/x/b"),
+        ("/x%2fa%2f..%2fb", "/x%2Fb"),
+        ("/a/..%5cb", "/b"),
+        ("/a/..\\b", "/b"),
+        ("/a\\..\\b", "/b"),
+        ("/a%5c..%5c..%5c..%5cb", "/b"),
+        ("/..%2f..%2fetc", "/etc"),
+        ("/public/..%2f..%2fadmin", "/admin"),
+        ("/public%2f..%2fadmin", "/admin"),
+        ("/a/.%2fb", "/a/b"),
+        ("/a%2f.%2fb", "/a%2Fb"),
+        ("/%2f./b", "/b"),
+        ("/a/%2f..//b", "/a/b"),
+        ("/p%2fq/..%2f../x", "/x"),
+    ];
+
+    #[test]
+    fn every_path_has_its_canonical_form() {
+        for (path, expected) in ROWS {
+            assert_eq!(canonical(path.as_bytes()).as_deref(), Ok(*expected), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_canonical_form_is_its_own() {
+        for (path, expected) in ROWS {
+            assert_eq!(canonical(expected.as_bytes()).as_deref(), Ok(*expected), "{path}");
+        }
+    }
+
+    #[test]
+    fn paths_without_canonical_form_are_refused() {
+        let rows: &[(&[u8], PathError)] = &[
+            (b"a", PathError::NotAbsolute),
+            (b"*", PathError::NotAbsolute),
+            (b"%2fa", PathError::NotAbsolute),
+            (b"\\a", PathError::NotAbsolute),
+            (b"/\0", PathError::Nul),
+            (b"/a%00", PathError::Nul),
+            (b"/a%00/../b", PathError::Nul),
+            (b"/%", PathError::Escape),
+            (b"/%4", PathError::Escape),
+            (b"/%zz", PathError::Escape),
+            (b"/%4g", PathError::Escape),
+            (b"/%+4", PathError::Escape),
+            (b"/%u002e", PathError::Escape),
+            (b"/a b", PathError::Byte),
+            (b"/a\tb", PathError::Byte),
+            (b"/a\r\nb", PathError::Byte),
+            (b"/a\x7f", PathError::Byte),
+            (b"/a#b", PathError::Byte),
+            (b"/a?b", PathError::Byte),
+        ];
+        for (path, error) in rows {
+            assert_eq!(canonical(path), Err(*error), "{}", path.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn the_switch_rejects_escaped_slashes_and_backslashes() {
+        for path in ["/a%2fb", "/a%2F", "/%5c", "/a\\b", "/a/..%2fb"] {
+            let result = canonicalize(path.as_bytes(), true, &mut Vec::new());
+            assert_eq!(result, Err(PathError::EscapedSlash), "{path}");
+        }
+        for path in ["/a/b", "/a%20b", "/a/../b", "/%252f"] {
+            assert_eq!(canonicalize(path.as_bytes(), true, &mut Vec::new()), Ok(()), "{path}");
+        }
+    }
+}
