@@ -287,7 +287,8 @@ mod tests {
                 }
             }
         }
-        let shown = |(name, value): (&[u8], &[u8])| format!("{}: {}", name.escape_ascii(), value.escape_ascii());
+        let shown =
+            |(name, value): (&[u8], &[u8])| format!("{}: {}", name.escape_ascii(), value.escape_ascii());
         let trailers = trailers.iter().map(shown).collect();
         Ok(decoder.is_finished().then_some((data, trailers, buffer)))
     }

@@ -158,3 +158,117 @@ fn write_framing(body: BodyFraming, out: &mut Vec<u8>) {
 fn write_length(length: u64, out: &mut Vec<u8>) {
     write_field(b"content-length", itoa::Buffer::new().format(length).as_bytes(), out);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(pairs: &[(&str, &str)]) -> Fields {
+        let mut fields = Fields::default();
+        for (name, value) in pairs {
+            fields.push(name.as_bytes(), value.as_bytes());
+        }
+        fields
+    }
+
+    fn request(method: &str, pairs: &[(&str, &str)], body: BodyFraming, connection: Connection) -> String {
+        let mut head = RequestHead::default();
+        head.fields = fields(pairs);
+        head.set_method(method.as_bytes());
+        head.set_origin(b"/a/../b?c", false).unwrap();
+        let mut out = Vec::new();
+        encode_request(&head, body, connection, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn requests_have_the_canonical_path_and_framing_from_the_body_alone() {
+        use BodyFraming::{Chunked, Length, None};
+        let sent = [
+            ("Host", "a"),
+            ("Transfer-Encoding", "x"),
+            ("connection", "y"),
+            ("Keep-Alive", "z"),
+            ("x-B", "1"),
+        ];
+        let length = [("Host", "a"), ("Content-Length", "7")];
+        let rows: &[(&str, &[(&str, &str)], BodyFraming, Connection, &str)] = &[
+            ("GET", &sent, None, Connection::KeepAlive, "Host: a\r\nx-B: 1\r\n"),
+            ("GET", &sent, None, Connection::Close, "Host: a\r\nx-B: 1\r\nconnection: close\r\n"),
+            ("GET", &sent, None, Connection::Upgrade, "Host: a\r\nx-B: 1\r\nconnection: Upgrade\r\n"),
+            ("POST", &length, Length(5), Connection::KeepAlive, "Host: a\r\ncontent-length: 5\r\n"),
+            ("POST", &length, Chunked, Connection::KeepAlive, "Host: a\r\ntransfer-encoding: chunked\r\n"),
+            ("POST", &[], Length(0), Connection::KeepAlive, "content-length: 0\r\n"),
+            ("PUT", &[], None, Connection::KeepAlive, "content-length: 0\r\n"),
+            ("GET", &[], Length(0), Connection::KeepAlive, ""),
+            ("GET", &length, Length(0), Connection::KeepAlive, "Host: a\r\ncontent-length: 0\r\n"),
+            ("REPORT", &[], Length(9), Connection::KeepAlive, "content-length: 9\r\n"),
+        ];
+        for (method, pairs, body, connection, expected) in rows {
+            let expected = format!("{method} /b?c HTTP/1.1\r\n{expected}\r\n");
+            assert_eq!(request(method, pairs, *body, *connection), expected);
+        }
+    }
+
+    fn response(status: u16, fields: Fields) -> ResponseHead {
+        let mut head = ResponseHead::default();
+        (head.status, head.fields) = (status, fields);
+        head
+    }
+
+    #[test]
+    fn responses_have_framing_and_connection_as_told() {
+        use BodyFraming::{Chunked, Length, None, UntilClose};
+        use Connection::{Close, KeepAlive, Upgrade};
+        let length = [("A", "b"), ("Content-Length", "7")];
+        let rows: &[(u16, &[(&str, &str)], BodyFraming, Connection, bool, &str)] = &[
+            (200, &length, Length(5), KeepAlive, false, "200 OK\r\nA: b\r\ncontent-length: 5\r\n"),
+            (200, &length, Chunked, KeepAlive, false, "200 OK\r\nA: b\r\ntransfer-encoding: chunked\r\n"),
+            (200, &[], Length(0), Close, false, "200 OK\r\ncontent-length: 0\r\nconnection: close\r\n"),
+            (200, &[], UntilClose, KeepAlive, false, "200 OK\r\nconnection: close\r\n"),
+            (200, &[], UntilClose, KeepAlive, true, "200 OK\r\nconnection: close\r\n"),
+            (
+                200,
+                &[],
+                Length(1),
+                KeepAlive,
+                true,
+                "200 OK\r\ncontent-length: 1\r\nconnection: keep-alive\r\n",
+            ),
+            // HEAD and 304 tell the length that there would have been; 204 and 1xx never do.
+            (200, &length, None, KeepAlive, false, "200 OK\r\nA: b\r\ncontent-length: 7\r\n"),
+            (304, &length, None, KeepAlive, false, "304 Not Modified\r\nA: b\r\ncontent-length: 7\r\n"),
+            (304, &[], None, KeepAlive, false, "304 Not Modified\r\n"),
+            (204, &length, None, KeepAlive, false, "204 No Content\r\nA: b\r\n"),
+            (204, &length, Length(7), KeepAlive, false, "204 No Content\r\nA: b\r\n"),
+            (103, &length, None, Close, false, "103 Early Hints\r\nA: b\r\n"),
+            (101, &[], None, Upgrade, false, "101 Switching Protocols\r\nconnection: Upgrade\r\n"),
+            (799, &[], Length(0), KeepAlive, false, "799 \r\ncontent-length: 0\r\n"),
+        ];
+        for (status, pairs, body, connection, http10, expected) in rows {
+            let head = response(*status, fields(pairs));
+            let mut out = Vec::new();
+            encode_response(&head, *body, *connection, *http10, &mut out);
+            assert_eq!(String::from_utf8(out).unwrap(), format!("HTTP/1.1 {expected}\r\n"));
+        }
+    }
+
+    #[test]
+    fn a_reason_of_the_backend_is_kept() {
+        let mut head = response(200, Fields::default());
+        head.set_reason(b"Fine");
+        let mut out = Vec::new();
+        encode_response(&head, BodyFraming::Length(0), Connection::KeepAlive, false, &mut out);
+        assert!(out.starts_with(b"HTTP/1.1 200 Fine\r\n"));
+    }
+
+    #[test]
+    fn chunks_are_framed() {
+        let mut out = Vec::new();
+        chunk_prefix(1, &mut out);
+        chunk_prefix(0x1a2b, &mut out);
+        chunk_prefix(usize::MAX, &mut out);
+        last_chunk(&fields(&[("A", "b"), ("Content-Length", "5")]), &mut out);
+        assert_eq!(out, b"1\r\n1a2b\r\nffffffffffffffff\r\n0\r\nA: b\r\n\r\n");
+    }
+}

@@ -166,8 +166,14 @@ mod tests {
     #[test]
     fn lines_of_version_1_name_the_client() {
         let rows = [
-            ("PROXY TCP4 192.0.2.1 198.51.100.2 56324 443\r\n", addresses("192.0.2.1:56324", "198.51.100.2:443")),
-            ("PROXY TCP4 0.0.0.0 255.255.255.255 0 65535\r\n", addresses("0.0.0.0:0", "255.255.255.255:65535")),
+            (
+                "PROXY TCP4 192.0.2.1 198.51.100.2 56324 443\r\n",
+                addresses("192.0.2.1:56324", "198.51.100.2:443"),
+            ),
+            (
+                "PROXY TCP4 0.0.0.0 255.255.255.255 0 65535\r\n",
+                addresses("0.0.0.0:0", "255.255.255.255:65535"),
+            ),
             ("PROXY TCP6 2001:db8::1 ::1 1 2\r\n", addresses("[2001:db8::1]:1", "[::1]:2")),
             ("PROXY TCP6 ::ffff:192.0.2.1 ::1 1 2\r\n", addresses("[::ffff:192.0.2.1]:1", "[::1]:2")),
             ("PROXY UNKNOWN\r\n", Proxied::Local),

@@ -170,3 +170,170 @@ fn span(text: &[u8], part: &[u8]) -> Span {
     let start = offset(text, part);
     Span::new(start, start + part.len())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: HeadLimits = HeadLimits {
+        head_bytes: 1 << 10,
+        fields: 20,
+        target_bytes: 0,
+        drop_underscore_fields: true,
+        reject_escaped_slash: false,
+    };
+
+    fn parse(input: &[u8], request: Method) -> Result<Option<(ResponseStart, ResponseHead)>, ResponseError> {
+        let mut head = ResponseHead::default();
+        let start = parse_response(input, &LIMITS, request, &mut head)?;
+        Ok(start.map(|start| (start, head)))
+    }
+
+    #[test]
+    fn status_fields_and_method_give_the_framing() {
+        use BodyFraming::{Chunked, Length, None, UntilClose};
+        use Method::{Get, Head};
+        // Head without its final line end, method asked, status, body, keep-alive. RFC 9112 §6.3.
+        let rows: &[(&str, Method, u16, BodyFraming, bool)] = &[
+            ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n", Get, 200, Length(5), true),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n", Get, 200, Length(0), true),
+            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n", Get, 200, Chunked, true),
+            ("HTTP/1.1 200 OK\r\ntransfer-encoding:CHUNKED\r\n", Get, 200, Chunked, true),
+            ("HTTP/1.1 200 OK\r\n", Get, 200, UntilClose, false),
+            ("HTTP/1.1 200 OK\r\nConnection: keep-alive\r\n", Get, 200, UntilClose, false),
+            ("HTTP/1.1 200 \r\nContent-Length: 5\r\n", Get, 200, Length(5), true),
+            ("HTTP/1.1 200\r\nContent-Length: 5\r\n", Get, 200, Length(5), true),
+            ("HTTP/1.1 200 \u{e9}\r\nContent-Length: 5\r\n", Get, 200, Length(5), true),
+            ("HTTP/1.1 999 Odd\r\nContent-Length: 5\r\n", Get, 999, Length(5), true),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n", Get, 200, Length(5), false),
+            ("HTTP/1.0 200 OK\r\nContent-Length: 5\r\n", Get, 200, Length(5), false),
+            ("HTTP/1.0 200 OK\r\nContent-Length: 5\r\nConnection: Keep-Alive\r\n", Get, 200, Length(5), true),
+            ("HTTP/1.0 200 OK\r\n", Get, 200, UntilClose, false),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n", Head, 200, None, true),
+            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n", Head, 200, None, true),
+            ("HTTP/1.1 200 OK\r\n", Head, 200, None, true),
+            ("HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n", Get, 304, None, true),
+            ("HTTP/1.1 304 Not Modified\r\n", Get, 304, None, true),
+            ("HTTP/1.1 204 No Content\r\n", Get, 204, None, true),
+            ("HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n", Get, 204, None, true),
+            ("HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n", Get, 204, None, false),
+            ("HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n", Get, 204, None, false),
+            ("HTTP/1.1 100 Continue\r\n", Get, 100, None, true),
+            ("HTTP/1.1 103 Early Hints\r\nLink: a\r\n", Get, 103, None, true),
+            ("HTTP/1.1 101 Switching\r\nUpgrade: a\r\nConnection: Upgrade\r\n", Get, 101, None, false),
+            ("HTTP/1.1 200 OK\r\nX_A: b\r\nContent-Length: 1\r\n", Get, 200, Length(1), true),
+        ];
+        for (lines, method, status, body, keep_alive) in rows {
+            let input = format!("{lines}\r\n");
+            let (start, head) = parse(input.as_bytes(), *method).unwrap().unwrap();
+            let expected = ResponseStart { head_bytes: input.len(), body: *body, keep_alive: *keep_alive };
+            assert_eq!((start, head.status), (expected, *status), "{lines}");
+            assert_eq!(head.fields.len(), lines.matches("\r\n").count() - 1, "{lines}");
+            for end in 0..input.len() {
+                let begin = &input.as_bytes()[..end];
+                assert!(matches!(parse(begin, *method), Ok(Option::None)), "{}", begin.escape_ascii());
+            }
+        }
+    }
+
+    #[test]
+    fn doubtful_responses_are_refused() {
+        use FramingError::*;
+        use ResponseError::*;
+        let rows: &[(&[u8], ResponseError)] = &[
+            (
+                b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+                Framing(ContentLengthWithTransferEncoding),
+            ),
+            (
+                b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n",
+                Framing(SeveralContentLengths),
+            ),
+            (
+                b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
+                Framing(SeveralContentLengths),
+            ),
+            (
+                b"HTTP/1.1 304 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
+                Framing(SeveralContentLengths),
+            ),
+            (b"HTTP/1.1 200 OK\r\nContent-Length: 5, 5\r\n\r\n", Framing(BadContentLength)),
+            (b"HTTP/1.1 200 OK\r\nContent-Length:\r\n\r\n", Framing(BadContentLength)),
+            (b"HTTP/1.1 200 OK\r\nContent-Length: +5\r\n\r\n", Framing(BadContentLength)),
+            (b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", Framing(BadContentLength)),
+            (b"HTTP/1.1 200 OK\r\nContent-Length: 0x5\r\n\r\n", Framing(BadContentLength)),
+            (b"HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551616\r\n\r\n", Framing(BadContentLength)),
+            (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\n\r\n", Framing(BadTransferEncoding)),
+            (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", Framing(BadTransferEncoding)),
+            (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, chunked\r\n\r\n", Framing(BadTransferEncoding)),
+            (b"HTTP/1.1 200 OK\r\nTransfer-Encoding:\r\n\r\n", Framing(BadTransferEncoding)),
+            (
+                b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
+                Framing(SeveralTransferEncodings),
+            ),
+            (b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", Framing(TransferEncodingInHttp10)),
+            (b"HTTP/1.1 100 Continue\r\nContent-Length: 5\r\n\r\n", BodyOfInterim),
+            (b"HTTP/1.1 101 Switching\r\nTransfer-Encoding: chunked\r\n\r\n", BodyOfInterim),
+            (b"HTTP/1.1 099 Low\r\n\r\n", BadStatusLine),
+            (b"HTTP/1.1 000 Low\r\n\r\n", BadStatusLine),
+            (b"HTTP/1.1 20 OK\r\n\r\n", BadStatusLine),
+            (b"HTTP/1.1 2000 OK\r\n\r\n", BadStatusLine),
+            (b"HTTP/1.1 +20 OK\r\n\r\n", BadStatusLine),
+            (b"HTTP/1.1 abc OK\r\n\r\n", BadStatusLine),
+            (b"HTTP/1.1  200 OK\r\n\r\n", BadStatusLine),
+            (b"HTTP/1.1 200OK\r\n\r\n", BadStatusLine),
+            (b"HTTP/1.1 200 O\0K\r\n\r\n", BadStatusLine),
+            (b"HTTP/1.1 200 O\rK\r\n\r\n", BadStatusLine),
+            (b"HTTP/1.1\t200 OK\r\n\r\n", UnsupportedVersion),
+            (b"HTTP/2.0 200 OK\r\n\r\n", UnsupportedVersion),
+            (b"HTTP/1.2 200 OK\r\n\r\n", UnsupportedVersion),
+            (b"HTTX/1.1 200 OK\r\n\r\n", UnsupportedVersion),
+            (b"ICY 200 OK\r\n\r\n", BadStatusLine),
+            (b"hello", BadStatusLine),
+            (b"\r\nHTTP/1.1 200 OK\r\n\r\n", BadStatusLine),
+            (b"\nHTTP/1.1 200 OK\r\n\r\n", BadStatusLine),
+            (b" HTTP/1.1 200 OK\r\n\r\n", BadStatusLine),
+            (b"\x15\x03\x01", BadStatusLine),
+            (b"HTTP/1.1 200 OK\nA: b\r\n\r\n", BadLineEnd),
+            (b"HTTP/1.1 200 OK\n\n", BadLineEnd),
+            (b"HTTP/1.1 200\n\n", BadLineEnd),
+            (b"HTTP/1.1 200 OK\r\nA: b\n\r\n", BadLineEnd),
+            (b"HTTP/1.1 200 OK\r\nA: b\nB: c\r\n\r\n", BadLineEnd),
+            (b"HTTP/1.1 200 OK\r\nA: b\r\n\n", BadLineEnd),
+            (b"HTTP/1.1 200 OK\r\nA : b\r\n\r\n", BadFieldName),
+            (b"HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n", BadFieldName),
+            (b"HTTP/1.1 200 OK\r\n A: b\r\n\r\n", BadFieldName),
+            (b"HTTP/1.1 200 OK\r\nA\r\n\r\n", BadFieldName),
+            (b"HTTP/1.1 200 OK\r\n: b\r\n\r\n", BadFieldName),
+            (b"HTTP/1.1 200 OK\r\nA\xc3\xa9: b\r\n\r\n", BadFieldName),
+            (b"HTTP/1.1 200 OK\r\nA: b\0\r\n\r\n", BadFieldValue),
+            (b"HTTP/1.1 200 OK\r\nA: b\rc\r\n\r\n", BadFieldValue),
+            (b"HTTP/1.1 200 OK\r\nA: b\x7f\r\n\r\n", BadFieldValue),
+        ];
+        for (input, expected) in rows {
+            let error = parse(input, Method::Get).err();
+            assert_eq!(error, Some(*expected), "{}", input.escape_ascii());
+            assert_eq!(expected.status(), 502);
+        }
+    }
+
+    #[test]
+    fn limits_hold_for_backends_too() {
+        let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "A: b\r\n".repeat(21));
+        assert_eq!(parse(many.as_bytes(), Method::Get).err(), Some(ResponseError::TooManyFields));
+        let long = format!("HTTP/1.1 200 OK\r\nA: {}\r\n\r\n", "b".repeat(1 << 10));
+        assert_eq!(parse(long.as_bytes(), Method::Get).err(), Some(ResponseError::HeadTooLarge));
+        assert_eq!(parse(&long.as_bytes()[..1 << 10], Method::Get).err(), Some(ResponseError::HeadTooLarge));
+        assert!(matches!(parse(&long.as_bytes()[..(1 << 10) - 1], Method::Get), Ok(None)));
+    }
+
+    #[test]
+    fn the_reason_is_kept_if_it_is_plain() {
+        let rows = [("200 Fine", "Fine"), ("200 ", ""), ("200", ""), ("200 \u{e9}", "")];
+        for (line, reason) in rows {
+            let input = format!("HTTP/1.1 {line}\r\n\r\n");
+            let (_, head) = parse(input.as_bytes(), Method::Get).unwrap().unwrap();
+            assert_eq!(head.reason(), reason.as_bytes(), "{line}");
+        }
+    }
+}

@@ -6,7 +6,7 @@ use std::mem::MaybeUninit;
 use httparse::{Header, Status};
 use thiserror::Error;
 
-use super::framing::{BodyFraming, Framing, FramingError, lines_end_with_crlf, offset};
+use crate::http1::framing::{BodyFraming, Framing, FramingError, lines_end_with_crlf, offset};
 use crate::message::authority::{self, Authority, AuthorityError};
 use crate::message::path::{self, PathError};
 use crate::message::{Known, Method, Parts, RequestHead, Span, Version};
@@ -421,3 +421,6 @@ fn after_scheme(target: &[u8]) -> Option<(&[u8], u16)> {
         begin.eq_ignore_ascii_case(scheme).then_some((rest, port))
     })
 }
+
+#[cfg(test)]
+mod tests;
