@@ -376,7 +376,7 @@ mod tests {
         (b";a\r\n", ChunkError::Size),
         (b"1,1\r\n", ChunkError::Size),
         (b"1.0\r\n", ChunkError::Size),
-        (b"\01\r\n", ChunkError::Size),
+        (b"\x001\r\n", ChunkError::Size),
         (b"1\0\r\n", ChunkError::Size),
         (b"00000000000000000\r\n\r\n", ChunkError::Size),
         (b"00000000000000001\r\nx\r\n", ChunkError::Size),

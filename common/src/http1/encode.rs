@@ -163,7 +163,10 @@ fn write_length(length: u64, out: &mut Vec<u8>) {
 mod tests {
     use super::*;
 
-    fn fields(pairs: &[(&str, &str)]) -> Fields {
+    /// Names and values.
+    type Pairs<'a> = &'a [(&'a str, &'a str)];
+
+    fn fields(pairs: Pairs<'_>) -> Fields {
         let mut fields = Fields::default();
         for (name, value) in pairs {
             fields.push(name.as_bytes(), value.as_bytes());
@@ -192,7 +195,7 @@ mod tests {
             ("x-B", "1"),
         ];
         let length = [("Host", "a"), ("Content-Length", "7")];
-        let rows: &[(&str, &[(&str, &str)], BodyFraming, Connection, &str)] = &[
+        let rows: &[(&str, Pairs, BodyFraming, Connection, &str)] = &[
             ("GET", &sent, None, Connection::KeepAlive, "Host: a\r\nx-B: 1\r\n"),
             ("GET", &sent, None, Connection::Close, "Host: a\r\nx-B: 1\r\nconnection: close\r\n"),
             ("GET", &sent, None, Connection::Upgrade, "Host: a\r\nx-B: 1\r\nconnection: Upgrade\r\n"),
@@ -221,7 +224,7 @@ mod tests {
         use BodyFraming::{Chunked, Length, None, UntilClose};
         use Connection::{Close, KeepAlive, Upgrade};
         let length = [("A", "b"), ("Content-Length", "7")];
-        let rows: &[(u16, &[(&str, &str)], BodyFraming, Connection, bool, &str)] = &[
+        let rows: &[(u16, Pairs, BodyFraming, Connection, bool, &str)] = &[
             (200, &length, Length(5), KeepAlive, false, "200 OK\r\nA: b\r\ncontent-length: 5\r\n"),
             (200, &length, Chunked, KeepAlive, false, "200 OK\r\nA: b\r\ntransfer-encoding: chunked\r\n"),
             (200, &[], Length(0), Close, false, "200 OK\r\ncontent-length: 0\r\nconnection: close\r\n"),
