@@ -6,4 +6,7 @@ pub mod id;
 pub mod kube;
 pub mod message;
 pub mod model;
+pub mod proxy;
+pub mod routing;
 pub mod source;
+pub mod upstream;

@@ -1,0 +1,1 @@
+//! Names: backends whose endpoints come from DNS are resolved again and again.
