@@ -6,3 +6,6 @@ mod table;
 
 pub use hosts::HostTable;
 pub use table::Table;
+
+#[cfg(test)]
+mod tests;

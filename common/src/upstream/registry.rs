@@ -59,11 +59,11 @@ impl Registry {
     }
 
     /// The upstreams whose endpoints come from a name.
-    pub(super) fn resolving(&self) -> Vec<(Arc<Upstream>, Arc<str>, u16)> {
+    pub(super) fn resolving(&self) -> Vec<(Arc<Upstream>, Discovery)> {
         let upstreams = self.upstreams.load();
         let resolving = upstreams.values().filter_map(|upstream| match &upstream.backend().discovery {
-            Discovery::Dns { name, port } => Some((upstream.clone(), name.clone(), *port)),
             Discovery::Endpoints => None,
+            name @ Discovery::Dns { .. } => Some((upstream.clone(), name.clone())),
         });
         resolving.collect()
     }
