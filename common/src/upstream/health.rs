@@ -32,6 +32,13 @@ pub(super) struct Health {
 }
 
 impl Health {
+    /// A peer without failures.
+    pub(super) fn new() -> Self {
+        // Begin to count before any time that this peer will be asked about.
+        LazyLock::force(&EPOCH);
+        Self::default()
+    }
+
     pub(super) fn is_ejected(&self, now: Instant) -> bool {
         match self.ejected_until.load(Relaxed) {
             0 => false,

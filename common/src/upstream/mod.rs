@@ -152,3 +152,6 @@ impl PeerSet {
 fn same(left: &[Arc<Peer>], right: &[Arc<Peer>]) -> bool {
     left.len() == right.len() && left.iter().zip(right).all(|(left, right)| Arc::ptr_eq(left, right))
 }
+
+#[cfg(test)]
+mod tests;

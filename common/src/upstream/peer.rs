@@ -40,7 +40,7 @@ impl Peer {
             id: PeerId(NEXT.fetch_add(1, Relaxed)),
             address,
             upstream,
-            health: Health::default(),
+            health: Health::new(),
             in_flight: AtomicU32::new(0),
             gone: AtomicBool::new(false),
         })

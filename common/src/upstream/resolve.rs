@@ -195,3 +195,196 @@ fn inner_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let inner = matches!((a, b, c, d, e, f), (0, 0, 0, 0, 0, 0 | 0xffff) | (0x64, 0xff9b, 0, 0, 0, 0));
     inner.then(|| Ipv4Addr::from((u32::from(high) << 16) | u32::from(low)))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, sync::Mutex};
+
+    use super::*;
+    use crate::model::Backend;
+
+    fn v4(text: &str) -> SocketAddr {
+        SocketAddr::new(text.parse().unwrap(), 80)
+    }
+
+    /// A registry with one backend for each pair of id and name.
+    fn registry(names: &[(&str, &str)]) -> Arc<Registry> {
+        let registry = Arc::new(Registry::new());
+        apply(&registry, names);
+        registry
+    }
+
+    fn apply(registry: &Registry, names: &[(&str, &str)]) {
+        let backend = |name: &str| {
+            let discovery = Discovery::Dns { name: name.into(), port: 80 };
+            Arc::new(Backend { discovery, ..Backend::default() })
+        };
+        let backends: BTreeMap<_, _> = names.iter().map(|(id, name)| ((*id).into(), backend(name))).collect();
+        registry.apply_backends(&backends);
+    }
+
+    fn addresses(registry: &Registry, id: &str) -> Vec<String> {
+        let upstream = registry.get(&id.into()).unwrap();
+        let set = upstream.peers.load();
+        set.all().map(|peer| peer.address.ip().to_string()).collect()
+    }
+
+    /// A resolver that answers from a table; a name that is not in it fails. Counts its questions.
+    #[derive(Default)]
+    struct Zone {
+        names: Mutex<HashMap<&'static str, Vec<SocketAddr>>>,
+        questions: Mutex<Vec<(String, Duration)>>,
+    }
+
+    impl Zone {
+        fn set(&self, name: &'static str, addresses: &[&str]) {
+            self.names.lock().unwrap().insert(name, addresses.iter().map(|text| v4(text)).collect());
+        }
+
+        fn fail(&self, name: &str) {
+            self.names.lock().unwrap().remove(name);
+        }
+
+        /// Seconds since `start` of the questions for this name.
+        fn asked(&self, name: &str) -> Vec<u64> {
+            let questions = self.questions.lock().unwrap();
+            questions.iter().filter(|(asked, _)| asked == name).map(|(_, at)| at.as_secs()).collect()
+        }
+
+        /// Resolves for this long.
+        async fn run(&self, registry: &Arc<Registry>, start: Instant, time: Duration) {
+            let lookup = async |name: Arc<str>, _port| {
+                self.questions.lock().unwrap().push((name.to_string(), start.elapsed()));
+                let known = self.names.lock().unwrap().get(&*name).cloned();
+                match &*name {
+                    "slow.example" => std::future::pending().await,
+                    _ => known.ok_or_else(|| io::Error::other("no such name")),
+                }
+            };
+            let own = |address| address == v4("198.51.100.9");
+            run_with(registry.clone(), lookup, own, tokio::time::sleep(time)).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn names_are_asked_every_five_seconds_and_changes_are_followed() {
+        let (zone, registry, start) = (Zone::default(), registry(&[("shop", "a.example")]), Instant::now());
+        zone.set("a.example", &["192.0.2.2", "192.0.2.1", "192.0.2.2"]);
+        let change = async {
+            tokio::time::sleep(Duration::from_secs(7)).await;
+            assert_eq!(addresses(&registry, "shop"), ["192.0.2.1", "192.0.2.2"]);
+            zone.set("a.example", &["192.0.2.3"]);
+        };
+        tokio::join!(zone.run(&registry, start, Duration::from_secs(12)), change);
+        assert_eq!(addresses(&registry, "shop"), ["192.0.2.3"]);
+        assert_eq!(zone.asked("a.example"), [0, 5, 10]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn new_names_are_asked_at_once_and_removed_ones_no_more() {
+        let (zone, registry, start) = (Zone::default(), registry(&[("shop", "a.example")]), Instant::now());
+        zone.set("a.example", &["192.0.2.1"]);
+        zone.set("b.example", &["192.0.2.2"]);
+        let change = async {
+            tokio::time::sleep(Duration::from_secs(7)).await;
+            apply(&registry, &[("other", "b.example")]);
+        };
+        tokio::join!(zone.run(&registry, start, Duration::from_secs(11)), change);
+        assert_eq!(addresses(&registry, "other"), ["192.0.2.2"]);
+        assert_eq!((zone.asked("a.example"), zone.asked("b.example")), (vec![0, 5], vec![7]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_a_failure_the_last_good_addresses_stay_and_questions_become_rare() {
+        let (zone, registry, start) = (Zone::default(), registry(&[("shop", "a.example")]), Instant::now());
+        zone.set("a.example", &["192.0.2.1"]);
+        let change = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            zone.fail("a.example");
+            tokio::time::sleep(Duration::from_secs(99)).await;
+            assert_eq!(addresses(&registry, "shop"), ["192.0.2.1"]);
+            zone.set("a.example", &["192.0.2.2"]);
+        };
+        tokio::join!(zone.run(&registry, start, Duration::from_secs(140)), change);
+        assert_eq!(addresses(&registry, "shop"), ["192.0.2.2"]);
+        assert_eq!(zone.asked("a.example"), [0, 5, 6, 8, 12, 20, 36, 66, 96, 126, 131, 136]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_new_name_that_fails_does_not_leave_requests_with_the_old_one() {
+        let (zone, registry, start) = (Zone::default(), registry(&[("shop", "a.example")]), Instant::now());
+        zone.set("a.example", &["192.0.2.1"]);
+        let change = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            apply(&registry, &[("shop", "nowhere.example")]);
+        };
+        tokio::join!(zone.run(&registry, start, Duration::from_secs(2)), change);
+        assert_eq!(addresses(&registry, "shop"), Vec::<String>::new());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_name_without_an_answer_does_not_delay_the_others() {
+        let names = [("slow", "slow.example"), ("shop", "a.example")];
+        let (zone, registry, start) = (Zone::default(), registry(&names), Instant::now());
+        zone.set("a.example", &["192.0.2.1"]);
+        zone.run(&registry, start, Duration::from_secs(7)).await;
+        assert_eq!(addresses(&registry, "shop"), ["192.0.2.1"]);
+        assert_eq!(zone.asked("slow.example"), [0, 6]);
+        assert_eq!(zone.asked("a.example"), [0, 5]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn forbidden_addresses_never_become_peers() {
+        let (zone, registry, start) = (Zone::default(), registry(&[("shop", "a.example")]), Instant::now());
+        zone.set(
+            "a.example",
+            &["127.0.0.1", "::ffff:198.51.100.9", "::ffff:192.0.2.7", "192.0.2.7", "fe80::1"],
+        );
+        let change = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            assert_eq!(addresses(&registry, "shop"), ["192.0.2.7"]);
+            zone.set("a.example", &["169.254.169.254"]);
+        };
+        tokio::join!(zone.run(&registry, start, Duration::from_secs(6)), change);
+        assert_eq!(addresses(&registry, "shop"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn special_addresses_are_known_in_every_form() {
+        let rows = [
+            ("127.0.0.1", true),
+            ("127.9.9.9", true),
+            ("0.0.0.0", true),
+            ("0.1.2.3", true),
+            ("169.254.169.254", true),
+            ("224.0.0.1", true),
+            ("255.255.255.255", true),
+            ("::", true),
+            ("::1", true),
+            ("fe80::1", true),
+            ("ff02::1", true),
+            ("::ffff:127.0.0.1", true),
+            ("::ffff:169.254.169.254", true),
+            ("::127.0.0.1", true),
+            ("64:ff9b::7f00:1", true),
+            ("64:ff9b::a9fe:a9fe", true),
+            ("10.0.0.1", false),
+            ("192.168.1.1", false),
+            ("100.64.0.1", false),
+            ("192.0.2.1", false),
+            ("::ffff:10.0.0.1", false),
+            ("64:ff9b::a00:1", false),
+            ("fd00::1", false),
+            ("2001:db8::7f00:1", false),
+        ];
+        for (address, wanted) in rows {
+            assert_eq!(is_never_a_backend(address.parse().unwrap()), wanted, "{address}");
+        }
+    }
+
+    #[test]
+    fn the_task_can_run_on_a_runtime_with_several_threads() {
+        fn sendable<F: Future + Send>(_: F) {}
+        sendable(run(Arc::new(Registry::new()), |_| false, std::future::ready(())));
+    }
+}
