@@ -9,9 +9,9 @@ use crate::model::PathMatch;
 /// The routes of one host by path.
 ///
 /// A tree with one node for each path element, kept in a vector so that neither building nor dropping one
-/// recurses, however deep a rule's path is. One walk reads each byte of the request's path at most once, and stops
-/// at the first element that no rule knows, so its cost depends on the path and not on the number of rules.
-/// Each node hashes with a seed of its own: nobody can write rules that all fall into one bucket.
+/// recurses, however deep a rule's path is. One walk reads each byte of the request's path at most once, and
+/// stops at the first element that no rule knows, so its cost depends on the path and not on the number of
+/// rules. Each node hashes with a seed of its own: nobody can write rules that all fall into one bucket.
 #[derive(Debug)]
 pub(super) struct PathTable<R> {
     /// The first one is the root, which stands before the path's first slash.
@@ -29,6 +29,9 @@ struct Node<R> {
     slashed: Option<Arc<R>>,
 }
 
+/// Where in its node a rule is kept.
+type Slot<R> = fn(&mut Node<R>) -> &mut Option<Arc<R>>;
+
 impl<R> PathTable<R> {
     /// A table without rules.
     pub(super) fn new() -> Self {
@@ -37,9 +40,10 @@ impl<R> PathTable<R> {
 
     /// Adds a rule. Of several with the same path and type the first one stays.
     ///
-    /// An empty prefix is `/`. Any other path that does not begin with a slash can match nothing and is left out.
+    /// An empty prefix is `/`. Any other path that does not begin with a slash can match nothing and is left
+    /// out.
     pub(super) fn insert(&mut self, path: &PathMatch, make: impl FnOnce() -> R) {
-        let (text, slot): (&[u8], fn(&mut Node<R>) -> &mut Option<Arc<R>>) = match path {
+        let (text, slot): (&[u8], Slot<R>) = match path {
             PathMatch::Exact(text) => (text.as_bytes(), |node| &mut node.exact),
             PathMatch::Prefix(text) => match text.as_bytes() {
                 [] => (b"", |node| &mut node.slashed),

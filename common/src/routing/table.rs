@@ -25,8 +25,8 @@ type Hosts<R> = HashMap<HostName, Arc<HostTable<R>>, RandomState>;
 impl<R> Table<R> {
     /// Compiles a route set, calling `make` for each of its routes.
     ///
-    /// Hosts whose `Arc<VirtualHost>` is the same in `previous` are taken over as they are, and `make` is not called
-    /// for their routes. Of routes of a host with the same path and type the first one counts.
+    /// Hosts whose `Arc<VirtualHost>` is the same in `previous` are taken over as they are, and `make` is not
+    /// called for their routes. Of routes of a host with the same path and type the first one counts.
     pub fn build(set: &RouteSet, previous: Option<&Self>, mut make: impl FnMut(&Route) -> R) -> Self {
         let mut table = Self::empty_like(previous);
         for (host, source) in &set.hosts {
@@ -72,9 +72,9 @@ impl<R> Table<R> {
 
     /// The route for a request; `None` if no rule matches and there is no fallback.
     ///
-    /// `host` is in matching form (lower case, without port and trailing dot), empty if the request has none; `path`
-    /// is canonical. The most specific host entry with routes decides alone: if none of its paths matches, the
-    /// fallback answers and not a less specific host. Allocates nothing and takes no lock.
+    /// `host` is in matching form (lower case, without port and trailing dot), empty if the request has none;
+    /// `path` is canonical. The most specific host entry with routes decides alone: if none of its paths
+    /// matches, the fallback answers and not a less specific host. Allocates nothing and takes no lock.
     pub fn find(&self, host: &[u8], path: &[u8]) -> Option<&Arc<R>> {
         let entry = self.find_host(host);
         entry.and_then(|entry| entry.find(path)).or(self.fallback.as_ref())

@@ -6,10 +6,7 @@ mod peer;
 mod registry;
 pub mod resolve;
 
-use std::{
-    sync::{Arc, OnceLock},
-    time::Instant,
-};
+use std::{cell::OnceCell, sync::Arc, time::Instant};
 
 use arc_swap::{ArcSwap, Guard};
 
@@ -59,16 +56,16 @@ impl Upstream {
 
     /// Chooses a peer for a new request; `None` if there is none at all. Takes no lock and never waits.
     ///
-    /// Ready peers come first, then draining ones. Ejected peers are passed over, unless more than half of the
-    /// peers are. `avoid`, which a retry sets to the peer that just failed, is chosen only if it is alone.
-    /// `random` is any well-mixed value that differs from call to call.
+    /// Ready peers come first, then draining ones. Ejected peers are passed over, unless more than half of
+    /// the peers are. `avoid`, which a retry sets to the peer that just failed, is chosen only if it is
+    /// alone. `random` is any well-mixed value that differs from call to call.
     pub fn pick(&self, now: Instant, random: u64, avoid: Option<&Peer>) -> Option<Arc<Peer>> {
         let set = self.peers.load();
         let peers = set.usable();
         if let [] | [_] = peers {
             return peers.first().cloned();
         }
-        let panic = OnceLock::new();
+        let panic = OnceCell::new();
         let is_other = |peer: &Peer| avoid.is_none_or(|avoid| avoid.id != peer.id);
         let is_fit = |peer: &Peer| {
             is_other(peer) && (!peer.is_ejected(now) || *panic.get_or_init(|| health::is_panic(peers, now)))
@@ -77,8 +74,8 @@ impl Upstream {
         chosen.or_else(|| set.balancer.choose(peers, random, &is_other)).or(peers.first()).cloned()
     }
 
-    /// Takes over settings. Peers are replaced if what is spoken to them changed, because their idle connections
-    /// are of no use then. Returns the number of peers that went.
+    /// Takes over settings. Peers are replaced if what is spoken to them changed, because their idle
+    /// connections are of no use then. Returns the number of peers that went.
     fn apply_backend(self: &Arc<Self>, backend: &Arc<Backend>) -> usize {
         let old = self.backend.swap(backend.clone());
         let set = self.peers.load_full();
@@ -105,14 +102,14 @@ impl Upstream {
         }
     }
 
-    /// The backend is in no snapshot any more. Its peers are gone, yet requests that were routed just before can
-    /// still pick one. Returns the number of peers.
+    /// The backend is in no snapshot any more. Its peers are gone, yet requests that were routed just before
+    /// can still pick one. Returns the number of peers.
     fn retire(&self) -> usize {
         self.peers.load().all().map(|peer| peer.mark_gone()).count()
     }
 
-    /// Takes over endpoints; peers with the same address stay. Returns how many peers went, or `None` if nothing
-    /// changed.
+    /// Takes over endpoints; peers with the same address stay. Returns how many peers went, or `None` if
+    /// nothing changed.
     fn apply_endpoints(self: &Arc<Self>, endpoints: &Endpoints) -> Option<usize> {
         let old = self.peers.load_full();
         let mut known: std::collections::HashMap<_, _> = old.all().map(|peer| (peer.address, peer)).collect();

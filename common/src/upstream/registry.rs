@@ -68,8 +68,9 @@ impl Registry {
         resolving.collect()
     }
 
-    /// Takes over the backends of a snapshot. Those that stay keep peers, health and requests in flight; the peers
-    /// of those that are not in it are gone, but who still holds such an upstream can finish what he began.
+    /// Takes over the backends of a snapshot. Those that stay keep peers, health and requests in flight; the
+    /// peers of those that are not in it are gone, but who still holds such an upstream can finish what he
+    /// began.
     pub fn apply_backends(&self, backends: &BTreeMap<BackendId, Arc<Backend>>) {
         let mut unused = self.lock();
         let old = self.upstreams.load_full();
@@ -112,8 +113,8 @@ impl Registry {
     /// Takes over the endpoints of a backend. Peers with the same address stay, with their health and their
     /// requests; those that are no longer there are gone. Returns whether anything changed.
     ///
-    /// Endpoints of a backend that no snapshot names are ignored; those of one that resolves a name are kept until
-    /// it stops doing so.
+    /// Endpoints of a backend that no snapshot names are ignored; those of one that resolves a name are kept
+    /// until it stops doing so.
     pub fn apply_endpoints(&self, id: &BackendId, endpoints: &Endpoints) -> bool {
         let mut unused = self.lock();
         let Some(upstream) = self.get(id) else { return false };

@@ -19,17 +19,17 @@ use crate::{
 
 /// Time from one answer to the next question for the same name.
 const INTERVAL: Duration = Duration::from_secs(5);
-/// Longest time to wait for an answer.
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// Longest time to wait for an answer. Resolvers take 5 s to turn from a dead name server to the next one.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// Time to the next question after a first failure; each further one doubles it.
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 /// Longest time to the next question after failures.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 
-/// Keeps the endpoints of backends that [resolve a name](Discovery::Dns) up to date until `shutdown` ends, with the
-/// resolver of the system. `forbidden` says which addresses are never used beside those that
-/// [never are](is_never_a_backend), such as those of our own listeners; IPv4 addresses come to it as such even
-/// where the name gives them mapped into IPv6.
+/// Keeps the endpoints of backends that [resolve a name](Discovery::Dns) up to date until `shutdown` ends,
+/// with the resolver of the system. `forbidden` says which addresses are never used beside those that [never
+/// are](is_never_a_backend), such as those of our own listeners; IPv4 addresses come to it as such even where
+/// the name gives them mapped into IPv6.
 pub async fn run(
     registry: Arc<Registry>,
     forbidden: impl Fn(SocketAddr) -> bool,
@@ -135,8 +135,8 @@ fn settle(
         Ok(addresses) => {
             let endpoints = usable(&addresses, forbidden);
             if endpoints.is_empty() && !addresses.is_empty() && !name.answered {
-                tracing::warn!(backend = %name.upstream.id, "all addresses of the external name are loopback, \
-                    link-local or our own; requests get 503 until it names others");
+                tracing::warn!(backend = %name.upstream.id, "the external name has only \
+                    addresses that are loopback, link-local or our own; requests get 503 until it has others");
             }
             name.answered = true;
             name.failures = 0;
@@ -171,8 +171,8 @@ fn usable(addresses: &[SocketAddr], forbidden: &impl Fn(SocketAddr) -> bool) -> 
     addresses.into_iter().map(endpoint).collect()
 }
 
-/// Whether an address that a user's name gives is never used: loopback, link-local, unspecified, multicast and
-/// broadcast, also where they are written inside an IPv6 address (RFC 4291 §2.5.5, RFC 6052).
+/// Whether an address that a user's name gives is never used: loopback, link-local, unspecified, multicast
+/// and broadcast, also where they are written inside an IPv6 address (RFC 4291 §2.5.5, RFC 6052).
 pub fn is_never_a_backend(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_never_v4(address),
@@ -327,10 +327,10 @@ mod tests {
         let names = [("slow", "slow.example"), ("shop", "a.example")];
         let (zone, registry, start) = (Zone::default(), registry(&names), Instant::now());
         zone.set("a.example", &["192.0.2.1"]);
-        zone.run(&registry, start, Duration::from_secs(7)).await;
+        zone.run(&registry, start, Duration::from_secs(32)).await;
         assert_eq!(addresses(&registry, "shop"), ["192.0.2.1"]);
-        assert_eq!(zone.asked("slow.example"), [0, 6]);
-        assert_eq!(zone.asked("a.example"), [0, 5]);
+        assert_eq!(zone.asked("slow.example"), [0, 31]);
+        assert_eq!(zone.asked("a.example"), [0, 5, 10, 15, 20, 25, 30]);
     }
 
     #[tokio::test(start_paused = true)]

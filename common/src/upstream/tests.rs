@@ -62,7 +62,7 @@ fn peer(upstream: &Upstream, port: u16) -> Arc<Peer> {
 /// Fails so often in a row that it should be ejected; whether it was.
 fn fail(upstream: &Upstream, port: u16, now: Instant) -> bool {
     let peer = peer(upstream, port);
-    (0..5).map(|_| peer.failed(now)).fold(false, |ejected, now| ejected || now)
+    (0..5).filter(|_| peer.failed(now)).count() == 1
 }
 
 const ALL: [Balance; 2] = [Balance::RoundRobin, Balance::LeastRequests];
@@ -73,6 +73,20 @@ fn round_robin_gives_ten_endpoints_ten_of_a_hundred_requests_each() {
     let (_registry, upstream) = registry(Balance::RoundRobin, &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
     let seen = picks(&upstream, 100, Instant::now());
     assert_eq!(seen, (1..=10).map(|port| (port, 10)).collect());
+}
+
+#[test]
+fn round_robin_is_even_over_all_workers_together() {
+    let (_registry, upstream) = registry(Balance::RoundRobin, &[1, 2, 3, 4, 5]);
+    let now = Instant::now();
+    let seen: Vec<_> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..4).map(|_| scope.spawn(|| picks(&upstream, 250, now))).collect();
+        workers.into_iter().map(|worker| worker.join().unwrap()).collect()
+    });
+    for port in 1..=5 {
+        let total: usize = seen.iter().map(|worker| worker.get(&port).copied().unwrap_or_default()).sum();
+        assert_eq!(total, 200, "port {port}");
+    }
 }
 
 #[test]

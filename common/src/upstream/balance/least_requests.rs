@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::{Peer, below};
 
-/// Two choices spread nearly as well as a look at all peers, and workers that decide at the same moment do not all
-/// rush to the same one. It remembers nothing: the peers count.
+/// Two choices spread nearly as well as a look at all peers, and workers that decide at the same moment do
+/// not all rush to the same one. It remembers nothing: the peers count.
 #[derive(Debug)]
 pub(in crate::upstream) struct LeastRequests;
 

@@ -10,8 +10,8 @@ use std::{
 
 use super::Peer;
 
-/// One counter that all workers share: with a counter for each of them, few requests would be spread unevenly.
-/// It starts at random, lest all proxies begin with the same peer.
+/// One counter that all workers share: with a counter for each of them, few requests would be spread
+/// unevenly. It starts at random, lest all proxies begin with the same peer.
 #[derive(Debug)]
 pub(in crate::upstream) struct RoundRobin {
     next: AtomicUsize,
