@@ -29,6 +29,7 @@ impl<R> HostTable<R> {
             for route in &source.routes {
                 paths.insert(&route.path, || make(route));
             }
+            paths.shrink();
             paths
         });
         Self { source: source.clone(), paths }

@@ -20,13 +20,22 @@ pub(super) struct PathTable<R> {
 
 #[derive(Debug)]
 struct Node<R> {
-    children: HashMap<Box<[u8]>, u32, RandomState>,
+    children: Children,
     /// `Exact` rule that ends here.
     exact: Option<Arc<R>>,
     /// `Prefix` rule that ends here, written without a slash at its end.
     bare: Option<Arc<R>>,
     /// `Prefix` rule that ends here, written with a slash at its end.
     slashed: Option<Arc<R>>,
+}
+
+/// The elements below a node with the numbers of their nodes. Most nodes have one or none and need no map: that
+/// halves the memory of a table with many small hosts.
+#[derive(Debug)]
+enum Children {
+    None,
+    One(Box<[u8]>, u32),
+    Many(HashMap<Box<[u8]>, u32, RandomState>),
 }
 
 /// Where in its node a rule is kept.
@@ -58,12 +67,17 @@ impl<R> PathTable<R> {
         slot(self.node_at(text)).get_or_insert_with(|| Arc::new(make()));
     }
 
+    /// Gives back room that was kept for further rules.
+    pub(super) fn shrink(&mut self) {
+        self.nodes.shrink_to_fit();
+    }
+
     /// The node of this path, made if it is not there.
     fn node_at(&mut self, path: &[u8]) -> &mut Node<R> {
         let mut at = 0;
         for element in elements(path) {
             at = match self.nodes[at].children.get(element) {
-                Some(child) => *child as usize,
+                Some(child) => child as usize,
                 None => {
                     let new = self.nodes.len();
                     let name = u32::try_from(new).expect("a rule set has fewer than 2^32 path elements");
@@ -86,7 +100,7 @@ impl<R> PathTable<R> {
         for element in elements(path) {
             longest = node.below().or(longest);
             match node.children.get(element) {
-                Some(child) => node = &self.nodes[*child as usize],
+                Some(child) => node = &self.nodes[child as usize],
                 None => return longest,
             }
         }
@@ -96,7 +110,7 @@ impl<R> PathTable<R> {
 
 impl<R> Node<R> {
     fn new() -> Self {
-        Self { children: HashMap::default(), exact: None, bare: None, slashed: None }
+        Self { children: Children::None, exact: None, bare: None, slashed: None }
     }
 
     /// The prefix that answers just this path.
@@ -107,6 +121,28 @@ impl<R> Node<R> {
     /// The prefix that answers everything below: where both forms are written, the longer one.
     fn below(&self) -> Option<&Arc<R>> {
         self.slashed.as_ref().or(self.bare.as_ref())
+    }
+}
+
+impl Children {
+    fn get(&self, element: &[u8]) -> Option<u32> {
+        match self {
+            Self::None => None,
+            Self::One(name, child) => (**name == *element).then_some(*child),
+            Self::Many(children) => children.get(element).copied(),
+        }
+    }
+
+    /// Adds an element that is not there.
+    fn insert(&mut self, element: Box<[u8]>, child: u32) {
+        *self = match std::mem::replace(self, Self::None) {
+            Self::None => Self::One(element, child),
+            Self::One(name, other) => Self::Many([(name, other), (element, child)].into_iter().collect()),
+            Self::Many(mut children) => {
+                children.insert(element, child);
+                Self::Many(children)
+            }
+        };
     }
 }
 
