@@ -151,7 +151,7 @@ pub fn server_settings(resolver: Arc<dyn ResolvesServerCert>) -> Result<Arc<Serv
 }
 
 /// Settings towards backends, made once for each protocol. The certificate of the backend is not verified:
-/// see [`AnyBackend`].
+/// this protects against listening, not against an impostor, until a policy names a CA.
 pub fn client_settings(protocol: BackendProtocol) -> Arc<ClientConfig> {
     static HTTP1: OnceLock<Arc<ClientConfig>> = OnceLock::new();
     static HTTP2: OnceLock<Arc<ClientConfig>> = OnceLock::new();

@@ -29,8 +29,8 @@ struct Node<R> {
     slashed: Option<Arc<R>>,
 }
 
-/// The elements below a node with the numbers of their nodes. Most nodes have one or none and need no map: that
-/// halves the memory of a table with many small hosts.
+/// The elements below a node with the numbers of their nodes. Most nodes have one or none and need no map,
+/// which halves the memory of a table with many small hosts.
 #[derive(Debug)]
 enum Children {
     None,

@@ -15,7 +15,7 @@ pub use registry::Registry;
 
 use crate::{
     id::BackendId,
-    model::{Backend, EndpointState, Endpoints},
+    model::{Backend, Endpoint, EndpointState, Endpoints},
 };
 use balance::Balancer;
 
@@ -49,9 +49,16 @@ impl Upstream {
         self.backend.load()
     }
 
-    /// Number of peers, draining ones included.
-    pub fn peer_count(&self) -> usize {
-        self.peers.load().all().count()
+    /// The endpoints now in use, without their zones.
+    pub fn endpoints(&self) -> Endpoints {
+        let set = self.peers.load();
+        let of = |peers: &[Arc<Peer>], state| -> Vec<_> {
+            peers.iter().map(|peer| Endpoint { address: peer.address, state, zone: None }).collect()
+        };
+        let mut all = of(&set.ready, EndpointState::Ready);
+        all.extend(of(&set.draining, EndpointState::Draining));
+        all.sort_unstable();
+        all.into()
     }
 
     /// Chooses a peer for a new request; `None` if there is none at all. Takes no lock and never waits.
@@ -84,7 +91,7 @@ impl Upstream {
             return 0;
         }
         let renew = |peers: &[Arc<Peer>]| match replace {
-            true => peers.iter().map(|peer| Peer::new(peer.address, Arc::downgrade(self))).collect(),
+            true => peers.iter().map(|peer| Peer::new(peer.address, backend, Arc::downgrade(self))).collect(),
             false => peers.to_vec(),
         };
         let balancer = match old.balance == backend.balance {
@@ -111,13 +118,13 @@ impl Upstream {
     /// Takes over endpoints; peers with the same address stay. Returns how many peers went, or `None` if
     /// nothing changed.
     fn apply_endpoints(self: &Arc<Self>, endpoints: &Endpoints) -> Option<usize> {
-        let old = self.peers.load_full();
+        let (old, backend) = (self.peers.load_full(), self.backend.load());
         let mut known: std::collections::HashMap<_, _> = old.all().map(|peer| (peer.address, peer)).collect();
         let (mut ready, mut draining) = (Vec::new(), Vec::new());
         for endpoint in endpoints.iter() {
             let peer = match known.remove(&endpoint.address) {
                 Some(peer) => peer.clone(),
-                None => Peer::new(endpoint.address, Arc::downgrade(self)),
+                None => Peer::new(endpoint.address, &backend, Arc::downgrade(self)),
             };
             match endpoint.state {
                 EndpointState::Ready => ready.push(peer),

@@ -11,6 +11,7 @@ use std::{
 };
 
 use super::{Upstream, health::Health};
+use crate::model::{Backend, BackendProtocol, BackendTls};
 
 /// Names a peer. An address that goes and comes back gets another one, so connections are never mixed up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -22,6 +23,10 @@ pub struct Peer {
     pub id: PeerId,
     /// Where to connect.
     pub address: SocketAddr,
+    /// What is spoken to it. Another protocol makes another peer, so its connections always fit.
+    pub protocol: BackendProtocol,
+    /// TLS towards it, with the same lifetime.
+    pub tls: Option<BackendTls>,
     /// The peer's neighbours decide whether it may be ejected.
     upstream: Weak<Upstream>,
     health: Health,
@@ -34,11 +39,13 @@ pub struct Peer {
 pub struct InFlight(Arc<Peer>);
 
 impl Peer {
-    pub(super) fn new(address: SocketAddr, upstream: Weak<Upstream>) -> Arc<Self> {
+    pub(super) fn new(address: SocketAddr, backend: &Backend, upstream: Weak<Upstream>) -> Arc<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Arc::new(Self {
             id: PeerId(NEXT.fetch_add(1, Relaxed)),
             address,
+            protocol: backend.protocol,
+            tls: backend.tls.clone(),
             upstream,
             health: Health::new(),
             in_flight: AtomicU32::new(0),

@@ -20,7 +20,7 @@ type Upstreams = HashMap<BackendId, Arc<Upstream>, foldhash::fast::RandomState>;
 #[derive(Debug)]
 pub struct Registry {
     upstreams: ArcSwap<Upstreams>,
-    /// Endpoints that were announced for backends which resolve a name instead; used if they stop doing so.
+    /// Endpoints announced for backends that resolve a name instead; used if they stop doing so.
     unused: Mutex<HashMap<BackendId, Endpoints>>,
     departures: watch::Sender<u64>,
     discoveries: watch::Sender<u64>,
@@ -83,16 +83,21 @@ impl Registry {
                 upstreams.insert(id.clone(), Upstream::new(id.clone(), backend.clone()));
                 continue;
             };
-            let before = upstream.backend.load_full();
-            if Arc::ptr_eq(&before, backend) || before == *backend {
+            let before = upstream.backend();
+            if Arc::ptr_eq(&before, backend) || *before == *backend {
                 continue;
             }
             departed += upstream.apply_backend(backend);
-            if before.discovery != backend.discovery {
-                discovers = true;
-                if backend.discovery == Discovery::Endpoints {
-                    departed += upstream.apply_endpoints(&unused.remove(id).unwrap_or_default()).unwrap_or(0);
+            discovers |= before.discovery != backend.discovery;
+            match (&before.discovery, &backend.discovery) {
+                (Discovery::Endpoints, Discovery::Dns { .. }) => {
+                    unused.insert(id.clone(), upstream.endpoints());
                 }
+                (Discovery::Dns { .. }, Discovery::Endpoints) => {
+                    let endpoints = unused.remove(id).unwrap_or_default();
+                    departed += upstream.apply_endpoints(&endpoints).unwrap_or(0);
+                }
+                _ => {}
             }
         }
         let count = new.as_ref().map_or(old.len(), Upstreams::len);

@@ -83,6 +83,8 @@ struct Name {
     failures: u32,
     /// Whether this name ever gave an answer.
     answered: bool,
+    /// Whether the last answer had addresses and all of them are forbidden.
+    refused: bool,
 }
 
 struct Answer {
@@ -98,7 +100,14 @@ fn refresh(registry: &Registry, names: &mut HashMap<BackendId, Name>) {
         let id = upstream.id.clone();
         let name = match before.remove(&id) {
             Some(name) if name.wanted == wanted && Arc::ptr_eq(&name.upstream, &upstream) => name,
-            _ => Name { upstream, wanted, next: Some(Instant::now()), failures: 0, answered: false },
+            _ => Name {
+                upstream,
+                wanted,
+                next: Some(Instant::now()),
+                failures: 0,
+                answered: false,
+                refused: false,
+            },
         };
         names.insert(id, name);
     }
@@ -134,10 +143,12 @@ fn settle(
     let (endpoints, wait) = match answer.addresses {
         Ok(addresses) => {
             let endpoints = usable(&addresses, forbidden);
-            if endpoints.is_empty() && !addresses.is_empty() && !name.answered {
+            let refused = endpoints.is_empty() && !addresses.is_empty();
+            if refused && !name.refused {
                 tracing::warn!(backend = %name.upstream.id, "the external name has only \
-                    addresses that are loopback, link-local or our own; requests get 503 until it has others");
+                    addresses that are loopback, link-local or our own; requests get 503");
             }
+            name.refused = refused;
             name.answered = true;
             name.failures = 0;
             (Some(endpoints), INTERVAL)

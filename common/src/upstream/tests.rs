@@ -242,7 +242,7 @@ fn backends_that_stay_keep_their_peers_whatever_else_changes() {
     assert!(Arc::ptr_eq(&registry.get(&"shop".into()).unwrap(), &upstream));
     assert!(Arc::ptr_eq(&peer(&upstream, 1), &kept));
     assert_eq!(upstream.backend().connect_timeout, 9 * SECOND);
-    assert_eq!(registry.get(&"other".into()).unwrap().peer_count(), 0);
+    assert!(registry.get(&"other".into()).unwrap().endpoints().is_empty());
     assert!(!departures.has_changed().unwrap());
 }
 
@@ -255,6 +255,7 @@ fn another_protocol_makes_new_peers_because_old_connections_are_of_no_use() {
     assert!(old.is_gone() && departures.has_changed().unwrap());
     assert_ne!(peer(&upstream, 1).id, old.id);
     assert!(!peer(&upstream, 1).is_gone());
+    assert_eq!([old.protocol, peer(&upstream, 1).protocol], [BackendProtocol::Http1, BackendProtocol::Http2]);
 }
 
 #[test]
@@ -267,7 +268,7 @@ fn the_peers_of_a_removed_backend_are_gone_yet_finish_what_was_routed_to_them() 
     assert!(upstream.pick(Instant::now(), 1, None).unwrap().is_gone());
     assert!(!registry.apply_endpoints(&"shop".into(), &endpoints(&[1], &[])), "nobody names it any more");
     registry.apply_backends(&backends(&[("shop", Backend::default())]));
-    assert_eq!(registry.get(&"shop".into()).unwrap().peer_count(), 0);
+    assert!(registry.get(&"shop".into()).unwrap().endpoints().is_empty());
 }
 
 #[test]
@@ -279,7 +280,23 @@ fn endpoints_announced_while_a_name_is_resolved_count_when_it_no_longer_is() {
     let id = "shop".into();
     assert!(!registry.apply_endpoints(&id, &endpoints(&[5], &[])));
     let upstream = registry.get(&id).unwrap();
-    assert_eq!(upstream.peer_count(), 0);
+    assert!(upstream.endpoints().is_empty());
     registry.apply_backends(&backends(&[("shop", Backend::default())]));
     assert_eq!(peer(&upstream, 5).address, address(5));
+}
+
+#[test]
+fn a_backend_that_resolves_a_name_for_a_while_finds_its_endpoints_again() {
+    let (registry, upstream) = registry(Balance::RoundRobin, &[1, 3]);
+    registry.apply_endpoints(&"shop".into(), &endpoints(&[1, 3], &[2]));
+    let before = upstream.endpoints();
+    assert_eq!(before.len(), 3);
+    let name = Discovery::Dns { name: "a.example".into(), port: 80 };
+    let dns = Backend { discovery: name.clone(), ..Backend::default() };
+    registry.apply_backends(&backends(&[("shop", dns)]));
+    assert_eq!(upstream.endpoints(), before, "until the name is resolved");
+    assert!(registry.apply_resolved(&upstream, &name, &endpoints(&[9], &[])));
+    registry.apply_backends(&backends(&[("shop", Backend::default())]));
+    assert_eq!(upstream.endpoints(), before);
+    assert!(!registry.apply_resolved(&upstream, &name, &endpoints(&[9], &[])), "an answer that comes late");
 }
