@@ -6,4 +6,5 @@ pub mod id;
 pub mod kube;
 pub mod message;
 pub mod model;
+pub mod runtime;
 pub mod source;

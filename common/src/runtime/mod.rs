@@ -1,0 +1,4 @@
+//! What surrounds the proxy in a process: access log, metrics, logs, the admin address.
+
+pub mod access_log;
+pub mod metrics;
