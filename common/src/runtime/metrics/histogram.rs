@@ -31,11 +31,11 @@ impl Histogram {
 
     /// Writes it; the count is the sum of the buckets, so that the two never disagree.
     pub(super) fn encode(&self, mut encoder: MetricEncoder<'_>) -> std::fmt::Result {
-        let mut buckets = [(f64::MAX, 0); BOUNDS.len() + 1];
+        let mut buckets = [(f64::INFINITY, 0); BOUNDS.len() + 1];
         let mut count = 0;
         for (at, bucket) in buckets.iter_mut().enumerate() {
             let held = self.buckets[at].load(Ordering::Relaxed);
-            let bound = BOUNDS.get(at).map_or(f64::MAX, |micros| *micros as f64 / 1e6);
+            let bound = BOUNDS.get(at).map_or(f64::INFINITY, |micros| *micros as f64 / 1e6);
             *bucket = (bound, held);
             count += held;
         }
