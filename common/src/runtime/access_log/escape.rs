@@ -40,7 +40,7 @@ fn hex_escaped(out: &mut Vec<u8>, mut value: &[u8], plain: &[bool; 256]) {
         let end = value.iter().position(|byte| !plain[usize::from(*byte)]).unwrap_or(value.len());
         out.extend_from_slice(&value[..end]);
         let Some(byte) = value.get(end) else { return };
-        out.extend_from_slice(&[b'\\', b'x']);
+        out.extend_from_slice(b"\\x");
         hex(out, *byte);
         value = &value[end + 1..];
     }

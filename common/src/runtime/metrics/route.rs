@@ -201,8 +201,10 @@ impl Collector for Routes {
     }
 }
 
+type CounterOf = fn(&RouteMetrics) -> &AtomicU64;
+
 /// Counters of bytes by name.
-const BYTES: [(names::Name, fn(&RouteMetrics) -> &AtomicU64); 2] = [
+const BYTES: [(names::Name, CounterOf); 2] = [
     (names::RECEIVED_BYTES, |metrics| &metrics.received_bytes),
     (names::SENT_BYTES, |metrics| &metrics.sent_bytes),
 ];
