@@ -349,6 +349,41 @@ fn a_closed_log_gives_up_an_output_that_keeps_failing() {
 }
 
 #[test]
+fn a_closed_pipe_and_a_full_disk_are_counted_and_survived() {
+    let (reader, writer) = io::pipe().unwrap();
+    drop(reader);
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let outputs: [Box<dyn Write + Send>; 2] = [Box::new(writer), Box::new(full)];
+    for output in outputs {
+        let counts = AccessLogCounts::default();
+        let log = AccessLog::start(AccessLogFormat::Json, output, counts.clone()).unwrap();
+        let worker = log.worker();
+        worker.record(&record());
+        worker.flush();
+        while counts.write_errors.get() < 2 {
+            std::thread::yield_now();
+        }
+        worker.record(&record());
+        assert!(!log.finish(Duration::ZERO));
+    }
+}
+
+#[test]
+fn a_slow_pipe_gets_every_line_whole() {
+    let (mut reader, writer) = io::pipe().unwrap();
+    let counts = AccessLogCounts::default();
+    let log = AccessLog::start(AccessLogFormat::Text, Box::new(writer), counts.clone()).unwrap();
+    let worker = log.worker();
+    // More than a pipe holds, so that the writer has to wait for the reader.
+    (0..2000).for_each(|_| worker.record(&record()));
+    drop((worker, log));
+    let mut text = String::new();
+    io::Read::read_to_string(&mut reader, &mut text).unwrap();
+    assert_eq!(text, line(AccessLogFormat::Text, &record()).repeat(2000));
+    assert_eq!(counts.dropped_lines.get(), 0);
+}
+
+#[test]
 fn a_log_that_is_off_takes_records_and_does_nothing() {
     let counts = AccessLogCounts::default();
     let output = Output::default();
