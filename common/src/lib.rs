@@ -1,9 +1,15 @@
 //! Selvedge's engine and model, shared by every stage: what a proxy shall do, and the proxy that does it.
 
 pub mod filter;
+pub mod http1;
+pub mod http2;
 pub mod id;
 #[cfg(feature = "kube")]
 pub mod kube;
 pub mod message;
 pub mod model;
+pub mod proxy;
+pub mod routing;
+pub mod runtime;
 pub mod source;
+pub mod upstream;

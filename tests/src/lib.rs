@@ -1,1 +1,5 @@
-//! Test harness shared by the test binaries.
+//! Test harness shared by the test binaries: real engines, scripted origins and raw clients on loopback.
+
+pub mod client;
+pub mod origin;
+pub mod proxy;

@@ -18,6 +18,13 @@ impl Span {
         Self { start: start as u32, end: end as u32 }
     }
 
+    /// The first `length` bytes, and the rest.
+    pub fn split(self, length: usize) -> (Self, Self) {
+        debug_assert!(length <= self.len());
+        let middle = self.start + length as u32;
+        (Self { start: self.start, end: middle }, Self { start: middle, end: self.end })
+    }
+
     /// Number of bytes.
     pub fn len(self) -> usize {
         (self.end - self.start) as usize
@@ -71,6 +78,13 @@ impl Fields {
         Span::new(start, self.bytes.len())
     }
 
+    /// Stores what a closure appends to the buffer; it must only append.
+    pub fn store_with<R>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> R) -> (Span, R) {
+        let start = self.bytes.len();
+        let result = write(&mut self.bytes);
+        (Span::new(start, self.bytes.len()), result)
+    }
+
     /// The bytes of a span that [`Fields::store`] gave since the last [`Fields::clear`].
     pub fn at(&self, span: Span) -> &[u8] {
         &self.bytes[span.start as usize..span.end as usize]
@@ -78,7 +92,12 @@ impl Fields {
 
     /// Appends a field whose name and value are stored already.
     pub fn push_stored(&mut self, name: Span, value: Span) {
-        let known = Known::of(self.at(name));
+        self.push_known(Known::of(self.at(name)), name, value);
+    }
+
+    /// Appends a field that is stored already and of whose name it is known which it is.
+    pub fn push_known(&mut self, known: Known, name: Span, value: Span) {
+        debug_assert_eq!(known, Known::of(self.at(name)));
         self.entries.push(Entry { known, name, value });
     }
 
@@ -91,9 +110,7 @@ impl Fields {
     /// Appends a field whose value is made by a closure that writes to the buffer.
     pub fn push_with(&mut self, name: &[u8], write: impl FnOnce(&mut Vec<u8>)) {
         let name = self.store(name);
-        let start = self.bytes.len();
-        write(&mut self.bytes);
-        let value = Span::new(start, self.bytes.len());
+        let (value, ()) = self.store_with(write);
         self.push_stored(name, value);
     }
 

@@ -1,5 +1,7 @@
 //! Request and response heads: the one form of both that filters and the proxy work on.
 
+use super::authority::{self, AuthorityError};
+use super::path::{self, PathError};
 use super::{Fields, Known, Span};
 
 /// Request methods (RFC 9110 §9); others keep their text in the head's buffer.
@@ -111,6 +113,21 @@ pub struct RequestHead {
     host: Span,
 }
 
+/// Where the parts of a request lie in the buffer of its fields.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Parts {
+    /// The request target as sent.
+    pub target: Span,
+    /// The path in canonical form.
+    pub path: Span,
+    /// The query without `?`.
+    pub query: Option<Span>,
+    /// Host and port as sent.
+    pub authority: Span,
+    /// The host as matched.
+    pub host: Span,
+}
+
 impl Default for RequestHead {
     fn default() -> Self {
         let empty = Span::default();
@@ -207,6 +224,51 @@ impl RequestHead {
         self.host = self.fields.store(host);
     }
 
+    /// Reads a request target in origin form, `/path?query`, or `*` for `OPTIONS`: stores it as sent, its path
+    /// in canonical form and its query. The method must be set before.
+    ///
+    /// # Errors
+    /// When the path has no canonical form.
+    pub fn set_origin(&mut self, target: &[u8], reject_escaped_slash: bool) -> Result<(), PathError> {
+        let stored = self.fields.store(target);
+        let mark = memchr::memchr(b'?', target).unwrap_or(target.len());
+        let (raw_path, after) = stored.split(mark);
+        self.target = stored;
+        self.query = (!after.is_empty()).then(|| after.split(1).1);
+        if self.query().is_some_and(|query| query.contains(&b'#')) {
+            return Err(PathError::Byte);
+        }
+        let is_server = target == b"*" && self.method == Method::Options;
+        self.path = match is_server || path::is_canonical(&target[..mark]) {
+            true => raw_path,
+            false => self.canonical(&target[..mark], reject_escaped_slash)?,
+        };
+        Ok(())
+    }
+
+    /// Reads `Host` or `:authority`: stores it as sent, and the host as it is matched.
+    ///
+    /// # Errors
+    /// When it is not a host with an optional port.
+    pub fn set_host(&mut self, authority: &[u8]) -> Result<(), AuthorityError> {
+        let parsed = authority::parse(authority)?;
+        self.set_authority(authority, &parsed.host);
+        Ok(())
+    }
+
+    /// Stores the canonical form of a path and says where.
+    pub(crate) fn canonical(&mut self, raw: &[u8], reject_escaped_slash: bool) -> Result<Span, PathError> {
+        let (span, result) = self.fields.store_with(|out| path::canonicalize(raw, reject_escaped_slash, out));
+        result.map(|()| span)
+    }
+
+    /// Takes parts of the request that are in the buffer of its fields already.
+    pub(crate) fn place(&mut self, parts: Parts) {
+        let Parts { target, path, query, authority, host } = parts;
+        (self.target, self.path, self.query) = (target, path, query);
+        (self.authority, self.host) = (authority, host);
+    }
+
     /// Whether the request asks for a switch of protocols (RFC 9110 §7.8).
     pub fn wants_upgrade(&self) -> bool {
         self.version == Version::Http11
@@ -237,6 +299,11 @@ impl ResponseHead {
     /// The reason phrase, maybe empty.
     pub fn reason(&self) -> &[u8] {
         self.fields.at(self.reason)
+    }
+
+    /// Takes a reason phrase that is in the buffer of the fields already.
+    pub(crate) fn place_reason(&mut self, reason: Span) {
+        self.reason = reason;
     }
 
     /// Stores the reason phrase.

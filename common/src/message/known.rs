@@ -71,6 +71,44 @@ impl Known {
             _ => Known::Other,
         }
     }
+
+    /// Whether the field concerns one hop only (RFC 9110 §7.6.1); framing fields are among them, as each hop
+    /// frames its messages itself, but for `Content-Length`.
+    pub fn is_hop_by_hop(self) -> bool {
+        matches!(
+            self,
+            Self::Connection
+                | Self::KeepAlive
+                | Self::ProxyConnection
+                | Self::Te
+                | Self::TransferEncoding
+                | Self::Upgrade
+                | Self::Http2Settings
+        )
+    }
+
+    /// Whether the field stays even if `Connection` names it: a message means something else without it.
+    pub fn is_protected(self) -> bool {
+        matches!(
+            self,
+            Self::Host
+                | Self::ContentLength
+                | Self::ContentType
+                | Self::Cookie
+                | Self::Authorization
+                | Self::Date
+                | Self::Server
+                | Self::Location
+                | Self::Via
+                | Self::XRequestId
+                | Self::XRealIp
+                | Self::XForwardedFor
+                | Self::XForwardedHost
+                | Self::XForwardedPort
+                | Self::XForwardedProto
+                | Self::Forwarded
+        )
+    }
 }
 
 #[cfg(test)]

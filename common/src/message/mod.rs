@@ -7,5 +7,6 @@ mod known;
 pub mod path;
 
 pub use fields::{Fields, Span};
+pub(crate) use head::Parts;
 pub use head::{Method, RequestHead, ResponseHead, Scheme, Version, lists};
 pub use known::Known;

@@ -30,6 +30,8 @@ pub struct Limits {
     pub keep_alive_idle: Duration,
     /// Longest time a client may take no byte of a response that is ready for it.
     pub write_stall: Duration,
+    /// Longest time a tunnel (WebSocket) may carry nothing in either direction.
+    pub tunnel_idle: Duration,
     /// Age after which a connection is closed at the end of a request; each gets up to 10 % more.
     pub connection_age: Duration,
     /// Drop header fields whose name has an underscore.
@@ -68,6 +70,7 @@ impl Default for Limits {
             body_min_rate_bytes: 256,
             keep_alive_idle: Duration::from_secs(75),
             write_stall: Duration::from_secs(60),
+            tunnel_idle: Duration::from_secs(3600),
             connection_age: Duration::from_secs(3600),
             drop_underscore_fields: true,
             reject_escaped_slash: false,

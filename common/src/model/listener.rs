@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::Limits;
@@ -22,6 +23,12 @@ pub struct Listener {
     pub default_certificate: Option<CertificateId>,
     /// Port that clients see, sent as `X-Forwarded-Port` and used in redirects.
     pub public_port: u16,
+    /// Proxies in front of us whose forwarded fields are believed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trusted_cidrs: Vec<IpNet>,
+    /// Send `Forwarded` (RFC 7239) beside the `X-Forwarded-…` fields.
+    #[serde(default)]
+    pub forwarded_field: bool,
     /// Limits in size, number and time.
     #[serde(default)]
     pub limits: Limits,

@@ -1,0 +1,236 @@
+//! One HTTP/1.1 connection: its stream and what was read ahead, lent out as a reading and a writing half.
+
+use std::{
+    cell::RefCell,
+    future::poll_fn,
+    io::{self, IoSlice},
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, ready},
+};
+
+use tokio::io::AsyncWrite;
+
+use super::{Appetite, BodyFraming, BodyState, Buffer, Buffers, ChunkError, Stream};
+use crate::message::Fields;
+
+/// A connection that speaks HTTP/1.1, as server or as client.
+pub struct Connection {
+    stream: RefCell<Stream>,
+    input: Buffer,
+    buffers: Rc<Buffers>,
+}
+
+/// Why a body could not be read to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    /// The connection ended or broke within the body.
+    #[error("the connection ended within the body: {0}")]
+    Broken(io::ErrorKind),
+    /// The chunked coding is malformed.
+    #[error("malformed chunked body: {0}")]
+    Chunk(#[from] ChunkError),
+    /// An HTTP/2 stream was reset, or its content does not fit its Content-Length.
+    #[error("the stream was reset")]
+    Reset,
+}
+
+impl Connection {
+    /// A connection on a fresh stream.
+    pub fn new(stream: Stream, buffers: Rc<Buffers>) -> Self {
+        Self { stream: RefCell::new(stream), input: Buffer::default(), buffers }
+    }
+
+    /// What was received and not used yet.
+    pub fn input(&self) -> &[u8] {
+        self.input.data()
+    }
+
+    /// Drops bytes of [`Connection::input`] that have been used.
+    pub fn consume(&mut self, count: usize) {
+        self.input.consume(count, &self.buffers);
+    }
+
+    /// Receives more; 0 is the end of the stream.
+    ///
+    /// # Errors
+    /// Those of the stream.
+    pub async fn fill(&mut self) -> io::Result<usize> {
+        poll_fn(|cx| self.input.poll_fill(cx, &self.stream, &self.buffers, Appetite::Small)).await
+    }
+
+    /// Whether an idle connection can still be used: no end and no unexpected byte has arrived.
+    pub fn is_reusable(&self) -> bool {
+        self.input.is_empty() && self.stream.borrow().is_quiet()
+    }
+
+    /// The half that reads a body in this state, and the half that writes.
+    pub fn split<'a>(&'a mut self, body: &'a mut BodyState) -> (BodyReader<'a>, Writer<'a>) {
+        let reader = BodyReader {
+            stream: &self.stream,
+            input: &mut self.input,
+            buffers: &self.buffers,
+            body,
+            greeting: b"",
+        };
+        (reader, Writer { stream: &self.stream })
+    }
+
+    /// The half that writes.
+    pub fn writer(&self) -> Writer<'_> {
+        Writer { stream: &self.stream }
+    }
+
+    /// Gives the stream up, with what was read ahead and not used.
+    pub fn into_parts(mut self) -> (Stream, Vec<u8>) {
+        let ahead = self.input.data().to_vec();
+        self.input.release(&self.buffers);
+        (self.stream.into_inner(), ahead)
+    }
+}
+
+/// The half of a connection that reads a body.
+pub struct BodyReader<'a> {
+    stream: &'a RefCell<Stream>,
+    input: &'a mut Buffer,
+    buffers: &'a Buffers,
+    body: &'a mut BodyState,
+    greeting: &'static [u8],
+}
+
+impl BodyReader<'_> {
+    /// Asks for the body with `100 Continue` (RFC 9110 §10.1.1) when its first byte is wanted.
+    pub fn greet(&mut self) {
+        self.greeting = b"HTTP/1.1 100 Continue\r\n\r\n";
+    }
+
+    /// Whether a `100 Continue` was to be sent and has not been.
+    pub fn owes_greeting(&self) -> bool {
+        !self.greeting.is_empty()
+    }
+
+    /// Waits for data: `true` when [`BodyReader::data`] has some, `false` at the end of the body.
+    ///
+    /// # Errors
+    /// When the body breaks off or is malformed.
+    pub fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, BodyError>> {
+        loop {
+            if let Some(result) = self.body.advance(self.input, self.buffers)? {
+                return Poll::Ready(Ok(result));
+            }
+            ready!(self.poll_greet(cx)).map_err(|e| BodyError::Broken(e.kind()))?;
+            let appetite = self.body.appetite();
+            let count = ready!(self.input.poll_fill(cx, self.stream, self.buffers, appetite))
+                .map_err(|e| BodyError::Broken(e.kind()))?;
+            if count == 0 {
+                self.body.end_of_stream()?;
+                return Poll::Ready(Ok(false));
+            }
+        }
+    }
+
+    /// Payload that has arrived.
+    pub fn data(&self) -> &[u8] {
+        &self.input.data()[..self.body.available()]
+    }
+
+    /// Drops payload that has been used.
+    pub fn consume(&mut self, count: usize) {
+        self.body.used(count);
+        self.input.consume(count, self.buffers);
+    }
+
+    /// Trailer fields; complete once the body has ended.
+    pub fn trailers(&self) -> &Fields {
+        self.body.trailers()
+    }
+
+    /// Whether the body has been read to its end.
+    pub fn is_done(&self) -> bool {
+        self.body.is_done()
+    }
+
+    fn poll_greet(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.greeting.is_empty() {
+            let mut stream = self.stream.borrow_mut();
+            let count = ready!(Pin::new(&mut *stream).poll_write(cx, self.greeting))?;
+            self.greeting = &self.greeting[count..];
+            if self.greeting.is_empty() {
+                let _ = Pin::new(&mut *stream).poll_flush(cx)?;
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// The bytes that have arrived, for whoever reads a head.
+    pub(crate) fn input(&self) -> &[u8] {
+        self.input.data()
+    }
+
+    /// Drops bytes of a head and says what body follows it.
+    pub(crate) fn begin(&mut self, head_bytes: usize, framing: BodyFraming) {
+        self.input.consume(head_bytes, self.buffers);
+        *self.body = BodyState::new(framing);
+    }
+
+    /// Receives more bytes of a head; 0 is the end of the stream.
+    pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.input.poll_fill(cx, self.stream, self.buffers, Appetite::Small)
+    }
+}
+
+/// The half of a connection that writes.
+#[derive(Clone, Copy)]
+pub struct Writer<'a> {
+    stream: &'a RefCell<Stream>,
+}
+
+impl Writer<'_> {
+    /// Writes all of these, one after the other, in as few system calls as can be.
+    ///
+    /// # Errors
+    /// Those of the stream.
+    pub async fn write_all(&self, parts: &mut [IoSlice<'_>]) -> io::Result<()> {
+        let mut rest = parts;
+        IoSlice::advance_slices(&mut rest, 0);
+        while !rest.is_empty() {
+            let count = poll_fn(|cx| {
+                let mut stream = self.stream.borrow_mut();
+                match &*rest {
+                    [one] => Pin::new(&mut *stream).poll_write(cx, one),
+                    several => Pin::new(&mut *stream).poll_write_vectored(cx, several),
+                }
+            })
+            .await?;
+            if count == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            IoSlice::advance_slices(&mut rest, count);
+        }
+        Ok(())
+    }
+
+    /// Sends what TLS may still hold; nothing to do on a plain stream.
+    ///
+    /// # Errors
+    /// Those of the stream.
+    pub async fn flush(&self) -> io::Result<()> {
+        if !self.stream.borrow().is_tls() {
+            return Ok(());
+        }
+        poll_fn(|cx| Pin::new(&mut *self.stream.borrow_mut()).poll_flush(cx)).await
+    }
+
+    /// Says that no more will be written.
+    ///
+    /// # Errors
+    /// Those of the stream.
+    pub async fn shutdown(&self) -> io::Result<()> {
+        poll_fn(|cx| Pin::new(&mut *self.stream.borrow_mut()).poll_shutdown(cx)).await
+    }
+
+    /// Waits until the other side has gone; never ends if it sends bytes instead.
+    pub fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.stream.borrow().poll_closed(cx)
+    }
+}

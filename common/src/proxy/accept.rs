@@ -1,0 +1,146 @@
+//! Accept: takes connections from clients, as many as the limits allow, and keeps workers even.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    rc::Rc,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use tokio::net::{TcpListener, TcpStream};
+
+use super::{detect, live::LiveListener, shared::Shared, worker::Worker};
+use crate::runtime::{drain::Phase, metrics::ListenerMetrics};
+
+/// Pause after the system was short of descriptors or memory, so that the loop does not spin.
+const SHORTAGE_PAUSE: Duration = Duration::from_millis(50);
+/// Idle connections closed when the system is short of something.
+const SHED: usize = 32;
+
+/// A connection that another worker shall serve.
+pub struct Handover {
+    /// Index of the listener that accepted it.
+    pub listener: usize,
+    /// The connection.
+    pub tcp: std::net::TcpStream,
+    /// Address of the client.
+    pub peer: SocketAddr,
+}
+
+/// Accepts connections on one listener until the engine drains.
+pub async fn accept(worker: Rc<Worker>, listener: usize, socket: TcpListener) {
+    let drain = worker.shared.drain.clone();
+    let accepting = async {
+        loop {
+            match socket.accept().await {
+                Ok((tcp, peer)) => place(&worker, listener, tcp, peer),
+                Err(error) => pause_after(&worker, &error).await,
+            }
+        }
+    };
+    tokio::select! {
+        () = accepting => {}
+        () = drain.reached(Phase::Draining) => {}
+    }
+}
+
+/// After a failed accept: a client that gave up is nothing; a shortage wants idle connections closed and a pause.
+async fn pause_after(worker: &Worker, error: &io::Error) {
+    let gave_up = matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
+    );
+    if gave_up {
+        return;
+    }
+    let shed = worker.deadlines.expire_idle(SHED);
+    worker.pool.sweep();
+    tracing::error!(%error, shed, "cannot accept connections; closed idle ones and will try again");
+    tokio::time::sleep(SHORTAGE_PAUSE).await;
+}
+
+/// Serves a connection here, or hands it to a worker that has clearly fewer.
+fn place(worker: &Rc<Worker>, listener: usize, tcp: TcpStream, peer: SocketAddr) {
+    let loads = &worker.shared.worker_connections;
+    let own = loads[worker.index].load(Ordering::Relaxed);
+    let least =
+        loads.iter().map(|load| load.load(Ordering::Relaxed)).enumerate().min_by_key(|(_, load)| *load);
+    match least {
+        Some((index, load)) if own > load + 1 + load / 16 => {
+            if let Ok(tcp) = tcp.into_std() {
+                worker.shared.hand_over(index, Handover { listener, tcp, peer });
+            }
+        }
+        _ => serve_connection(worker, listener, tcp, peer),
+    }
+}
+
+/// Serves an accepted connection in a task of its own, if the limits allow one more.
+pub fn serve_connection(worker: &Rc<Worker>, listener: usize, tcp: TcpStream, peer: SocketAddr) {
+    let live = worker.shared.live.load();
+    let Some(settings) = live.listeners.get(listener).and_then(Clone::clone) else { return };
+    let Some(counted) = admit(worker, listener, &settings, peer.ip()) else {
+        return;
+    };
+    // Nagle's algorithm only delays what is written at once anyway; without it the connection works as well.
+    let _ = tcp.set_nodelay(true);
+    let this = worker.clone();
+    worker.spawn("connection", async move {
+        let reason = detect::serve(this, listener, settings, tcp, peer).await;
+        counted.metrics.closed(reason);
+        drop(counted);
+    });
+}
+
+/// Counts a connection in, unless that would exceed a limit even after an idle one has been closed.
+fn admit(worker: &Rc<Worker>, listener: usize, settings: &LiveListener, source: IpAddr) -> Option<Counted> {
+    let shared = &worker.shared;
+    let limits = &settings.settings.limits;
+    let counted =
+        Counted::new(shared, listener, worker.index, (limits.connections_per_source > 0).then_some(source));
+    let full = || {
+        let of_listener = shared.listener_connections[listener].load(Ordering::Relaxed);
+        let of_all: usize =
+            shared.listener_connections.iter().map(|count| count.load(Ordering::Relaxed)).sum();
+        of_listener > limits.connections as usize || of_all > shared.settings.connections
+    };
+    counted.metrics.accepted();
+    let too_many = counted.of_source > limits.connections_per_source as usize
+        || (full() && worker.deadlines.expire_idle(1) == 0);
+    if too_many {
+        counted.metrics.closed("limit");
+        return None;
+    }
+    Some(counted)
+}
+
+/// A connection that is counted as open while this lives.
+struct Counted {
+    shared: Arc<Shared>,
+    metrics: Arc<ListenerMetrics>,
+    listener: usize,
+    worker: usize,
+    source: Option<IpAddr>,
+    of_source: usize,
+}
+
+impl Counted {
+    fn new(shared: &Arc<Shared>, listener: usize, worker: usize, source: Option<IpAddr>) -> Self {
+        shared.listener_connections[listener].fetch_add(1, Ordering::Relaxed);
+        shared.worker_connections[worker].fetch_add(1, Ordering::Relaxed);
+        let of_source = source.map_or(0, |source| shared.sources.enter(source));
+        let metrics = shared.listener_metrics[listener].clone();
+        Self { shared: shared.clone(), metrics, listener, worker, source, of_source }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.shared.listener_connections[self.listener].fetch_sub(1, Ordering::Relaxed);
+        self.shared.worker_connections[self.worker].fetch_sub(1, Ordering::Relaxed);
+        if let Some(source) = self.source {
+            self.shared.sources.leave(source);
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! Bodies of either protocol, and how one is pumped into another with backpressure and limits in time.
+
+use std::{
+    future::poll_fn,
+    io,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::Body;
+
+use crate::{
+    http1::{BodyError, BodyReader, BodyWriter},
+    http2::{BodySender, BrokenOff},
+    message::Fields,
+    runtime::deadline::Deadlines,
+};
+
+/// A body that is being received.
+pub enum Incoming<'a> {
+    /// From an HTTP/1.1 connection.
+    Http1(BodyReader<'a>),
+    /// From an HTTP/2 stream.
+    Http2(Http2Incoming),
+}
+
+/// A body that is being received over HTTP/2.
+pub struct Http2Incoming {
+    body: hyper::body::Incoming,
+    current: Bytes,
+    trailers: Fields,
+    done: bool,
+}
+
+impl Http2Incoming {
+    /// Wraps hyper's body.
+    pub fn new(body: hyper::body::Incoming) -> Self {
+        let done = body.is_end_stream();
+        Self { body, current: Bytes::new(), trailers: Fields::default(), done }
+    }
+
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, BodyError>> {
+        while self.current.is_empty() && !self.done {
+            match ready!(std::pin::Pin::new(&mut self.body).poll_frame(cx)) {
+                None => self.done = true,
+                Some(Err(_)) => return Poll::Ready(Err(BodyError::Reset)),
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => self.current = data,
+                    Err(frame) => {
+                        if let Ok(trailers) = frame.into_trailers() {
+                            trailers.iter().for_each(|(n, v)| self.trailers.push(n.as_ref(), v.as_bytes()));
+                        }
+                    }
+                },
+            }
+        }
+        Poll::Ready(Ok(!self.current.is_empty()))
+    }
+}
+
+impl Incoming<'_> {
+    /// Waits for data: `true` when [`Incoming::data`] has some, `false` at the end of the body.
+    ///
+    /// # Errors
+    /// When the body breaks off or is malformed.
+    pub fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, BodyError>> {
+        match self {
+            Self::Http1(reader) => reader.poll_data(cx),
+            Self::Http2(incoming) => incoming.poll_data(cx),
+        }
+    }
+
+    /// Payload that has arrived.
+    pub fn data(&self) -> &[u8] {
+        match self {
+            Self::Http1(reader) => reader.data(),
+            Self::Http2(incoming) => &incoming.current,
+        }
+    }
+
+    /// Drops payload that has been used.
+    pub fn consume(&mut self, count: usize) {
+        match self {
+            Self::Http1(reader) => reader.consume(count),
+            Self::Http2(incoming) => drop(incoming.current.split_to(count)),
+        }
+    }
+
+    /// Takes all payload that has arrived; without a copy if it came over HTTP/2.
+    fn take(&mut self) -> Bytes {
+        match self {
+            Self::Http1(reader) => {
+                let data = Bytes::copy_from_slice(reader.data());
+                reader.consume(data.len());
+                data
+            }
+            Self::Http2(incoming) => std::mem::take(&mut incoming.current),
+        }
+    }
+
+    /// Trailer fields; complete once the body has ended.
+    pub fn trailers(&self) -> &Fields {
+        match self {
+            Self::Http1(reader) => reader.trailers(),
+            Self::Http2(incoming) => &incoming.trailers,
+        }
+    }
+
+    /// Whether the body has been read to its end.
+    pub fn is_done(&self) -> bool {
+        match self {
+            Self::Http1(reader) => reader.is_done(),
+            Self::Http2(incoming) => incoming.done && incoming.current.is_empty(),
+        }
+    }
+
+    /// Drops what has arrived already; says whether that was all of the body.
+    pub fn discard_arrived(&mut self) -> bool {
+        if matches!(self, Self::Http1(reader) if reader.owes_greeting()) {
+            return false;
+        }
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        while let Poll::Ready(result) = self.poll_data(&mut cx) {
+            match result {
+                Ok(true) => self.consume(self.data().len()),
+                Ok(false) => return true,
+                Err(_) => return false,
+            }
+        }
+        false
+    }
+}
+
+/// A body that is being sent.
+pub enum Outgoing<'a> {
+    /// Over HTTP/1.1, after a head that may still be pending.
+    Http1(BodyWriter<'a>),
+    /// Over HTTP/2.
+    Http2(BodySender),
+}
+
+impl Outgoing<'_> {
+    async fn send(&mut self, from: &mut Incoming<'_>) -> io::Result<u64> {
+        let count = from.data().len();
+        match self {
+            Self::Http1(writer) => {
+                writer.data(from.data()).await?;
+                from.consume(count);
+            }
+            Self::Http2(sender) => sender.data(from.take()).await.map_err(broken)?,
+        }
+        Ok(count as u64)
+    }
+
+    /// Sends what is pending without waiting for more of the body.
+    ///
+    /// # Errors
+    /// Those of the stream.
+    pub async fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Http1(writer) => writer.flush().await,
+            Self::Http2(_) => Ok(()),
+        }
+    }
+
+    /// Sends payload that is already there.
+    ///
+    /// # Errors
+    /// Those of the stream.
+    pub async fn data(&mut self, data: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Http1(writer) => writer.data(data).await,
+            Self::Http2(sender) => sender.data(Bytes::copy_from_slice(data)).await.map_err(broken),
+        }
+    }
+
+    /// Ends the body.
+    ///
+    /// # Errors
+    /// Those of the stream.
+    pub async fn finish(&mut self, trailers: &Fields) -> io::Result<()> {
+        match self {
+            Self::Http1(writer) => writer.finish(trailers).await,
+            Self::Http2(sender) => sender.finish(trailer_map(trailers)).await.map_err(broken),
+        }
+    }
+}
+
+fn broken(error: BrokenOff) -> io::Error {
+    io::Error::new(io::ErrorKind::BrokenPipe, error)
+}
+
+fn trailer_map(trailers: &Fields) -> Option<HeaderMap> {
+    if trailers.is_empty() {
+        return None;
+    }
+    let mut map = HeaderMap::with_capacity(trailers.len());
+    for (name, value) in trailers.iter() {
+        let name = http::HeaderName::from_bytes(name);
+        if let (Ok(name), Ok(value)) = (name, http::HeaderValue::from_bytes(value)) {
+            map.append(name, value);
+        }
+    }
+    Some(map)
+}
+
+/// How slow either side of a pump may be.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// Longest silence of the side that is read.
+    pub idle: Duration,
+    /// Lowest rate of the side that is read once `idle` has been spent waiting for it, in bytes per second.
+    pub min_rate_bytes: u64,
+    /// Longest time the side that is written may take nothing.
+    pub stall: Duration,
+}
+
+/// Why a pump stopped before the end of the body.
+#[derive(Debug, thiserror::Error)]
+pub enum PumpError {
+    /// The side that is read broke off.
+    #[error("{0}")]
+    Read(#[from] BodyError),
+    /// The side that is read was silent or slow for too long.
+    #[error("the body came too slowly")]
+    ReadTimeout,
+    /// The side that is written broke off.
+    #[error("{0}")]
+    Write(io::Error),
+    /// The side that is written took nothing for too long.
+    #[error("the body was taken too slowly")]
+    WriteTimeout,
+}
+
+/// Moves a body to its end and adds the payload bytes to `moved` as it goes.
+///
+/// # Errors
+/// The side that failed, and how.
+pub async fn pump(
+    deadlines: &Deadlines,
+    from: &mut Incoming<'_>,
+    to: &mut Outgoing<'_>,
+    pace: Pace,
+    moved: &std::cell::Cell<u64>,
+) -> Result<(), PumpError> {
+    let mut waited = Duration::ZERO;
+    loop {
+        let ready = poll_fn(|cx| match from.poll_data(cx) {
+            Poll::Ready(result) => Poll::Ready(Some(result)),
+            Poll::Pending => Poll::Ready(None),
+        })
+        .await;
+        let more = match ready {
+            Some(more) => more?,
+            None => {
+                write_within(deadlines, pace.stall, to.flush()).await?;
+                let start = tokio::time::Instant::now();
+                let more = deadlines.within(pace.idle, poll_fn(|cx| from.poll_data(cx))).await;
+                waited += start.elapsed();
+                if waited > pace.idle && moved.get() < pace.min_rate_bytes.saturating_mul(waited.as_secs()) {
+                    return Err(PumpError::ReadTimeout);
+                }
+                more.map_err(|_| PumpError::ReadTimeout)??
+            }
+        };
+        if !more {
+            break;
+        }
+        let count = write_within(deadlines, pace.stall, to.send(from)).await?;
+        moved.set(moved.get() + count);
+    }
+    write_within(deadlines, pace.stall, to.finish(from.trailers())).await
+}
+
+async fn write_within<T>(
+    deadlines: &Deadlines,
+    stall: Duration,
+    write: impl Future<Output = io::Result<T>>,
+) -> Result<T, PumpError> {
+    match deadlines.within(stall, write).await {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(error)) => Err(PumpError::Write(error)),
+        Err(_) => Err(PumpError::WriteTimeout),
+    }
+}

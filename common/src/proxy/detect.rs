@@ -1,0 +1,204 @@
+//! Detect: finds out what a client speaks and hands its connection to whoever serves that.
+
+use std::{future::poll_fn, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
+
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use tokio::{io::ReadBuf, net::TcpStream};
+use tokio_rustls::TlsAcceptor;
+
+use super::{
+    exchange::{Client, ClientTls},
+    http1, http2,
+    live::LiveListener,
+    shared::Shared,
+    worker::Worker,
+};
+use crate::{
+    http1::{Connection, Socket, Stream, proxy_protocol},
+    model::ListenerProtocol,
+};
+
+/// How a client that speaks HTTP/2 by prior knowledge begins (RFC 9113 §3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// Most bytes of a PROXY protocol header.
+const PROXY_HEADER_BYTES: usize = 8 << 10;
+
+/// Serves a connection from its first byte to its last; says why it ended.
+pub async fn serve(
+    worker: Rc<Worker>,
+    listener: usize,
+    settings: Arc<LiveListener>,
+    tcp: TcpStream,
+    peer: SocketAddr,
+) -> &'static str {
+    let limits = &settings.settings.limits;
+    let mut socket = Socket::new(tcp);
+    let mut address = peer;
+    if settings.settings.proxy_protocol {
+        let header = Box::pin(read_proxy_header(&mut socket));
+        match worker.deadlines.within(limits.head_time, header).await {
+            Ok(Ok(Some(source))) => address = source,
+            Ok(Ok(None)) => {}
+            Ok(Err(error)) => {
+                tracing::debug!(%peer, %error, "no usable PROXY protocol header");
+                return "proxy_protocol";
+            }
+            Err(_) => return "proxy_protocol",
+        }
+    }
+    let age_limit = with_jitter(limits.connection_age, worker.random());
+    let mut client = Client { worker, listener, address, tls: None };
+    match settings.settings.protocol {
+        ListenerProtocol::Http => serve_plain(client, &settings, socket, age_limit).await,
+        ListenerProtocol::Https => {
+            let handshake = Box::pin(handshake(&client, &settings, socket));
+            let Some((stream, tls, is_http2)) = handshake.await else { return "handshake" };
+            client.tls = Some(tls);
+            if is_http2 {
+                Box::pin(http2::serve_connection(Rc::new(client), stream, limits, age_limit)).await;
+            } else {
+                let connection = Connection::new(stream, client.worker.buffers.clone());
+                http1::serve_connection(&client, connection, age_limit).await;
+            }
+            "done"
+        }
+    }
+}
+
+async fn serve_plain(
+    client: Client,
+    settings: &LiveListener,
+    socket: Socket,
+    age_limit: Duration,
+) -> &'static str {
+    let limits = &settings.settings.limits;
+    let mut connection = Connection::new(Stream::Plain(socket), client.worker.buffers.clone());
+    let deadlines = &client.worker.deadlines;
+    match deadlines.idle_within(limits.keep_alive_idle, connection.fill()).await {
+        Ok(Ok(count)) if count > 0 => {}
+        Ok(_) => return "done",
+        Err(_) => return "idle",
+    }
+    if connection.input()[0] == PREFACE[0] {
+        let more = async {
+            while is_part_of_preface(connection.input())
+                && connection.fill().await.is_ok_and(|count| count > 0)
+            {}
+        };
+        if deadlines.within(limits.head_time, more).await.is_err() {
+            return "idle";
+        }
+    }
+    if connection.input().starts_with(PREFACE) {
+        let (Stream::Plain(mut socket), ahead) = connection.into_parts() else { return "done" };
+        socket.put_back(&ahead);
+        let stream = Stream::Plain(socket);
+        Box::pin(http2::serve_connection(Rc::new(client), stream, limits, age_limit)).await;
+    } else {
+        http1::serve_connection(&client, connection, age_limit).await;
+    }
+    "done"
+}
+
+/// Whether these bytes may become the preface of HTTP/2 and are not all of it yet.
+fn is_part_of_preface(input: &[u8]) -> bool {
+    input.len() < PREFACE.len() && PREFACE.starts_with(input)
+}
+
+/// Up to a tenth more, so that connections that began together do not end together.
+fn with_jitter(limit: Duration, random: u64) -> Duration {
+    limit + limit / 10 * (random % 1024) as u32 / 1024
+}
+
+/// Reads the header that a load balancer puts in front; `None` if it speaks for itself.
+async fn read_proxy_header(socket: &mut Socket) -> std::io::Result<Option<SocketAddr>> {
+    use std::io::{Error, ErrorKind};
+    let mut bytes = Vec::with_capacity(256);
+    loop {
+        let mut piece = [0; 512];
+        let mut room = ReadBuf::new(&mut piece);
+        poll_fn(|cx| tokio::io::AsyncRead::poll_read(std::pin::Pin::new(&mut *socket), cx, &mut room))
+            .await?;
+        if room.filled().is_empty() {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+        bytes.extend_from_slice(room.filled());
+        match proxy_protocol::parse(&bytes) {
+            Ok(Some((consumed, proxied))) => {
+                socket.put_back(&bytes[consumed..]);
+                return Ok(match proxied {
+                    proxy_protocol::Proxied::Local => None,
+                    proxy_protocol::Proxied::Addresses { source, .. } => Some(source),
+                });
+            }
+            Ok(None) if bytes.len() < PROXY_HEADER_BYTES => {}
+            Ok(None) => return Err(ErrorKind::InvalidData.into()),
+            Err(error) => return Err(Error::new(ErrorKind::InvalidData, error)),
+        }
+    }
+}
+
+async fn handshake(
+    client: &Client,
+    settings: &LiveListener,
+    socket: Socket,
+) -> Option<(Stream, ClientTls, bool)> {
+    let worker = &client.worker;
+    let metrics = &worker.shared.listener_metrics[client.listener];
+    let acceptor = TlsAcceptor::from(worker.shared.tls[client.listener].clone()?);
+    let limit = settings.settings.limits.handshake_time;
+    let stream = match worker.deadlines.within(limit, acceptor.accept(socket)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => {
+            tracing::debug!(client = %client.address, %error, "TLS handshake failed");
+            metrics.handshake_failed("failed");
+            return None;
+        }
+        Err(_) => {
+            metrics.handshake_failed("timeout");
+            return None;
+        }
+    };
+    metrics.handshake();
+    let (_, session) = stream.get_ref();
+    let server_name = session.server_name().map(|name| name.to_ascii_lowercase().into_boxed_str());
+    let is_http2 = session.alpn_protocol() == Some(b"h2");
+    let version = match session.protocol_version() {
+        Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
+        _ => "TLSv1.3",
+    };
+    Some((Stream::TlsServer(Box::new(stream)), ClientTls { server_name, version }, is_http2))
+}
+
+/// Chooses certificates by SNI from what is live at the moment of the handshake.
+pub struct LiveResolver {
+    shared: std::sync::Weak<Shared>,
+    listener: usize,
+}
+
+impl LiveResolver {
+    /// A resolver for the listener of this index.
+    pub fn new(shared: std::sync::Weak<Shared>, listener: usize) -> Self {
+        Self { shared, listener }
+    }
+}
+
+impl std::fmt::Debug for LiveResolver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "LiveResolver(listener {})", self.listener)
+    }
+}
+
+impl ResolvesServerCert for LiveResolver {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let shared = self.shared.upgrade()?;
+        let live = shared.live.load();
+        let listener = live.listeners.get(self.listener)?.as_ref()?;
+        let by_name = hello.server_name().and_then(|name| {
+            let id = listener.table.find_certificate(name.to_ascii_lowercase().as_bytes())?;
+            live.certificates.get(id)
+        });
+        Some(by_name.unwrap_or(&listener.default_certificate).clone())
+    }
+}

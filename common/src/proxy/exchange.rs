@@ -1,0 +1,168 @@
+//! One request and its answer: everything known about it while it lasts, recorded exactly once when it ends.
+
+use std::{
+    cell::Cell,
+    net::{IpAddr, SocketAddr},
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use super::{
+    live::{Live, LiveRoute},
+    worker::Worker,
+};
+use crate::{
+    message::{Known, RequestHead, Scheme},
+    runtime::access_log::AccessRecord,
+};
+
+/// A client's connection, as far as its requests need to know it.
+pub struct Client {
+    /// The worker that serves it.
+    pub worker: Rc<Worker>,
+    /// Index of its listener.
+    pub listener: usize,
+    /// Address of the client, or what the PROXY protocol says it is.
+    pub address: SocketAddr,
+    /// TLS of the connection.
+    pub tls: Option<ClientTls>,
+}
+
+/// What TLS says about a client's connection.
+pub struct ClientTls {
+    /// Name asked for by SNI, lower case. Which certificate that means is looked up for each request, so that
+    /// a Secret of another name for the same host misdirects nobody.
+    pub server_name: Option<Box<str>>,
+    /// Version that was agreed on.
+    pub version: &'static str,
+}
+
+impl Client {
+    /// How the client reached us, before trusted proxies are believed.
+    pub fn scheme(&self) -> Scheme {
+        match self.tls {
+            Some(_) => Scheme::Https,
+            None => Scheme::Http,
+        }
+    }
+}
+
+/// One request with its answer. Dropping it writes the access-log record and counts it, however it ended.
+pub struct Exchange<'c> {
+    /// Who asks.
+    pub client: &'c Client,
+    /// What is asked; the exchange gives the memory back when it ends.
+    pub head: Box<RequestHead>,
+    /// The state that the request is served with.
+    pub live: Arc<Live>,
+    /// Address of the client after trusted proxies have been believed.
+    pub client_ip: IpAddr,
+    /// Scheme after trusted proxies have been believed.
+    pub scheme: Scheme,
+    /// The route that answers.
+    pub route: Option<Arc<LiveRoute>>,
+    /// Index of the chosen target among those of the route.
+    pub target: Option<usize>,
+    /// Endpoint of the last try.
+    pub endpoint: Option<SocketAddr>,
+    /// How often a request was sent towards a backend.
+    pub tries: u32,
+    /// Status code sent to the client; 0 while there is none.
+    pub status: u16,
+    /// Why the proxy itself answered, or why an answer broke off.
+    pub reason: Option<&'static str>,
+    /// Body bytes received from the client.
+    pub received: Cell<u64>,
+    /// Body bytes sent to the client.
+    pub sent: Cell<u64>,
+    start: Instant,
+}
+
+impl<'c> Exchange<'c> {
+    /// A request that begins now.
+    pub fn new(client: &'c Client, head: Box<RequestHead>) -> Self {
+        let live = client.worker.shared.live.load_full();
+        Self {
+            client,
+            head,
+            live,
+            client_ip: client.address.ip(),
+            scheme: client.scheme(),
+            route: None,
+            target: None,
+            endpoint: None,
+            tries: 0,
+            status: 0,
+            reason: None,
+            received: Cell::new(0),
+            sent: Cell::new(0),
+            start: Instant::now(),
+        }
+    }
+
+    /// The worker that serves it.
+    pub fn worker(&self) -> &'c Rc<Worker> {
+        &self.client.worker
+    }
+
+    /// Notes the route that answers, and counts the request there.
+    pub fn set_route(&mut self, route: Arc<LiveRoute>) {
+        route.metrics.begin();
+        self.route = Some(route);
+    }
+
+    /// Longest time that writing to the client may stall.
+    pub fn write_stall(&self) -> Duration {
+        let listener = self.live.listeners.get(self.client.listener).and_then(Option::as_ref);
+        listener.map_or(Duration::from_secs(60), |listener| listener.settings.limits.write_stall)
+    }
+
+    /// When it began.
+    pub fn start(&self) -> Instant {
+        self.start
+    }
+}
+
+impl Drop for Exchange<'_> {
+    fn drop(&mut self) {
+        let worker = &self.client.worker;
+        let duration = self.start.elapsed();
+        let route = self.route.as_deref();
+        if self.status == 0 {
+            (self.status, self.reason) = (499, self.reason.or(Some("client_closed")));
+        }
+        if let Some(route) = route {
+            route.metrics.end(self.status, duration, self.received.get(), self.sent.get());
+        }
+        if let Some(reason) = self.reason {
+            worker.shared.metrics.own_responses.add(reason);
+        }
+        if worker.log.is_on() {
+            let target = self.target.and_then(|index| route?.targets.get(index));
+            worker.log.record(&AccessRecord {
+                time: SystemTime::now(),
+                client: self.client_ip,
+                method: self.head.method_name(),
+                target: self.head.target(),
+                host: self.head.authority(),
+                version: self.head.version,
+                status: self.status,
+                received_bytes: self.received.get(),
+                sent_bytes: self.sent.get(),
+                duration,
+                route: route.map(|route| route.route.id.as_str()),
+                backend: target.and_then(|target| target.upstream.as_ref().ok()).map(|up| up.id.as_str()),
+                endpoint: self.endpoint,
+                tries: self.tries,
+                generation: self.live.generation,
+                reason: self.reason,
+                request_id: self.head.fields.get(Known::XRequestId).unwrap_or_default(),
+                user_agent: self.head.fields.get(Known::UserAgent),
+                referer: self.head.fields.get_by_name("referer"),
+                tls: self.client.tls.as_ref().map(|tls| tls.version),
+            });
+        }
+        worker.give_request(std::mem::take(&mut self.head));
+    }
+}

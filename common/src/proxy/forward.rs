@@ -1,0 +1,193 @@
+//! Forward: chooses an endpoint, sends the request there and passes the answer on; tries again where that is safe.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{
+    body::{Incoming, Pace},
+    exchange::Exchange,
+    headers,
+    live::LiveListener,
+    respond::Failure,
+    responder::Responder,
+    send_http1, send_http2,
+};
+use crate::{
+    http1::Connection,
+    model::{Backend, BackendProtocol},
+    upstream::{ConnectError, InFlight, Peer, Upstream, connect},
+};
+
+/// How far a try that failed had got, which decides whether another one is safe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Not one byte of the request was sent.
+    Nothing,
+    /// Some of the request was sent, and not one byte of an answer came.
+    Sent,
+    /// An answer has begun; or the client is to blame: no other try can help.
+    Answered,
+}
+
+/// A try that failed.
+#[derive(Debug)]
+pub struct TryError {
+    /// What the client is told if there is no other try.
+    pub failure: Failure,
+    /// How far it had got.
+    pub progress: Progress,
+    /// The connection had served another request before: it may just have been closed for being idle.
+    pub reused: bool,
+}
+
+/// One try: everything that sending it needs to know.
+pub struct Try<'t> {
+    /// Settings of the backend.
+    pub backend: &'t Backend,
+    /// Where it goes; counts as busy while this lives.
+    pub peer: &'t Arc<Peer>,
+    /// Limits of the side that answers.
+    pub answer_pace: Pace,
+    /// Longest wait for the head of the answer once the request is sent, interim answers included.
+    pub answer_limit: Duration,
+    /// Limits of the side that asks.
+    pub request_pace: Pace,
+    /// Longest silence of a tunnel.
+    pub tunnel_idle: Duration,
+    /// Whether the request may become a tunnel.
+    pub upgrade: bool,
+    /// Only a new connection will do.
+    pub fresh: bool,
+}
+
+/// Forwards a request and passes the answer on.
+///
+/// # Errors
+/// What the client is to be told, unless the answer has started.
+pub async fn forward(
+    x: &mut Exchange<'_>,
+    listener: &LiveListener,
+    body: &mut Incoming<'_>,
+    responder: &mut Responder<'_>,
+) -> Result<(), Failure> {
+    let upstream = pick_upstream(x)?;
+    let upgrade = x.head.wants_upgrade() && send_http1::may_upgrade(&x.head);
+    headers::towards_backend(x, listener, upgrade);
+    let limits = &listener.settings.limits;
+    let request_pace = Pace {
+        idle: limits.body_idle,
+        min_rate_bytes: limits.body_min_rate_bytes,
+        stall: limits.write_stall,
+    };
+    let backend_idle = x.route.as_ref().map_or(limits.body_idle, |route| route.route.timeouts.backend_idle);
+    let answer_pace = Pace { idle: backend_idle, min_rate_bytes: 0, stall: limits.write_stall };
+    let (answer_limit, mut left) = x
+        .route
+        .as_ref()
+        .map_or((limits.body_idle, 0), |route| (route.route.timeouts.request, route.route.retry.attempts));
+    let (mut avoid, mut fresh) = (None::<Arc<Peer>>, false);
+    loop {
+        let backend = upstream.backend();
+        let peer = upstream
+            .pick(Instant::now(), x.worker().random(), avoid.as_deref())
+            .ok_or(Failure::NoEndpoint)?;
+        let busy: InFlight = peer.begin();
+        x.endpoint = Some(peer.address);
+        x.tries += 1;
+        let this = Try {
+            backend: &backend,
+            peer: &peer,
+            answer_pace,
+            answer_limit,
+            request_pace,
+            tunnel_idle: limits.tunnel_idle,
+            upgrade,
+            fresh,
+        };
+        let result = match peer.protocol {
+            BackendProtocol::Http1 => send_http1::send(x, &this, body, responder).await,
+            BackendProtocol::Http2 => send_http2::send(x, &this, body, responder).await,
+        };
+        drop(busy);
+        let Err(error) = result else {
+            peer.succeeded();
+            return Ok(());
+        };
+        note_failure(&peer, &error);
+        if !may_try_again(x, &error, &mut left) {
+            return Err(error.failure);
+        }
+        x.worker().shared.metrics.upstream.retries.add(error.failure.reason());
+        fresh = error.reused;
+        avoid = if error.reused { None } else { Some(peer) };
+    }
+}
+
+fn pick_upstream(x: &mut Exchange<'_>) -> Result<Arc<Upstream>, Failure> {
+    let route = x.route.as_ref().ok_or(Failure::NoRoute)?;
+    let index = route.pick(x.worker().random()).ok_or(Failure::NoWeight)?;
+    x.target = Some(index);
+    route.targets[index].upstream.clone().map_err(Failure::InvalidBackend)
+}
+
+/// A peer is to blame for what it did not do; a connection that was closed for being idle blames nobody.
+fn note_failure(peer: &Peer, error: &TryError) {
+    let blamed = matches!(
+        error.failure,
+        Failure::Connect
+            | Failure::ConnectTimeout
+            | Failure::UpstreamClosed
+            | Failure::UpstreamProtocol
+            | Failure::RequestTimeout
+    );
+    if blamed && !(error.reused && error.progress != Progress::Answered) {
+        peer.failed(Instant::now());
+    }
+}
+
+/// Whether a request may be sent again: nothing of it was sent, or sending it twice does no harm, and its body
+/// can still be read from the start. The loss of a connection that was closed for being idle is not counted.
+fn may_try_again(x: &Exchange<'_>, error: &TryError, left: &mut u32) -> bool {
+    let safe = match error.progress {
+        Progress::Answered => false,
+        Progress::Nothing => true,
+        Progress::Sent => x.head.method.is_idempotent() && error.failure == Failure::UpstreamClosed,
+    };
+    let rewindable = x.received.get() == 0;
+    if !safe || !rewindable {
+        return false;
+    }
+    if error.reused {
+        return true;
+    }
+    *left = match left.checked_sub(1) {
+        Some(rest) => rest,
+        None => return false,
+    };
+    true
+}
+
+/// Opens a connection to the peer of a try.
+///
+/// # Errors
+/// As [`connect()`], with nothing sent.
+pub async fn open(x: &Exchange<'_>, this: &Try<'_>) -> Result<Connection, TryError> {
+    let opened = connect(this.peer, this.backend.connect_timeout).await;
+    match opened {
+        Ok(stream) => {
+            x.worker().shared.metrics.upstream.opened.inc();
+            Ok(Connection::new(stream, x.worker().buffers.clone()))
+        }
+        Err(error) => {
+            tracing::debug!(peer = %this.peer.address, %error, "cannot connect");
+            let failure = match error {
+                ConnectError::Timeout => Failure::ConnectTimeout,
+                ConnectError::Tcp(_) | ConnectError::Tls(_) => Failure::Connect,
+            };
+            x.worker().shared.metrics.upstream.failed.add(failure.reason());
+            Err(TryError { failure, progress: Progress::Nothing, reused: false })
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! Header fields on their way: what is taken away, and what the proxy adds of its own.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::{exchange::Exchange, live::LiveListener, respond::add_own_fields};
+use crate::{
+    filter::FilterContext,
+    message::{Fields, Known, ResponseHead, Scheme, lists},
+};
+
+/// Takes from a request what forwarded fields say of the client, if whoever sent them is trusted.
+pub fn believe_forwarded(x: &mut Exchange<'_>, listener: &LiveListener) {
+    let trusted = &listener.settings.trusted_cidrs;
+    if !is_trusted(trusted, x.client.address.ip()) {
+        return;
+    }
+    if let Some(client) = first_untrusted(&x.head.fields, trusted) {
+        x.client_ip = client;
+    }
+    match x.head.fields.get(Known::XForwardedProto) {
+        Some(proto) if proto.eq_ignore_ascii_case(b"https") => x.scheme = Scheme::Https,
+        Some(proto) if proto.eq_ignore_ascii_case(b"http") => x.scheme = Scheme::Http,
+        _ => {}
+    }
+}
+
+/// What filters know about the request.
+pub fn filter_context(x: &Exchange<'_>) -> FilterContext {
+    let https_port = (x.live.listeners.iter().flatten())
+        .find(|listener| listener.settings.protocol == crate::model::ListenerProtocol::Https)
+        .map_or(443, |listener| listener.settings.public_port);
+    FilterContext { client: x.client_ip, scheme: x.scheme, https_port, now: x.start() }
+}
+
+/// Makes the head of a request ready for a backend: hop-by-hop fields go, forwarded fields are added.
+/// `upgrade` keeps the `Upgrade` field of a request that may become a tunnel.
+pub fn towards_backend(x: &mut Exchange<'_>, listener: &LiveListener, upgrade: bool) {
+    let trusted = is_trusted(&listener.settings.trusted_cidrs, x.client.address.ip());
+    strip_hop_by_hop(&mut x.head.fields, upgrade);
+    add_request_id(x, trusted);
+    let fields = &mut x.head.fields;
+    let chain = trusted && fields.contains(Known::XForwardedFor);
+    let has = |known| trusted && fields.contains(known);
+    let (proto, host, port) =
+        (has(Known::XForwardedProto), has(Known::XForwardedHost), has(Known::XForwardedPort));
+    fields.retain(|known, _, _| match known {
+        Known::XRealIp | Known::Proxy => false,
+        Known::XForwardedProto => proto,
+        Known::XForwardedHost => host,
+        Known::XForwardedPort => port,
+        Known::XForwardedFor | Known::Forwarded => trusted,
+        _ => true,
+    });
+    let peer = x.client.address.ip();
+    match chain {
+        true => append_to_chain(fields, peer),
+        false => push_ip(fields, b"x-forwarded-for", peer),
+    }
+    push_ip(fields, b"x-real-ip", x.client_ip);
+    if !host {
+        let authority = x.head.authority().to_vec();
+        x.head.fields.push(b"x-forwarded-host", &authority);
+    }
+    if !port {
+        let port = listener.settings.public_port;
+        x.head.fields.push_with(b"x-forwarded-port", |out| {
+            out.extend_from_slice(itoa::Buffer::new().format(port).as_bytes())
+        });
+    }
+    if !proto {
+        x.head.fields.push(b"x-forwarded-proto", x.scheme.as_str().as_bytes());
+    }
+    if listener.settings.forwarded_field {
+        push_forwarded(x, peer);
+    }
+}
+
+/// Makes the head of an answer ready for the client.
+pub fn towards_client(x: &Exchange<'_>, head: &mut ResponseHead) {
+    let upgrade = head.status == 101;
+    strip_hop_by_hop(&mut head.fields, upgrade);
+    add_own_fields(x, head);
+}
+
+fn is_trusted(trusted: &[IpNet], ip: IpAddr) -> bool {
+    !trusted.is_empty() && trusted.iter().any(|net| net.contains(&ip.to_canonical()))
+}
+
+/// The last address of `X-Forwarded-For` that is not a trusted proxy; the first one if all are.
+fn first_untrusted(fields: &Fields, trusted: &[IpNet]) -> Option<IpAddr> {
+    let values: Vec<&[u8]> = fields.all(Known::XForwardedFor).collect();
+    let mut nearest = None;
+    for item in values.iter().rev().flat_map(|value| value.rsplit(|b| *b == b',')) {
+        let Some(ip) = parse_ip(item.trim_ascii()) else { return nearest };
+        nearest = Some(ip);
+        if !is_trusted(trusted, ip) {
+            break;
+        }
+    }
+    nearest
+}
+
+fn parse_ip(text: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(text).ok()?;
+    let text = text.strip_prefix('[').and_then(|text| text.split(']').next()).unwrap_or(text);
+    text.parse().ok().or_else(|| text.parse::<std::net::SocketAddr>().ok().map(|address| address.ip()))
+}
+
+/// Removes hop-by-hop fields and those that `Connection` names (RFC 9110 §7.6.1), but never one that the
+/// message depends on.
+fn strip_hop_by_hop(fields: &mut Fields, upgrade: bool) {
+    let nominated = nominated_fields(fields);
+    let trailers = fields.all(Known::Te).any(|value| lists(value, b"trailers"));
+    fields.retain(|known, name, _| match known {
+        Known::Upgrade => upgrade,
+        known if known.is_hop_by_hop() => false,
+        known if known.is_protected() => true,
+        _ => nominated.is_empty() || !nominated.iter().any(|other| other.eq_ignore_ascii_case(name)),
+    });
+    if trailers {
+        // RFC 9110 §10.1.4: the one value that says something of the next hop too; gRPC insists on it.
+        fields.push(b"te", b"trailers");
+    }
+}
+
+/// Names in `Connection` beyond the usual ones; almost always none.
+fn nominated_fields(fields: &Fields) -> Vec<Vec<u8>> {
+    (fields.all(Known::Connection))
+        .flat_map(|value| value.split(|b| *b == b','))
+        .map(<[u8]>::trim_ascii)
+        .filter(|name| {
+            let usual: [&[u8]; 5] = [b"", b"close", b"keep-alive", b"upgrade", b"te"];
+            !usual.iter().any(|usual| usual.eq_ignore_ascii_case(name))
+        })
+        .map(<[u8]>::to_vec)
+        .collect()
+}
+
+fn add_request_id(x: &mut Exchange<'_>, trusted: bool) {
+    if trusted && x.head.fields.get(Known::XRequestId).is_some_and(|id| !id.is_empty() && id.len() <= 128) {
+        return;
+    }
+    let (high, low) = (x.worker().random(), x.worker().random());
+    x.head.fields.remove(Known::XRequestId);
+    x.head.fields.push_with(b"x-request-id", |out| {
+        for word in [high, low] {
+            out.extend((0..16).rev().map(|digit| b"0123456789abcdef"[(word >> (digit * 4)) as usize & 15]));
+        }
+    });
+}
+
+fn append_to_chain(fields: &mut Fields, peer: IpAddr) {
+    let chain = fields.all(Known::XForwardedFor).collect::<Vec<_>>().join(&b", "[..]);
+    fields.remove(Known::XForwardedFor);
+    fields.push_with(b"x-forwarded-for", |out| {
+        out.extend_from_slice(&chain);
+        out.extend_from_slice(b", ");
+        write_ip(out, peer);
+    });
+}
+
+fn push_ip(fields: &mut Fields, name: &[u8], ip: IpAddr) {
+    fields.push_with(name, |out| write_ip(out, ip));
+}
+
+fn write_ip(out: &mut Vec<u8>, ip: IpAddr) {
+    use std::io::Write;
+    let written = match ip.to_canonical() {
+        IpAddr::V4(v4) => {
+            let [a, b, c, d] = v4.octets();
+            let mut buffer = itoa::Buffer::new();
+            for (index, octet) in [a, b, c, d].into_iter().enumerate() {
+                if index > 0 {
+                    out.push(b'.');
+                }
+                out.extend_from_slice(buffer.format(octet).as_bytes());
+            }
+            Ok(())
+        }
+        IpAddr::V6(v6) => write!(out, "{v6}"),
+    };
+    // Writing to a Vec cannot fail.
+    debug_assert!(written.is_ok());
+}
+
+/// `Forwarded` (RFC 7239): one element for this hop after those that came.
+fn push_forwarded(x: &mut Exchange<'_>, peer: IpAddr) {
+    let before = x.head.fields.all(Known::Forwarded).collect::<Vec<_>>().join(&b", "[..]);
+    let authority = x.head.authority().to_vec();
+    let scheme = x.scheme.as_str();
+    x.head.fields.remove(Known::Forwarded);
+    x.head.fields.push_with(b"forwarded", |out| {
+        if !before.is_empty() {
+            out.extend_from_slice(&before);
+            out.extend_from_slice(b", ");
+        }
+        out.extend_from_slice(b"for=");
+        match peer.to_canonical() {
+            IpAddr::V4(_) => write_ip(out, peer),
+            IpAddr::V6(_) => {
+                out.extend_from_slice(b"\"[");
+                write_ip(out, peer);
+                out.extend_from_slice(b"]\"");
+            }
+        }
+        if !authority.is_empty() {
+            out.extend_from_slice(b";host=\"");
+            out.extend_from_slice(&authority);
+            out.push(b'"');
+        }
+        out.extend_from_slice(b";proto=");
+        out.extend_from_slice(scheme.as_bytes());
+    });
+}

@@ -1,0 +1,182 @@
+//! Http1: serves the requests of one HTTP/1.1 connection, one after the other.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{
+    body::Incoming,
+    exchange::{Client, Exchange},
+    http::{refuse, serve},
+    live::LiveListener,
+    respond::Failure,
+    responder::{Http1Responder, Responder},
+};
+use crate::{
+    http1::{BodyState, Connection, RequestError, RequestStart, parse_request},
+    message::RequestHead,
+};
+
+/// Longest time that a connection which is about to close is still read, so that the client sees the answer.
+const LINGER: Duration = Duration::from_secs(2);
+/// Most bytes read during that time.
+const LINGER_BYTES: usize = 256 << 10;
+
+/// Why no request could be read.
+enum NoRequest {
+    /// The connection ended, was idle for too long or the worker wants it closed.
+    Ended,
+    /// The head came too slowly.
+    Timeout,
+    /// The head is not acceptable.
+    Refused(RequestError),
+}
+
+/// Serves a connection until it ends. Bytes that were read ahead are in its input already.
+pub async fn serve_connection(client: &Client, mut connection: Connection, age_limit: Duration) {
+    let oldest = Instant::now() + age_limit;
+    loop {
+        let Some(listener) = listener(client) else { return };
+        let mut head = client.worker.take_request();
+        let start = match read_head(client, &listener, &mut connection, &mut head).await {
+            Ok(start) => start,
+            Err(no_request) => {
+                refuse_head(client, connection, head, no_request).await;
+                return;
+            }
+        };
+        drop(listener);
+        let last = client.worker.shared.drain.is_draining() || Instant::now() >= oldest;
+        match serve_request(client, &mut connection, head, start, last).await {
+            Next::Request => {}
+            Next::Close => {
+                linger(client, connection).await;
+                return;
+            }
+            Next::Abort => return,
+        }
+        // A client with many requests on one connection does not keep others from being served.
+        tokio::task::consume_budget().await;
+    }
+}
+
+/// What follows an answer.
+enum Next {
+    Request,
+    Close,
+    Abort,
+}
+
+fn listener(client: &Client) -> Option<std::sync::Arc<LiveListener>> {
+    client.worker.shared.live.load().listeners.get(client.listener)?.clone()
+}
+
+async fn read_head(
+    client: &Client,
+    listener: &LiveListener,
+    connection: &mut Connection,
+    head: &mut RequestHead,
+) -> Result<RequestStart, NoRequest> {
+    let limits = &listener.settings.limits;
+    let deadlines = &client.worker.deadlines;
+    if connection.input().is_empty() {
+        if client.worker.shared.drain.is_draining() {
+            return Err(NoRequest::Ended);
+        }
+        match deadlines.idle_within(limits.keep_alive_idle, connection.fill()).await {
+            Ok(Ok(count)) if count > 0 => {}
+            _ => return Err(NoRequest::Ended),
+        }
+    }
+    let rest = async {
+        loop {
+            if let Some(start) =
+                parse_request(connection.input(), &listener.head_limits, head).map_err(NoRequest::Refused)?
+            {
+                connection.consume(start.head_bytes);
+                return Ok(start);
+            }
+            match connection.fill().await {
+                Ok(count) if count > 0 => {}
+                _ => return Err(NoRequest::Ended),
+            }
+        }
+    };
+    deadlines.within(limits.head_time, rest).await.unwrap_or(Err(NoRequest::Timeout))
+}
+
+async fn serve_request(
+    client: &Client,
+    connection: &mut Connection,
+    head: Box<RequestHead>,
+    start: RequestStart,
+    last: bool,
+) -> Next {
+    let mut state = BodyState::new(start.body);
+    let (mut reader, writer) = connection.split(&mut state);
+    if start.expect_continue && !reader.is_done() {
+        reader.greet();
+    }
+    let mut body = Incoming::Http1(reader);
+    let keep_alive = start.keep_alive && !last;
+    let mut responder = Responder::Http1(Http1Responder { writer, keep_alive, started: false });
+    let mut x = Exchange::new(client, head);
+    let result = serve(&mut x, &mut body, &mut responder).await;
+    drop(x);
+    let Responder::Http1(responder) = responder else { return Next::Abort };
+    match (result, responder.keep_alive && body.is_done()) {
+        (Err(_), _) => Next::Abort,
+        (Ok(()), true) => Next::Request,
+        (Ok(()), false) => Next::Close,
+    }
+}
+
+/// Answers a head that is not acceptable, if there is anything to answer.
+async fn refuse_head(
+    client: &Client,
+    mut connection: Connection,
+    head: Box<RequestHead>,
+    no_request: NoRequest,
+) {
+    let failure = match no_request {
+        NoRequest::Ended => {
+            client.worker.give_request(head);
+            return;
+        }
+        NoRequest::Timeout => Failure::HeadTimeout,
+        NoRequest::Refused(error) => Failure::Refused(error),
+    };
+    let mut state = BodyState::default();
+    let (reader, writer) = connection.split(&mut state);
+    let mut responder = Responder::Http1(Http1Responder { writer, keep_alive: false, started: false });
+    let mut x = Exchange::new(client, head);
+    let mut body = Incoming::Http1(reader);
+    let result = refuse(&mut x, &mut body, &mut responder, failure).await;
+    drop(x);
+    if result.is_ok() {
+        linger(client, connection).await;
+    }
+}
+
+/// Closes a connection so that the client can still read the answer: ends our side and reads a little of what is
+/// still under way, as closing with unread bytes would reset the connection (RFC 9112 §9.6).
+async fn linger(client: &Client, mut connection: Connection) {
+    let rest = async {
+        if connection.writer().shutdown().await.is_err() {
+            return;
+        }
+        let mut count = connection.input().len();
+        connection.consume(count);
+        while count < LINGER_BYTES {
+            match connection.fill().await {
+                Ok(more) if more > 0 => {
+                    connection.consume(more);
+                    count += more;
+                }
+                _ => return,
+            }
+        }
+    };
+    // Whatever comes of it, the connection is closed.
+    let _ = client.worker.deadlines.within(LINGER, rest).await;
+}

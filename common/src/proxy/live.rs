@@ -1,0 +1,159 @@
+//! Live: what requests read, built from a snapshot and swapped in at once.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use rustls::sign::CertifiedKey;
+
+use super::tls::LiveCertificates;
+use crate::{
+    http1::HeadLimits,
+    id::{ListenerName, RouteSetId},
+    model::{BackendRef, BackendTarget, InvalidBackend, Listener, Route, Snapshot},
+    routing::Table,
+    runtime::metrics::{Metrics, RouteLabels, RouteMetrics},
+    source::Rejected,
+    upstream::{Registry, Upstream},
+};
+
+/// The state that new requests are served with.
+pub struct Live {
+    /// Grows by one with each snapshot that differs.
+    pub generation: u64,
+    /// Listeners in the order in which they were bound; `None` if the snapshot does not have one.
+    pub listeners: Vec<Option<Arc<LiveListener>>>,
+    /// Routing tables, shared by the listeners that name them.
+    tables: BTreeMap<RouteSetId, Arc<Table<LiveRoute>>>,
+    /// Certificates that can be used.
+    pub certificates: LiveCertificates,
+    /// What it was built from.
+    pub snapshot: Arc<Snapshot>,
+}
+
+/// A listener with what it serves.
+pub struct LiveListener {
+    /// Its settings.
+    pub settings: Arc<Listener>,
+    /// Limits of a request head.
+    pub head_limits: HeadLimits,
+    /// Hosts and routes.
+    pub table: Arc<Table<LiveRoute>>,
+    /// Certificate for clients whose SNI matches no host.
+    pub default_certificate: Arc<CertifiedKey>,
+}
+
+/// A route with what it needs to serve requests.
+pub struct LiveRoute {
+    /// Its settings.
+    pub route: Route,
+    /// Its backends; invalid ones keep their share of the requests.
+    pub targets: Vec<Target>,
+    total_weight: u64,
+    /// Counters of the route.
+    pub metrics: Arc<RouteMetrics>,
+}
+
+/// One backend of a route with its share of the requests.
+pub struct Target {
+    /// The live side of the backend, or why there is none.
+    pub upstream: Result<Arc<Upstream>, InvalidBackend>,
+    weight: u32,
+}
+
+/// What a `Live` is built with beside a snapshot.
+pub struct Parts<'a> {
+    /// Names of the bound listeners, in order.
+    pub listeners: &'a [ListenerName],
+    /// Live sides of backends; those of the snapshot are in it already.
+    pub registry: &'a Registry,
+    /// Where routes get their counters.
+    pub metrics: &'a Metrics,
+    /// Certificate where a listener names none that can be used.
+    pub self_signed: &'a Arc<CertifiedKey>,
+}
+
+impl Live {
+    /// A state that serves nothing.
+    pub fn empty() -> Self {
+        Self {
+            generation: 0,
+            listeners: Vec::new(),
+            tables: BTreeMap::new(),
+            certificates: LiveCertificates::default(),
+            snapshot: Arc::default(),
+        }
+    }
+
+    /// Builds the state of a snapshot; what did not change is shared with the previous one. Also says what
+    /// could not be used.
+    pub fn build(snapshot: Arc<Snapshot>, previous: &Live, parts: &Parts<'_>) -> (Live, Vec<Rejected>) {
+        let (certificates, rejected) =
+            LiveCertificates::build(&snapshot.certificates, Some(&previous.certificates));
+        let tables: BTreeMap<_, _> = (snapshot.route_sets.iter())
+            .map(|(id, set)| {
+                let before = previous.tables.get(id).map(|table| &**table);
+                let table = Table::build(set, before, |route| LiveRoute::build(route, parts));
+                (id.clone(), Arc::new(table))
+            })
+            .collect();
+        let listeners = (parts.listeners.iter())
+            .map(|name| {
+                let settings = snapshot.listeners.get(name)?.clone();
+                let table = tables.get(&settings.routes)?.clone();
+                let default_certificate = (settings.default_certificate.as_ref())
+                    .and_then(|id| certificates.get(id))
+                    .unwrap_or(parts.self_signed)
+                    .clone();
+                let head_limits = HeadLimits::from(&settings.limits);
+                Some(Arc::new(LiveListener { settings, head_limits, table, default_certificate }))
+            })
+            .collect();
+        let generation = previous.generation + 1;
+        (Live { generation, listeners, tables, certificates, snapshot }, rejected)
+    }
+}
+
+impl LiveRoute {
+    fn build(route: &Route, parts: &Parts<'_>) -> Self {
+        let targets: Vec<Target> =
+            route.backends.iter().map(|to| Target::build(to, parts.registry)).collect();
+        let total_weight = targets.iter().map(|target| u64::from(target.weight)).sum();
+        Self { route: route.clone(), targets, total_weight, metrics: parts.metrics.route(&labels(route)) }
+    }
+
+    /// Chooses a target by weight; `None` if no target has any.
+    pub fn pick(&self, random: u64) -> Option<usize> {
+        if let [only] = &self.targets[..] {
+            return (only.weight > 0).then_some(0);
+        }
+        let mut left = random.checked_rem(self.total_weight)?;
+        self.targets.iter().position(|target| match left.checked_sub(u64::from(target.weight)) {
+            Some(rest) => {
+                left = rest;
+                false
+            }
+            None => true,
+        })
+    }
+}
+
+/// What tells the route apart in metrics.
+fn labels(route: &Route) -> RouteLabels {
+    let service = route.backends.iter().find_map(|to| match &to.target {
+        BackendTarget::Backend(id) => Some(id.as_str()),
+        BackendTarget::Invalid(_) => None,
+    });
+    // `namespace/service:port` without its namespace and port.
+    let service = service.and_then(|id| id.split(['/', ':']).nth(1)).unwrap_or_default();
+    let (namespace, name) = (route.source.namespace.clone(), route.source.name.clone());
+    RouteLabels { namespace, route: name, service: service.into() }
+}
+
+impl Target {
+    fn build(to: &BackendRef, registry: &Registry) -> Self {
+        let upstream = match &to.target {
+            BackendTarget::Backend(id) => registry.get(id).ok_or(InvalidBackend::ServiceNotFound),
+            BackendTarget::Invalid(why) => Err(*why),
+        };
+        Self { upstream, weight: to.weight }
+    }
+}

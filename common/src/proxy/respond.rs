@@ -1,0 +1,187 @@
+//! Respond: the only place where a failure becomes a status, and where the proxy makes answers of its own.
+
+use super::{
+    exchange::Exchange,
+    responder::{Responder, ResponderError},
+};
+use crate::{
+    filter::Reply,
+    http1::{BodyFraming, RequestError},
+    message::{Known, Method, ResponseHead},
+    model::InvalidBackend,
+};
+
+/// Why a request was not answered by a backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The request itself is not acceptable.
+    Refused(RequestError),
+    /// The request head came too slowly.
+    HeadTimeout,
+    /// `CONNECT`, or `OPTIONS *`, which no backend is asked for.
+    NotProxied,
+    /// SNI and Host belong to different certificates.
+    Misdirected,
+    /// No rule matches and there is no default backend.
+    NoRoute,
+    /// The route's reference to a backend does not resolve.
+    InvalidBackend(InvalidBackend),
+    /// All backends of the route have weight 0.
+    NoWeight,
+    /// The backend has no endpoint to send to.
+    NoEndpoint,
+    /// An endpoint could not be connected to.
+    Connect,
+    /// An endpoint did not accept the connection in time.
+    ConnectTimeout,
+    /// The connection to the endpoint ended before an answer.
+    UpstreamClosed,
+    /// The answer of the endpoint is malformed.
+    UpstreamProtocol,
+    /// The endpoint did not answer in time.
+    RequestTimeout,
+    /// The client went away.
+    ClientClosed,
+    /// The client's body broke off or is malformed.
+    ClientBody,
+    /// The client's body came too slowly.
+    ClientBodyTimeout,
+}
+
+impl Failure {
+    /// Status code (RFC 9110 §15); 499 never reaches a client, it only appears in logs and metrics.
+    pub fn status(self) -> u16 {
+        match self {
+            Self::Refused(error) => error.status(),
+            Self::HeadTimeout => 408,
+            Self::NotProxied => 405,
+            Self::Misdirected => 421,
+            Self::NoRoute => 404,
+            Self::InvalidBackend(_) | Self::NoWeight | Self::NoEndpoint => 503,
+            Self::Connect | Self::UpstreamClosed | Self::UpstreamProtocol => 502,
+            Self::ConnectTimeout | Self::RequestTimeout => 504,
+            Self::ClientClosed => 499,
+            Self::ClientBody => 400,
+            Self::ClientBodyTimeout => 408,
+        }
+    }
+
+    /// Machine-readable reason, for log, metrics and `x-selvedge-reason`.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Refused(error) => error.reason(),
+            Self::HeadTimeout => "head_timeout",
+            Self::NotProxied => "not_proxied",
+            Self::Misdirected => "misdirected",
+            Self::NoRoute => "no_route",
+            Self::InvalidBackend(InvalidBackend::ServiceNotFound) => "service_not_found",
+            Self::InvalidBackend(InvalidBackend::PortNotFound) => "port_not_found",
+            Self::InvalidBackend(InvalidBackend::UnsupportedResource) => "unsupported_resource",
+            Self::InvalidBackend(InvalidBackend::Forbidden) => "forbidden_backend",
+            Self::InvalidBackend(InvalidBackend::Malformed) => "malformed_backend",
+            Self::NoWeight => "no_weight",
+            Self::NoEndpoint => "no_endpoint",
+            Self::Connect => "connect",
+            Self::ConnectTimeout => "connect_timeout",
+            Self::UpstreamClosed => "upstream_closed",
+            Self::UpstreamProtocol => "upstream_protocol",
+            Self::RequestTimeout => "timeout",
+            Self::ClientClosed => "client_closed",
+            Self::ClientBody => "client_body",
+            Self::ClientBodyTimeout => "client_body_timeout",
+        }
+    }
+}
+
+/// Answers a request that failed.
+///
+/// # Errors
+/// When the client cannot be written to.
+pub async fn failure(
+    x: &mut Exchange<'_>,
+    responder: &mut Responder<'_>,
+    failure: Failure,
+) -> Result<(), ResponderError> {
+    x.reason = Some(failure.reason());
+    x.status = failure.status();
+    if failure == Failure::ClientClosed {
+        return Err(ResponderError::Closed);
+    }
+    let mut head = x.worker().take_response();
+    head.status = failure.status();
+    let result = own(x, responder, &mut head, "").await;
+    x.worker().give_response(head);
+    result
+}
+
+/// Answers a request as a filter decided.
+///
+/// # Errors
+/// When the client cannot be written to.
+pub async fn reply(
+    x: &mut Exchange<'_>,
+    responder: &mut Responder<'_>,
+    reply: &Reply,
+) -> Result<(), ResponderError> {
+    x.reason = Some(reply.reason);
+    let mut head = x.worker().take_response();
+    head.status = reply.status;
+    for (name, value) in &reply.fields {
+        head.fields.push(name.as_bytes(), value);
+    }
+    let result = own(x, responder, &mut head, &reply.body).await;
+    x.worker().give_response(head);
+    result
+}
+
+/// Sends an answer of our own; an empty body becomes the status in words.
+async fn own(
+    x: &mut Exchange<'_>,
+    responder: &mut Responder<'_>,
+    head: &mut ResponseHead,
+    body: &str,
+) -> Result<(), ResponderError> {
+    x.status = head.status;
+    let words = match body {
+        "" => format!("{} {}\n", head.status, reason_phrase(head.status)),
+        body => body.to_owned(),
+    };
+    head.fields.push(b"Content-Type", b"text/plain; charset=utf-8");
+    add_own_fields(x, head);
+    if x.worker().shared.settings.reason_field {
+        head.fields.push(b"x-selvedge-reason", x.reason.unwrap_or_default().as_bytes());
+    }
+    let length = words.len() as u64;
+    let is_head = x.head.method == Method::Head;
+    if is_head {
+        head.fields.push(b"Content-Length", length.to_string().as_bytes());
+    }
+    let framing = if is_head { BodyFraming::None } else { BodyFraming::Length(length) };
+    let stall = x.write_stall();
+    let deadlines = &x.worker().deadlines;
+    let write = async {
+        let mut out = responder.start(x, head, framing).await?;
+        if !is_head {
+            out.data(words.as_bytes()).await?;
+            x.sent.set(length);
+        }
+        out.finish(&Default::default()).await?;
+        x.worker().give_text(out);
+        Ok(())
+    };
+    deadlines.within(stall, write).await.unwrap_or(Err(ResponderError::Closed))
+}
+
+/// Adds the fields that every answer has: `Date` and `Server`, unless a backend sent its own.
+pub(super) fn add_own_fields(x: &Exchange<'_>, head: &mut ResponseHead) {
+    if !head.fields.contains(Known::Date) {
+        head.fields.push(b"date", x.worker().date().as_bytes());
+    }
+    if !head.fields.contains(Known::Server) {
+        head.fields.push(b"server", b"selvedge");
+    }
+}
+
+fn reason_phrase(status: u16) -> &'static str {
+    http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("")
+}

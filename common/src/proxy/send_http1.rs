@@ -1,0 +1,319 @@
+//! Sends a request to an endpoint over HTTP/1.1 and passes the answer on.
+
+use std::{
+    future::poll_fn,
+    pin::pin,
+    task::{Context, Poll, ready},
+};
+
+use super::{
+    body::{Incoming, Outgoing, PumpError, pump},
+    exchange::Exchange,
+    forward::{Progress, Try, TryError, open},
+    headers, http,
+    respond::Failure,
+    responder::{Responder, has_body},
+    sending::Sending,
+    upgrade,
+};
+use crate::{
+    http1::{
+        BodyError, BodyFraming, BodyReader, BodyState, BodyWriter, Connection, HeadLimits, Persistence,
+        ResponseStart, encode_request, parse_response,
+    },
+    message::{Known, RequestHead, ResponseHead},
+};
+
+/// Interim answers passed on before the final one; more are a fault of the backend.
+const MOST_INTERIM: usize = 16;
+
+/// Whether a request that asks for an upgrade may get it: HTTP/2 over an upgrade never (RFC 9113 §3.1).
+pub fn may_upgrade(head: &RequestHead) -> bool {
+    !head.fields.all(Known::Upgrade).any(|value| crate::message::lists(value, b"h2c"))
+}
+
+/// Sends the request over a connection to the peer, pooled or new, and passes the answer on.
+///
+/// # Errors
+/// What failed and how far it had got.
+pub async fn send(
+    x: &mut Exchange<'_>,
+    this: &Try<'_>,
+    body: &mut Incoming<'_>,
+    responder: &mut Responder<'_>,
+) -> Result<(), TryError> {
+    let pooled = if this.fresh { None } else { x.worker().pool.take(this.peer) };
+    let reused = pooled.is_some();
+    let mut connection = match pooled {
+        Some(connection) => {
+            x.worker().shared.metrics.upstream.reused.inc();
+            connection
+        }
+        None => open(x, this).await?,
+    };
+    let answer = x.worker().take_response();
+    let mut hop = Hop { x, this, reused, answer };
+    let result = hop.exchange(&mut connection, body, responder).await;
+    let Hop { x, answer, .. } = hop;
+    x.worker().give_response(answer);
+    match result? {
+        After::Reusable if connection.is_reusable() => x.worker().pool.give(this.peer, connection),
+        After::Reusable | After::Closed => {}
+        After::Tunnel => Box::pin(upgrade::tunnel(x, this.tunnel_idle, body, responder, connection)).await,
+    }
+    Ok(())
+}
+
+/// What can be done with the connection after the answer.
+enum After {
+    Reusable,
+    Closed,
+    /// The backend switched protocols and the client knows.
+    Tunnel,
+}
+
+/// One request on one connection.
+struct Hop<'a, 'c, 't> {
+    x: &'a mut Exchange<'c>,
+    this: &'a Try<'t>,
+    reused: bool,
+    answer: Box<ResponseHead>,
+}
+
+impl Hop<'_, '_, '_> {
+    async fn exchange(
+        &mut self,
+        connection: &mut Connection,
+        body: &mut Incoming<'_>,
+        responder: &mut Responder<'_>,
+    ) -> Result<After, TryError> {
+        let framing = request_framing(&self.x.head, body);
+        let worker = self.x.worker().clone();
+        let mut text = worker.buffers.take_text();
+        let persistence = if self.this.upgrade { Persistence::Upgrade } else { Persistence::KeepAlive };
+        encode_request(&self.x.head, framing, persistence, &mut text);
+        let mut state = BodyState::default();
+        let (mut reader, writer) = connection.split(&mut state);
+        let received = self.x.received.clone();
+        let mut out = Outgoing::Http1(BodyWriter::new(writer, text, framing));
+        let pace = self.this.request_pace;
+        let future = pin!(async {
+            let result = pump(&worker.deadlines, body, &mut out, pace, &received).await;
+            worker.give_text(out);
+            result
+        });
+        let mut sending = Sending::new(future);
+        let start = self.answer_head(&mut sending, &mut reader, responder).await;
+        self.x.received.set(received.get());
+        let start = start?;
+        if self.answer.status == 101 {
+            return self.switch(responder).await;
+        }
+        if sending.result().is_none() {
+            // The answer came before the whole request was sent: what is left of it is sent while the answer
+            // lasts, but the client's connection cannot go on behind it.
+            responder.close_after();
+        }
+        let passed = self.pass_on(&mut sending, (reader, start.body), responder).await;
+        self.x.received.set(received.get());
+        passed?;
+        let clean = matches!(sending.result(), Some(Ok(()))) && start.keep_alive;
+        Ok(if clean { After::Reusable } else { After::Closed })
+    }
+
+    /// Sends the request while waiting for the head of the final answer.
+    async fn answer_head(
+        &mut self,
+        sending: &mut Sending<'_, impl Future<Output = Result<(), PumpError>>>,
+        reader: &mut BodyReader<'_>,
+        responder: &mut Responder<'_>,
+    ) -> Result<ResponseStart, TryError> {
+        for _ in 0..MOST_INTERIM {
+            let head = self.next_head(sending, reader, responder).await?;
+            reader.begin(head.head_bytes, head.body);
+            match self.answer.status {
+                101 if !self.this.upgrade => break,
+                101 | 200..=999 => return Ok(head),
+                100 => {}
+                _ => {
+                    let passed = responder.interim(self.x, &self.answer).await;
+                    passed.map_err(|_| self.error(Failure::ClientClosed, Progress::Answered))?;
+                }
+            }
+        }
+        Err(self.error(Failure::UpstreamProtocol, Progress::Answered))
+    }
+
+    async fn next_head(
+        &mut self,
+        sending: &mut Sending<'_, impl Future<Output = Result<(), PumpError>>>,
+        reader: &mut BodyReader<'_>,
+        responder: &mut Responder<'_>,
+    ) -> Result<ResponseStart, TryError> {
+        let method = self.x.head.method;
+        // While the request is being sent, its own limits hold.
+        let early = poll_fn(|cx| {
+            let sent = sending.poll(cx);
+            match poll_head(cx, reader, method, &mut self.answer) {
+                Poll::Ready(result) => Poll::Ready(Some(result)),
+                Poll::Pending if sent => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
+            }
+        })
+        .await;
+        let head = match early {
+            Some(head) => head,
+            None => {
+                self.check_sent(sending.result())?;
+                self.late_head(reader, responder).await?
+            }
+        };
+        head.map_err(|error| match error {
+            HeadError::Closed => self.error(Failure::UpstreamClosed, Progress::Sent),
+            HeadError::Malformed => self.error(Failure::UpstreamProtocol, Progress::Answered),
+        })
+    }
+
+    /// Waits for a head after the whole request has been sent.
+    async fn late_head(
+        &mut self,
+        reader: &mut BodyReader<'_>,
+        responder: &mut Responder<'_>,
+    ) -> Result<Result<ResponseStart, HeadError>, TryError> {
+        let method = self.x.head.method;
+        let limit = self.this.answer_limit;
+        let wait = poll_fn(|cx| match poll_head(cx, reader, method, &mut self.answer) {
+            Poll::Ready(result) => Poll::Ready(Some(result)),
+            Poll::Pending => responder.poll_closed(cx).map(|()| None),
+        });
+        match self.x.worker().deadlines.within(limit, wait).await {
+            Ok(Some(head)) => Ok(head),
+            Ok(None) => Err(self.error(Failure::ClientClosed, Progress::Answered)),
+            Err(_) => Err(self.error(Failure::RequestTimeout, Progress::Answered)),
+        }
+    }
+
+    /// Whether sending failed on the client's side, so that no answer can help. If the backend took no more, it
+    /// may still answer.
+    fn check_sent(&self, sent: Option<&Result<(), PumpError>>) -> Result<(), TryError> {
+        let failure = match sent {
+            Some(Err(PumpError::Read(BodyError::Chunk(_)))) => Failure::ClientBody,
+            Some(Err(PumpError::Read(_))) => Failure::ClientClosed,
+            Some(Err(PumpError::ReadTimeout)) => Failure::ClientBodyTimeout,
+            Some(Err(PumpError::WriteTimeout)) => Failure::RequestTimeout,
+            Some(Err(PumpError::Write(_)) | Ok(())) | None => return Ok(()),
+        };
+        Err(self.error(failure, Progress::Answered))
+    }
+
+    /// Passes the final answer on, and what is left of the request.
+    async fn pass_on(
+        &mut self,
+        sending: &mut Sending<'_, impl Future<Output = Result<(), PumpError>>>,
+        (reader, framing): (BodyReader<'_>, BodyFraming),
+        responder: &mut Responder<'_>,
+    ) -> Result<(), TryError> {
+        self.x.status = self.answer.status;
+        headers::towards_client(self.x, &mut self.answer);
+        http::filter_response(self.x, &mut self.answer);
+        let has_body = has_body(self.x.head.method, self.answer.status);
+        let framing = if has_body { framing } else { BodyFraming::None };
+        let started = responder.start(self.x, &self.answer, framing).await;
+        let mut out = started.map_err(|_| self.error(Failure::ClientClosed, Progress::Answered))?;
+        let worker = self.x.worker().clone();
+        let mut from = Incoming::Http1(reader);
+        let result = {
+            let pace = self.this.answer_pace;
+            let mut passing = pin!(pump(&worker.deadlines, &mut from, &mut out, pace, &self.x.sent));
+            poll_fn(|cx| {
+                sending.poll(cx);
+                passing.as_mut().poll(cx)
+            })
+            .await
+        };
+        worker.give_text(out);
+        result.map_err(|error| {
+            let (failure, reason) = broken_answer(&error);
+            self.x.reason = Some(reason);
+            self.error(failure, Progress::Answered)
+        })
+    }
+
+    /// Passes a 101 on; the tunnel follows.
+    async fn switch(&mut self, responder: &mut Responder<'_>) -> Result<After, TryError> {
+        self.x.status = 101;
+        headers::towards_client(self.x, &mut self.answer);
+        let gone = |hop: &Self| hop.error(Failure::ClientClosed, Progress::Answered);
+        let mut out =
+            responder.start(self.x, &self.answer, BodyFraming::None).await.map_err(|_| gone(self))?;
+        out.flush().await.map_err(|_| gone(self))?;
+        self.x.worker().give_text(out);
+        Ok(After::Tunnel)
+    }
+
+    fn error(&self, failure: Failure, progress: Progress) -> TryError {
+        TryError { failure, progress, reused: self.reused }
+    }
+}
+
+/// What to say of an answer that broke off after it had started.
+pub fn broken_answer(error: &PumpError) -> (Failure, &'static str) {
+    match error {
+        PumpError::Read(_) => (Failure::UpstreamClosed, "upstream_broken"),
+        PumpError::ReadTimeout => (Failure::RequestTimeout, "upstream_idle"),
+        PumpError::Write(_) => (Failure::ClientClosed, "client_closed"),
+        PumpError::WriteTimeout => (Failure::ClientClosed, "client_stalled"),
+    }
+}
+
+enum HeadError {
+    Closed,
+    Malformed,
+}
+
+/// Limits of an answer's head: more generous than those of a request, as backends are ours.
+const ANSWER_LIMITS: HeadLimits = HeadLimits {
+    head_bytes: 64 << 10,
+    fields: 256,
+    target_bytes: 0,
+    drop_underscore_fields: false,
+    reject_escaped_slash: false,
+};
+
+fn poll_head(
+    cx: &mut Context<'_>,
+    reader: &mut BodyReader<'_>,
+    method: crate::message::Method,
+    answer: &mut ResponseHead,
+) -> Poll<Result<ResponseStart, HeadError>> {
+    loop {
+        if !reader.input().is_empty() {
+            match parse_response(reader.input(), &ANSWER_LIMITS, method, answer) {
+                Ok(Some(start)) => return Poll::Ready(Ok(start)),
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::debug!(%error, "malformed answer");
+                    return Poll::Ready(Err(HeadError::Malformed));
+                }
+            }
+        }
+        let begun = !reader.input().is_empty();
+        match ready!(reader.poll_fill(cx)) {
+            Ok(count) if count > 0 => {}
+            _ if begun => return Poll::Ready(Err(HeadError::Malformed)),
+            _ => return Poll::Ready(Err(HeadError::Closed)),
+        }
+    }
+}
+
+/// How the body of a request is framed towards the backend.
+fn request_framing(head: &RequestHead, body: &Incoming<'_>) -> BodyFraming {
+    if body.is_done() {
+        // A length of 0 that the client gave is passed on.
+        let given = head.fields.contains(Known::ContentLength);
+        return if given { BodyFraming::Length(0) } else { BodyFraming::None };
+    }
+    let length =
+        head.fields.get(Known::ContentLength).and_then(|value| std::str::from_utf8(value).ok()?.parse().ok());
+    length.map_or(BodyFraming::Chunked, BodyFraming::Length)
+}

@@ -1,0 +1,49 @@
+//! Upgrade: after a backend's 101 the two connections become one tunnel.
+
+use std::{pin::pin, time::Duration};
+
+use futures_util::future::{Either, select};
+
+use super::{
+    body::{Incoming, Outgoing, Pace, pump},
+    exchange::Exchange,
+    responder::Responder,
+};
+use crate::http1::{BodyFraming, BodyState, BodyWriter, Connection};
+
+/// Carries bytes both ways until both sides have ended, or one breaks or both are silent for too long.
+pub async fn tunnel(
+    x: &Exchange<'_>,
+    idle: Duration,
+    client: &mut Incoming<'_>,
+    responder: &mut Responder<'_>,
+    mut upstream: Connection,
+) {
+    let Responder::Http1(responder) = responder else { return };
+    responder.keep_alive = false;
+    if let Incoming::Http1(reader) = client {
+        reader.begin(0, BodyFraming::UntilClose);
+    }
+    let mut state = BodyState::new(BodyFraming::UntilClose);
+    let (reader, upstream_writer) = upstream.split(&mut state);
+    let client_writer = responder.writer;
+    let pace = Pace { idle, min_rate_bytes: 0, stall: idle };
+    let deadlines = &x.worker().deadlines;
+    let up = async {
+        let mut to = Outgoing::Http1(BodyWriter::new(upstream_writer, Vec::new(), BodyFraming::UntilClose));
+        pump(deadlines, client, &mut to, pace, &x.received).await.is_ok()
+            && upstream_writer.shutdown().await.is_ok()
+    };
+    let down = async {
+        let mut from = Incoming::Http1(reader);
+        let mut to = Outgoing::Http1(BodyWriter::new(client_writer, Vec::new(), BodyFraming::UntilClose));
+        pump(deadlines, &mut from, &mut to, pace, &x.sent).await.is_ok()
+            && client_writer.shutdown().await.is_ok()
+    };
+    // One side that ends well leaves the other to finish; one that breaks ends both.
+    match select(pin!(up), pin!(down)).await {
+        Either::Left((true, down)) => drop(down.await),
+        Either::Right((true, up)) => drop(up.await),
+        _ => {}
+    }
+}

@@ -1,0 +1,154 @@
+//! What the connections of one worker share: buffers, pools, deadlines and a little memory.
+
+use std::{
+    cell::{Cell, RefCell},
+    hash::{BuildHasher, RandomState},
+    rc::Rc,
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, SystemTime},
+};
+
+use tokio::task::JoinHandle;
+
+use super::{body::Outgoing, shared::Shared};
+use crate::{
+    http1::Buffers,
+    message::{RequestHead, ResponseHead},
+    runtime::{access_log::WorkerLog, deadline::Deadlines},
+    upstream::Pool,
+};
+
+/// Heads that a worker keeps for the next requests.
+const KEPT_HEADS: usize = 64;
+
+/// How often a draining worker looks whether its connections have ended.
+const DRAIN_LOOK: Duration = Duration::from_millis(20);
+
+/// The state of one worker; it never leaves its thread.
+pub struct Worker {
+    /// Number of the worker, from 0.
+    pub index: usize,
+    /// What all workers share.
+    pub shared: Arc<Shared>,
+    /// Limits in time.
+    pub deadlines: Deadlines,
+    /// Memory for bytes on their way.
+    pub buffers: Rc<Buffers>,
+    /// Connections to endpoints.
+    pub pool: Pool,
+    /// Access log.
+    pub log: WorkerLog,
+    #[expect(clippy::vec_box, reason = "heads are handed on as one pointer")]
+    requests: RefCell<Vec<Box<RequestHead>>>,
+    #[expect(clippy::vec_box, reason = "heads are handed on as one pointer")]
+    responses: RefCell<Vec<Box<ResponseHead>>>,
+    random: Cell<u64>,
+    date: RefCell<String>,
+}
+
+impl Worker {
+    /// The state of a worker that has served nothing yet.
+    pub fn new(index: usize, shared: Arc<Shared>) -> Self {
+        let log = shared.access_log.worker();
+        let worker = Self {
+            index,
+            deadlines: Deadlines::default(),
+            buffers: Rc::default(),
+            pool: Pool::new(shared.settings.upstream_idle),
+            log,
+            requests: RefCell::default(),
+            responses: RefCell::default(),
+            random: Cell::new(RandomState::new().hash_one(index) | 1),
+            date: RefCell::default(),
+            shared,
+        };
+        worker.set_date();
+        worker
+    }
+
+    /// A number that nobody can foresee cheaply; not for secrets (xorshift64*).
+    pub fn random(&self) -> u64 {
+        let mut x = self.random.get();
+        x ^= x >> 12;
+        x ^= x << 25;
+        x ^= x >> 27;
+        self.random.set(x);
+        x.wrapping_mul(0x2545_F491_4F6C_DD1D)
+    }
+
+    /// The value of a `Date` field (RFC 9110 §6.6.1), at most a tick old.
+    pub fn date(&self) -> std::cell::Ref<'_, String> {
+        self.date.borrow()
+    }
+
+    /// Gives back the memory that a message was written from.
+    pub fn give_text(&self, out: Outgoing<'_>) {
+        if let Outgoing::Http1(writer) = out {
+            self.buffers.give_text(writer.into_text());
+        }
+    }
+
+    /// Runs a task on this worker. A panic ends that task alone, and is counted and logged.
+    pub fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + 'static) -> JoinHandle<()> {
+        let watch = PanicWatch { name, shared: self.shared.clone() };
+        tokio::task::spawn_local(async move {
+            task.await;
+            drop(watch);
+        })
+    }
+
+    /// Waits until no connection from a client is open on this worker.
+    pub async fn connections_ended(&self) {
+        while self.shared.worker_connections[self.index].load(Ordering::Relaxed) > 0 {
+            tokio::time::sleep(DRAIN_LOOK).await;
+        }
+    }
+
+    /// Brings the date up to now.
+    pub fn set_date(&self) {
+        *self.date.borrow_mut() = httpdate::fmt_http_date(SystemTime::now());
+    }
+
+    /// A cleared request head.
+    pub fn take_request(&self) -> Box<RequestHead> {
+        self.requests.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Takes a request head back.
+    pub fn give_request(&self, mut head: Box<RequestHead>) {
+        let mut list = self.requests.borrow_mut();
+        if list.len() < KEPT_HEADS {
+            head.clear();
+            list.push(head);
+        }
+    }
+
+    /// A cleared response head.
+    pub fn take_response(&self) -> Box<ResponseHead> {
+        self.responses.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Takes a response head back.
+    pub fn give_response(&self, mut head: Box<ResponseHead>) {
+        let mut list = self.responses.borrow_mut();
+        if list.len() < KEPT_HEADS {
+            head.clear();
+            list.push(head);
+        }
+    }
+}
+
+/// Tells of a panic that unwinds through it.
+struct PanicWatch {
+    name: &'static str,
+    shared: Arc<Shared>,
+}
+
+impl Drop for PanicWatch {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.shared.metrics.panics.inc();
+            tracing::error!(task = self.name, "a task panicked and was ended");
+        }
+    }
+}

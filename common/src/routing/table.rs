@@ -1,0 +1,108 @@
+//! The hosts of one route set: which entry decides about a request, and which certificate belongs to a name.
+
+use std::{collections::HashMap, sync::Arc};
+
+use foldhash::fast::RandomState;
+
+use super::hosts::{HostName, HostTable};
+use crate::{
+    id::CertificateId,
+    model::{HostMatch, Route, RouteSet},
+};
+
+/// All hosts of one route set with its fallback. `R` is what a route carries at run time.
+#[derive(Debug)]
+pub struct Table<R> {
+    exact: Hosts<R>,
+    /// By what follows the first label and its dot.
+    wildcard: Hosts<R>,
+    any: Option<Arc<HostTable<R>>>,
+    fallback: Option<Arc<R>>,
+}
+
+type Hosts<R> = HashMap<HostName, Arc<HostTable<R>>, RandomState>;
+
+impl<R> Table<R> {
+    /// Compiles a route set, calling `make` for each of its routes.
+    ///
+    /// Hosts whose `Arc<VirtualHost>` is the same in `previous` are taken over as they are, and `make` is not
+    /// called for their routes. Of routes of a host with the same path and type the first one counts.
+    pub fn build(set: &RouteSet, previous: Option<&Self>, mut make: impl FnMut(&Route) -> R) -> Self {
+        let mut table = Self::empty_like(previous);
+        for (host, source) in &set.hosts {
+            let known = previous.and_then(|previous| previous.entry(host));
+            let compiled = match known {
+                Some(known) if known.is_built_from(source) => known.clone(),
+                _ => Arc::new(HostTable::build(source, &mut make)),
+            };
+            table.insert(host, compiled);
+        }
+        table.fallback = set.fallback.as_deref().map(|route| Arc::new(make(route)));
+        table
+    }
+
+    fn empty_like(previous: Option<&Self>) -> Self {
+        let room = |hosts: fn(&Self) -> &Hosts<R>| {
+            let size = previous.map_or(0, |previous| hosts(previous).len());
+            HashMap::with_capacity_and_hasher(size, RandomState::default())
+        };
+        Self {
+            exact: room(|table| &table.exact),
+            wildcard: room(|table| &table.wildcard),
+            any: None,
+            fallback: None,
+        }
+    }
+
+    fn insert(&mut self, host: &HostMatch, compiled: Arc<HostTable<R>>) {
+        match host {
+            HostMatch::Exact(name) => self.exact.insert(HostName(name.clone()), compiled),
+            HostMatch::Wildcard(suffix) => self.wildcard.insert(HostName(suffix.clone()), compiled),
+            HostMatch::Any => self.any.replace(compiled),
+        };
+    }
+
+    fn entry(&self, host: &HostMatch) -> Option<&Arc<HostTable<R>>> {
+        match host {
+            HostMatch::Exact(name) => self.exact.get(name.as_bytes()),
+            HostMatch::Wildcard(suffix) => self.wildcard.get(suffix.as_bytes()),
+            HostMatch::Any => self.any.as_ref(),
+        }
+    }
+
+    /// The route for a request; `None` if no rule matches and there is no fallback.
+    ///
+    /// `host` is in matching form (lower case, without port and trailing dot), empty if the request has none;
+    /// `path` is canonical. The most specific host entry with routes decides alone: if none of its paths
+    /// matches, the fallback answers and not a less specific host. Allocates nothing and takes no lock.
+    pub fn find(&self, host: &[u8], path: &[u8]) -> Option<&Arc<R>> {
+        let entry = self.find_host(host);
+        entry.and_then(|entry| entry.find(path)).or(self.fallback.as_ref())
+    }
+
+    /// The host entry that decides about requests for this name.
+    pub fn find_host(&self, host: &[u8]) -> Option<&Arc<HostTable<R>>> {
+        let decides = |entry: &&Arc<HostTable<R>>| entry.has_routes();
+        let exact = self.exact.get(host).filter(decides);
+        exact
+            .or_else(|| self.wildcard_entry(host).filter(decides))
+            .or_else(|| self.any.as_ref().filter(decides))
+    }
+
+    /// Certificate for an SNI name in lower case: that of the exact entry, else that of the wildcard entry.
+    /// `None` means the listener's default certificate.
+    pub fn find_certificate(&self, server_name: &[u8]) -> Option<&CertificateId> {
+        let exact = self.exact.get(server_name).and_then(|entry| entry.certificate());
+        exact.or_else(|| self.wildcard_entry(server_name)?.certificate())
+    }
+
+    fn wildcard_entry(&self, host: &[u8]) -> Option<&Arc<HostTable<R>>> {
+        if self.wildcard.is_empty() {
+            return None;
+        }
+        match memchr::memchr(b'.', host)? {
+            0 => None,
+            dot => self.wildcard.get(&host[dot + 1..]),
+        }
+    }
+}

@@ -1,0 +1,360 @@
+//! Facts about routing: tables by hand, and a comparison with a naive search.
+
+use std::{cell::Cell, sync::Arc};
+
+use proptest::prelude::*;
+
+use super::Table;
+use crate::{
+    id::{CertificateId, ObjectRef},
+    model::{HostMatch, PathMatch, Route, RouteSet, VirtualHost},
+};
+
+/// `=/foo` is an exact path, anything else a prefix.
+fn route(id: &str, path: &str) -> Route {
+    let path = match path.strip_prefix('=') {
+        Some(exact) => PathMatch::Exact(exact.into()),
+        None => PathMatch::Prefix(path.into()),
+    };
+    Route {
+        id: id.into(),
+        source: ObjectRef::new("Ingress", "default", "test"),
+        path,
+        filters: Vec::new(),
+        backends: Vec::new(),
+        timeouts: Default::default(),
+        retry: Default::default(),
+    }
+}
+
+/// Routes named after their paths.
+fn host(paths: &[&str]) -> Arc<VirtualHost> {
+    let routes = paths.iter().map(|path| route(path, path)).collect();
+    Arc::new(VirtualHost { certificate: None, routes })
+}
+
+fn certificate_only(id: &str) -> Arc<VirtualHost> {
+    Arc::new(VirtualHost { certificate: Some(id.into()), routes: Vec::new() })
+}
+
+fn set(hosts: &[(&str, Arc<VirtualHost>)]) -> RouteSet {
+    let hosts = hosts.iter().map(|(name, host)| (name.parse().unwrap(), host.clone())).collect();
+    RouteSet { hosts, fallback: None }
+}
+
+fn build(set: &RouteSet) -> Table<String> {
+    Table::build(set, None, |route| route.id.to_string())
+}
+
+fn find<'a>(table: &'a Table<String>, host: &str, path: &str) -> &'a str {
+    table.find(host.as_bytes(), path.as_bytes()).map_or("-", |route| route.as_str())
+}
+
+#[test]
+fn precedence_does_not_depend_on_the_order_of_routes() {
+    type Case = (&'static [&'static str], &'static [(&'static str, &'static str)]);
+    let cases: &[Case] = &[
+        // An exact path beats a prefix of the same length.
+        (&["/foo", "=/foo"], &[("/foo", "=/foo"), ("/foo/", "/foo"), ("/foo/bar", "/foo")]),
+        // Prefixes compare whole elements and the longest one wins.
+        (
+            &["/", "/a", "/a/b", "/a/b/c"],
+            &[
+                ("/", "/"),
+                ("/x", "/"),
+                ("/a", "/a"),
+                ("/ab", "/"),
+                ("/a/x", "/a"),
+                ("/a/b/", "/a/b"),
+                ("/a/b/cd", "/a/b"),
+                ("/a/b/c/d/e", "/a/b/c"),
+                ("/A", "/"),
+            ],
+        ),
+        // A slash at the end of a rule is ignored …
+        (
+            &["/foo/"],
+            &[("/foo", "/foo/"), ("/foo/", "/foo/"), ("/foo/bar", "/foo/"), ("/foobar", "-"), ("/", "-")],
+        ),
+        // … unless both forms exist.
+        (&["/foo", "/foo/"], &[("/foo", "/foo"), ("/foo/", "/foo/"), ("/foo/bar", "/foo/")]),
+        // An exact path keeps its slash.
+        (
+            &["=/foo/", "/foo"],
+            &[("/foo", "/foo"), ("/foo/", "=/foo/"), ("/foo//", "/foo"), ("/foo/x", "/foo")],
+        ),
+        (&["=/"], &[("/", "=/"), ("/x", "-")]),
+        // An exact path below a longer prefix.
+        (
+            &["=/a/b", "/a/b/c", "/a"],
+            &[("/a/b", "=/a/b"), ("/a/b/", "/a"), ("/a/b/c/", "/a/b/c"), ("/a/b/d", "/a")],
+        ),
+        // Empty elements count.
+        (&["/a//b", "/a"], &[("/a//b", "/a//b"), ("/a/b", "/a"), ("/a//b/c", "/a//b"), ("/a//", "/a")]),
+        (&["//", "=//"], &[("/", "//"), ("//", "=//"), ("//a", "//"), ("/a", "-")]),
+        // An empty prefix is the root.
+        (&[""], &[("/", ""), ("/x", "")]),
+        // Paths that begin with no slash match nothing, whoever wrote them.
+        (&["foo", "=foo", "=", "=*", "/"], &[("foo", "-"), ("", "-"), ("*", "-"), ("/foo", "/")]),
+    ];
+    for (paths, requests) in cases {
+        let reversed: Vec<_> = paths.iter().rev().copied().collect();
+        for order in [paths.to_vec(), reversed] {
+            let table = build(&set(&[("a.example", host(&order))]));
+            for (request, wanted) in *requests {
+                assert_eq!(find(&table, "a.example", request), *wanted, "{request} among {order:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn path_rules_of_the_official_conformance_features_hold() {
+    let table = build(&set(&[
+        ("exact-path-rules", host(&["=/foo"])),
+        ("prefix-path-rules", host(&["/foo", "/aaa/bbb", "/aaa"])),
+        ("mixed-path-rules", host(&["/foo", "=/foo"])),
+        ("trailing-slash-path-rules", host(&["/aaa/bbb/", "=/foo/"])),
+    ]));
+    let rows = [
+        ("exact-path-rules", "/foo", "=/foo"),
+        ("exact-path-rules", "/foo/", "-"),
+        ("exact-path-rules", "/FOO", "-"),
+        ("exact-path-rules", "/bar", "-"),
+        ("prefix-path-rules", "/foo", "/foo"),
+        ("prefix-path-rules", "/foo/", "/foo"),
+        ("prefix-path-rules", "/FOO", "-"),
+        ("prefix-path-rules", "/aaa/bbb", "/aaa/bbb"),
+        ("prefix-path-rules", "/aaa/bbb/ccc", "/aaa/bbb"),
+        ("prefix-path-rules", "/aaa/ccc", "/aaa"),
+        ("prefix-path-rules", "/aaaccc", "-"),
+        ("mixed-path-rules", "/foo", "=/foo"),
+        ("trailing-slash-path-rules", "/aaa/bbb", "/aaa/bbb/"),
+        ("trailing-slash-path-rules", "/aaa/bbb/", "/aaa/bbb/"),
+        ("trailing-slash-path-rules", "/aaa/bbb/ccc", "/aaa/bbb/"),
+        ("trailing-slash-path-rules", "/foo", "-"),
+    ];
+    for (host, path, wanted) in rows {
+        assert_eq!(find(&table, host, path), wanted, "{host}{path}");
+    }
+}
+
+#[test]
+fn the_most_specific_host_with_routes_decides_alone() {
+    let mut routes = set(&[
+        ("a.shop.example", host(&["/exact"])),
+        ("*.shop.example", host(&["/wild"])),
+        ("*", host(&["/any"])),
+        ("sealed.shop.example", certificate_only("default/sealed")),
+        ("*.sealed.example", certificate_only("default/sealed")),
+    ]);
+    let without = build(&routes);
+    routes.fallback = Some(Arc::new(route("fallback", "/")));
+    let with = build(&routes);
+    let rows = [
+        ("a.shop.example", "/exact", "/exact"),
+        // A wildcard or a rule for every host does not step in for a path that the exact host lacks.
+        ("a.shop.example", "/wild", "-"),
+        ("a.shop.example", "/any", "-"),
+        ("b.shop.example", "/wild", "/wild"),
+        ("b.shop.example", "/any", "-"),
+        // A wildcard is exactly one label.
+        ("shop.example", "/any", "/any"),
+        ("x.b.shop.example", "/wild", "-"),
+        ("x.b.shop.example", "/any", "/any"),
+        (".shop.example", "/any", "/any"),
+        ("bshop.example", "/any", "/any"),
+        // A host with only a certificate is not there for routing.
+        ("sealed.shop.example", "/wild", "/wild"),
+        ("x.sealed.example", "/any", "/any"),
+        // A request without a host.
+        ("", "/any", "/any"),
+        ("", "/x", "-"),
+    ];
+    for (host, path, wanted) in rows {
+        assert_eq!(find(&without, host, path), wanted, "{host}{path}");
+        let wanted = if wanted == "-" { "fallback" } else { wanted };
+        assert_eq!(find(&with, host, path), wanted, "{host}{path} with a fallback");
+    }
+}
+
+#[test]
+fn certificates_follow_names_and_not_routes() {
+    let with = |id: &str, paths: &[&str]| {
+        Arc::new(VirtualHost { certificate: Some(id.into()), ..VirtualHost::clone(&host(paths)) })
+    };
+    let table = build(&set(&[
+        ("a.shop.example", with("default/a", &["/"])),
+        ("b.shop.example", host(&["/"])),
+        ("c.shop.example", certificate_only("default/c")),
+        ("*.shop.example", with("default/wild", &["/"])),
+        ("*.plain.example", host(&["/"])),
+        ("*", with("default/any", &["/"])),
+    ]));
+    let rows = [
+        ("a.shop.example", Some("default/a")),
+        // The exact entry has no certificate: that of the wildcard covers the name.
+        ("b.shop.example", Some("default/wild")),
+        ("c.shop.example", Some("default/c")),
+        ("z.shop.example", Some("default/wild")),
+        ("shop.example", None),
+        ("y.z.shop.example", None),
+        ("x.plain.example", None),
+        ("", None),
+    ];
+    for (name, wanted) in rows {
+        assert_eq!(
+            table.find_certificate(name.as_bytes()),
+            wanted.map(CertificateId::from).as_ref(),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn of_routes_with_the_same_path_and_type_the_first_one_counts() {
+    let routes =
+        vec![route("first", "/a"), route("second", "/a"), route("third", "=/a"), route("fourth", "=/a")];
+    let table = build(&set(&[("a", Arc::new(VirtualHost { certificate: None, routes }))]));
+    assert_eq!(find(&table, "a", "/a/b"), "first");
+    assert_eq!(find(&table, "a", "/a"), "third");
+}
+
+#[test]
+fn unchanged_hosts_are_taken_over_and_changed_ones_built_again() {
+    let (one, two, any) = (host(&["/1", "/11"]), host(&["/2"]), host(&["/any"]));
+    let made = Cell::new(0);
+    let make = |route: &Route| {
+        made.set(made.get() + 1);
+        route.id.to_string()
+    };
+    let first = Table::build(&set(&[("one", one.clone()), ("*.two", two), ("*", any.clone())]), None, make);
+    assert_eq!(made.take(), 4);
+    let changed = set(&[("one", one), ("*.two", host(&["/3", "/4"])), ("*", any), ("new", host(&["/5"]))]);
+    let second = Table::build(&changed, Some(&first), make);
+    assert_eq!(made.take(), 3);
+    for name in ["one", "elsewhere"] {
+        let entries = [&first, &second].map(|table| table.find_host(name.as_bytes()).unwrap());
+        assert!(Arc::ptr_eq(entries[0], entries[1]), "{name}");
+    }
+    assert_eq!(find(&second, "x.two", "/3"), "/3");
+    assert_eq!(find(&second, "x.two", "/2"), "-");
+    assert_eq!(find(&second, "new", "/5"), "/5");
+    let third = Table::build(
+        &set(&[("new", changed.hosts[&HostMatch::Exact("new".into())].clone())]),
+        Some(&second),
+        make,
+    );
+    assert_eq!(made.take(), 0);
+    assert_eq!(find(&third, "one", "/1"), "-");
+    assert_eq!(find(&third, "new", "/5"), "/5");
+}
+
+#[test]
+fn a_very_deep_rule_is_built_searched_and_dropped() {
+    let deep = "/a".repeat(200_000);
+    let table = build(&set(&[("a", host(&[&deep, "/a"]))]));
+    assert_eq!(find(&table, "a", &deep), deep);
+    assert_eq!(find(&table, "a", &deep[2..]), "/a");
+}
+
+/// What edge.md says, word by word, with a look at every rule.
+fn naive(set: &RouteSet, host: &str, path: &str) -> Option<PathMatch> {
+    let specificity = |entry: &HostMatch| match entry {
+        HostMatch::Exact(name) => (**name == *host).then_some(2),
+        HostMatch::Wildcard(suffix) => {
+            let label = host.strip_suffix(&**suffix).and_then(|rest| rest.strip_suffix('.'));
+            label.is_some_and(|label| !label.is_empty() && !label.contains('.')).then_some(1)
+        }
+        HostMatch::Any => Some(0),
+    };
+    let candidates = set.hosts.iter().filter(|(_, host)| !host.routes.is_empty());
+    let (_, decides) = candidates
+        .filter_map(|(name, host)| Some((specificity(name)?, host)))
+        .max_by_key(|(rank, _)| *rank)?;
+    let elements = |text: &str| text.split('/').map(str::to_owned).collect::<Vec<_>>();
+    let mut best: Option<((bool, usize, bool), &PathMatch)> = None;
+    for route in &decides.routes {
+        let rank = match &route.path {
+            PathMatch::Exact(text) => (**text == *path).then_some((true, 0, false)),
+            PathMatch::Prefix(text) => {
+                let bare = text.strip_suffix('/').unwrap_or(text);
+                // Of both forms the one without the slash answers just its own path, the other what is below.
+                let preferred = (bare == path) == (bare == &**text);
+                elements(path).starts_with(&elements(bare)).then_some((
+                    false,
+                    elements(bare).len(),
+                    preferred,
+                ))
+            }
+        };
+        if let Some(rank) = rank
+            && best.is_none_or(|(best, _)| rank > best)
+        {
+            best = Some((rank, &route.path));
+        }
+    }
+    best.map(|(_, path)| path.clone())
+}
+
+fn any_path() -> impl Strategy<Value = String> {
+    prop::collection::vec(prop::sample::select(vec!["a", "b", "ab", ""]), 0..5)
+        .prop_map(|elements| format!("/{}", elements.join("/")))
+}
+
+fn any_rule() -> impl Strategy<Value = PathMatch> {
+    (any_path(), any::<bool>()).prop_map(|(path, exact)| match exact {
+        true => PathMatch::Exact(path.into()),
+        false => PathMatch::Prefix(path.into()),
+    })
+}
+
+fn any_host() -> impl Strategy<Value = String> {
+    prop::collection::vec(prop::sample::select(vec!["a", "b", "c"]), 0..4).prop_map(|labels| labels.join("."))
+}
+
+fn any_set() -> impl Strategy<Value = RouteSet> {
+    let name = (any_host(), 0..4).prop_map(|(host, kind)| match kind {
+        0 => HostMatch::Any,
+        1 => HostMatch::Wildcard(host.into()),
+        _ => HostMatch::Exact(host.into()),
+    });
+    let rules = prop::collection::vec(any_rule(), 0..12).prop_map(|rules| {
+        let routes = rules.into_iter().map(|path| Route { path, ..route("any", "/") }).collect();
+        Arc::new(VirtualHost { certificate: None, routes })
+    });
+    prop::collection::btree_map(name, rules, 0..8).prop_map(|hosts| RouteSet { hosts, fallback: None })
+}
+
+proptest! {
+    #[test]
+    fn every_lookup_agrees_with_a_naive_search(
+        set in any_set(),
+        requests in prop::collection::vec((any_host(), any_path()), 1..20),
+    ) {
+        let table = Table::build(&set, None, |route| route.path.clone());
+        for (host, path) in requests {
+            let found = table.find(host.as_bytes(), path.as_bytes()).map(|found| PathMatch::clone(found));
+            prop_assert_eq!(found, naive(&set, &host, &path), "{}{}", host, path);
+        }
+    }
+
+    #[test]
+    fn a_table_built_upon_another_one_finds_what_a_new_one_finds(
+        before in any_set(),
+        after in any_set(),
+        requests in prop::collection::vec((any_host(), any_path()), 1..20),
+    ) {
+        let make = |route: &Route| route.path.clone();
+        let mut mixed = after;
+        for (name, host) in before.hosts.iter().step_by(2) {
+            mixed.hosts.insert(name.clone(), host.clone());
+        }
+        let upon = Table::build(&mixed, Some(&Table::build(&before, None, make)), make);
+        let new = Table::build(&mixed, None, make);
+        for (host, path) in requests {
+            let found = [&upon, &new].map(|table| table.find(host.as_bytes(), path.as_bytes()));
+            prop_assert_eq!(found[0], found[1], "{}{}", host, path);
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! Deadlines: limits in time for whatever a worker waits for, kept by one coarse sweep instead of a timer each.
+
+use std::{
+    cell::{Cell, RefCell},
+    future::{Future, poll_fn},
+    pin::pin,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+/// How often expired deadlines are looked for: a limit may be exceeded by this much.
+const SWEEP: Duration = Duration::from_millis(100);
+
+/// The time that was given is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("time limit reached")]
+pub struct Elapsed;
+
+/// All deadlines of one worker.
+///
+/// A future that is ready at once costs nothing; one that has to wait takes a slot in a list that
+/// [`Deadlines::sweep`] looks through now and then.
+pub struct Deadlines {
+    slots: RefCell<Slots>,
+    start: Instant,
+    /// Milliseconds since `start`, as of the last sweep.
+    now: Cell<u64>,
+    /// No deadline of the list is earlier than this.
+    next: Cell<u64>,
+}
+
+#[derive(Default)]
+struct Slots {
+    list: Vec<Slot>,
+    free: Vec<usize>,
+}
+
+struct Slot {
+    /// Milliseconds since the start; `u64::MAX` in a free slot.
+    at: u64,
+    idle: bool,
+    /// Order of registration, so that the oldest idle wait can be found.
+    since: u64,
+    waker: Option<Waker>,
+}
+
+/// Whether a wait may be ended early when the worker is short of something or drains.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Waiting {
+    Busy,
+    Idle,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self {
+            slots: RefCell::default(),
+            start: Instant::now(),
+            now: Cell::new(0),
+            next: Cell::new(u64::MAX),
+        }
+    }
+}
+
+impl Deadlines {
+    /// Waits for a future, but no longer than `limit` (to a tenth of a second).
+    ///
+    /// # Errors
+    /// [`Elapsed`] when the time is over; the future is dropped.
+    pub async fn within<F: Future>(&self, limit: Duration, future: F) -> Result<F::Output, Elapsed> {
+        self.wait(limit, Waiting::Busy, future).await
+    }
+
+    /// As [`Deadlines::within`], for a wait between two requests: [`Deadlines::expire_idle`] may end it early.
+    pub async fn idle_within<F: Future>(&self, limit: Duration, future: F) -> Result<F::Output, Elapsed> {
+        self.wait(limit, Waiting::Idle, future).await
+    }
+
+    /// Ends up to `count` idle waits, those that have waited longest first, and says how many it ended.
+    pub fn expire_idle(&self, count: usize) -> usize {
+        let mut slots = self.slots.borrow_mut();
+        let mut idle: Vec<(u64, usize)> = (slots.list.iter().enumerate())
+            .filter(|(_, slot)| slot.idle && slot.at > 0 && slot.at != u64::MAX)
+            .map(|(index, slot)| (slot.since, index))
+            .collect();
+        idle.sort_unstable();
+        idle.truncate(count);
+        for (_, index) in &idle {
+            let slot = &mut slots.list[*index];
+            slot.at = 0;
+            if let Some(waker) = slot.waker.take() {
+                waker.wake();
+            }
+        }
+        idle.len()
+    }
+
+    /// Keeps time and ends what has waited too long; runs as long as the worker does, calling `tick` each time.
+    pub async fn sweep(&self, mut tick: impl FnMut()) {
+        let mut ticks = interval(SWEEP);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let now = self.start.elapsed().as_millis() as u64;
+            self.now.set(now);
+            if now >= self.next.get() {
+                self.expire(now);
+            }
+            tick();
+        }
+    }
+
+    fn expire(&self, now: u64) {
+        let mut next = u64::MAX;
+        for slot in &mut self.slots.borrow_mut().list {
+            match slot.at <= now {
+                true => slot.waker.take().map_or((), Waker::wake),
+                false => next = next.min(slot.at),
+            }
+        }
+        self.next.set(next);
+    }
+
+    async fn wait<F: Future>(
+        &self,
+        limit: Duration,
+        waiting: Waiting,
+        future: F,
+    ) -> Result<F::Output, Elapsed> {
+        let mut future = pin!(future);
+        let mut place: Option<Place<'_>> = None;
+        poll_fn(|cx| {
+            if let Poll::Ready(output) = future.as_mut().poll(cx) {
+                return Poll::Ready(Ok(output));
+            }
+            match &place {
+                None => place = Some(self.register(limit, waiting, cx)),
+                Some(place) => return place.poll(cx),
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    fn register(&self, limit: Duration, waiting: Waiting, cx: &Context<'_>) -> Place<'_> {
+        // One sweep more, as `now` may be that much behind.
+        let limit = limit.saturating_add(SWEEP).as_millis().min(u128::from(u64::MAX / 2)) as u64;
+        let at = self.now.get() + limit;
+        self.next.set(self.next.get().min(at));
+        let mut slots = self.slots.borrow_mut();
+        let slot = Slot {
+            at,
+            idle: waiting == Waiting::Idle,
+            since: self.now.get(),
+            waker: Some(cx.waker().clone()),
+        };
+        let index = match slots.free.pop() {
+            Some(index) => {
+                slots.list[index] = slot;
+                index
+            }
+            None => {
+                slots.list.push(slot);
+                slots.list.len() - 1
+            }
+        };
+        Place { deadlines: self, index }
+    }
+}
+
+/// A taken slot; dropping it frees the slot.
+struct Place<'a> {
+    deadlines: &'a Deadlines,
+    index: usize,
+}
+
+impl Place<'_> {
+    fn poll<T>(&self, cx: &Context<'_>) -> Poll<Result<T, Elapsed>> {
+        let mut slots = self.deadlines.slots.borrow_mut();
+        let slot = &mut slots.list[self.index];
+        if slot.at <= self.deadlines.now.get() {
+            return Poll::Ready(Err(Elapsed));
+        }
+        match &mut slot.waker {
+            Some(waker) => waker.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut slots = self.deadlines.slots.borrow_mut();
+        let slot = &mut slots.list[self.index];
+        (slot.at, slot.idle, slot.waker) = (u64::MAX, false, None);
+        slots.free.push(self.index);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{future::pending, rc::Rc};
+
+    use tokio::{task::LocalSet, time::sleep};
+
+    use super::*;
+
+    async fn with_deadlines<F: Future>(test: impl FnOnce(Rc<Deadlines>) -> F) -> F::Output {
+        let deadlines = Rc::new(Deadlines::default());
+        let sweeping = deadlines.clone();
+        LocalSet::new()
+            .run_until(async move {
+                tokio::task::spawn_local(async move { sweeping.sweep(|| {}).await });
+                test(deadlines).await
+            })
+            .await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_ends_when_its_time_is_over_and_not_before() {
+        with_deadlines(|deadlines| async move {
+            let start = Instant::now();
+            let result = deadlines.within(Duration::from_secs(5), pending::<()>()).await;
+            assert_eq!(result, Err(Elapsed));
+            let waited = start.elapsed();
+            assert!(waited >= Duration::from_secs(5) && waited < Duration::from_millis(5300), "{waited:?}");
+        })
+        .await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_future_that_is_done_in_time_gives_its_value() {
+        with_deadlines(|deadlines| async move {
+            let work = sleep(Duration::from_secs(3));
+            assert_eq!(deadlines.within(Duration::from_secs(5), work).await, Ok(()));
+            assert_eq!(deadlines.slots.borrow().free.len(), 1, "the slot is free again");
+        })
+        .await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_idle_waits_are_ended_early_and_the_oldest_first() {
+        with_deadlines(|deadlines| async move {
+            let limit = Duration::from_secs(60);
+            let (one, two) = (deadlines.clone(), deadlines.clone());
+            let busy = deadlines.clone();
+            let old = tokio::task::spawn_local(async move { one.idle_within(limit, pending::<()>()).await });
+            sleep(Duration::from_secs(1)).await;
+            let young =
+                tokio::task::spawn_local(async move { two.idle_within(limit, pending::<()>()).await });
+            let busy = tokio::task::spawn_local(async move { busy.within(limit, pending::<()>()).await });
+            sleep(Duration::from_secs(1)).await;
+            assert_eq!(deadlines.expire_idle(1), 1);
+            assert_eq!(old.await.unwrap(), Err(Elapsed));
+            assert!(!young.is_finished() && !busy.is_finished());
+            assert_eq!(deadlines.expire_idle(9), 1);
+            assert_eq!(young.await.unwrap(), Err(Elapsed));
+            assert!(!busy.is_finished());
+        })
+        .await;
+    }
+}

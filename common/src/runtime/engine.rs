@@ -1,0 +1,248 @@
+//! Engine: binds listeners, starts workers and applies updates; a value, so that two can live in one process.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    net::{SocketAddr, TcpListener},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use rustls::sign::CertifiedKey;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::sync::mpsc;
+
+use super::{
+    access_log::AccessLog,
+    drain::{Drain, Phase},
+    metrics::Metrics,
+    workers::{self, Post},
+};
+use crate::{
+    id::{BackendId, ListenerName},
+    model::{Endpoints, Listener, Snapshot},
+    proxy::{Live, Parts, ProxySettings, Shared, tls},
+    source::{Applied, Sink, Update},
+    upstream::resolve,
+};
+
+/// Connections that the system keeps for a listener until a worker accepts them.
+const BACKLOG: i32 = 4096;
+
+/// What an engine is started with.
+pub struct EngineSettings {
+    /// Number of workers; 0 is one for each core.
+    pub workers: usize,
+    /// Settings of the proxy.
+    pub proxy: ProxySettings,
+    /// Where counters are kept.
+    pub metrics: Arc<Metrics>,
+    /// Where requests are logged.
+    pub access_log: AccessLog,
+}
+
+/// Why an engine could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address could not be bound.
+    #[error("cannot listen on {address} ({listener}): {source}; choose another address or stop who uses it")]
+    Bind {
+        /// Which listener.
+        listener: ListenerName,
+        /// Its address.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A thread could not be started.
+    #[error("cannot start a worker: {0}")]
+    Thread(io::Error),
+    /// TLS could not be set up.
+    #[error("cannot set up TLS: {0}")]
+    Tls(#[from] rustls::Error),
+}
+
+/// A running proxy. It serves what it was last told by [`Sink::apply`].
+pub struct Engine {
+    shared: Arc<Shared>,
+    names: Vec<ListenerName>,
+    addresses: BTreeMap<ListenerName, SocketAddr>,
+    self_signed: Arc<CertifiedKey>,
+    /// States that requests may still use; dropped here, never on a worker.
+    retired: Mutex<Vec<Arc<Live>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Engine {
+    /// Binds all listeners and starts the workers. Until the first snapshot every connection is closed at once.
+    ///
+    /// # Errors
+    /// When an address cannot be bound or the system gives no threads.
+    pub fn start(
+        settings: EngineSettings,
+        listeners: &BTreeMap<ListenerName, Arc<Listener>>,
+    ) -> Result<Self, StartError> {
+        let count = match settings.workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            count => count,
+        };
+        let mut sockets: Vec<Vec<TcpListener>> = (0..count).map(|_| Vec::new()).collect();
+        let mut addresses = BTreeMap::new();
+        for (name, listener) in listeners {
+            let mut address = listener.address;
+            for of_worker in &mut sockets {
+                let bound = bind(address).and_then(|socket| Ok((socket.local_addr()?, socket)));
+                let (local, socket) =
+                    bound.map_err(|source| StartError::Bind { listener: name.clone(), address, source })?;
+                // With port 0 the system chooses once, and all workers share its choice.
+                address = local;
+                of_worker.push(socket);
+            }
+            addresses.insert(name.clone(), address);
+        }
+        let (senders, receivers): (Vec<_>, Vec<_>) = (0..count).map(|_| mpsc::unbounded_channel()).unzip();
+        let protocols: Vec<_> = listeners.iter().map(|(name, l)| (name.clone(), l.protocol)).collect();
+        let shared =
+            Shared::new(&protocols, settings.proxy, (settings.metrics, settings.access_log), senders)?;
+        let threads = (sockets.into_iter().zip(receivers).enumerate())
+            .map(|(index, (sockets, handovers))| {
+                workers::start(shared.clone(), Post { index, sockets, handovers })
+            })
+            .collect::<Result<_, _>>()
+            .map_err(StartError::Thread)?;
+        Ok(Self {
+            shared,
+            names: listeners.keys().cloned().collect(),
+            addresses,
+            self_signed: Arc::new(tls::self_signed()),
+            retired: Mutex::default(),
+            threads: Mutex::new(threads),
+        })
+    }
+
+    /// The address that each listener is bound to.
+    pub fn addresses(&self) -> &BTreeMap<ListenerName, SocketAddr> {
+        &self.addresses
+    }
+
+    /// Its counters.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.shared.metrics
+    }
+
+    /// The snapshot in effect and its generation.
+    pub fn snapshot(&self) -> (u64, Arc<Snapshot>) {
+        let live = self.shared.live.load();
+        (live.generation, live.snapshot.clone())
+    }
+
+    /// The endpoints now in use of each backend in the snapshot.
+    pub fn endpoints(&self) -> BTreeMap<BackendId, Endpoints> {
+        let (_, snapshot) = self.snapshot();
+        let of = |id: &BackendId| Some((id.clone(), self.shared.registry.get(id)?.endpoints()));
+        snapshot.backends.keys().filter_map(of).collect()
+    }
+
+    /// Whether it serves, drains or has stopped.
+    pub fn phase(&self) -> Phase {
+        self.shared.drain.phase()
+    }
+
+    /// Keeps backends that are named in DNS resolved; runs as long as the engine does. To be spawned beside the
+    /// workers.
+    pub fn resolve(&self) -> impl Future<Output = ()> + Send + use<> {
+        let own: Vec<SocketAddr> = self.addresses.values().copied().collect();
+        let drain = self.shared.drain.clone();
+        let registry = self.shared.registry.clone();
+        async move {
+            let forbidden = move |address: SocketAddr| own.contains(&address);
+            resolve::run(registry, forbidden, async move { drain.reached(Phase::Stopped).await }).await;
+        }
+    }
+
+    /// Stops without breaking requests: serves on for `lameduck`, then lets connections end after the request
+    /// that they serve, for at most `deadline`, then cuts off what is left.
+    pub async fn drain(&self, lameduck: Duration, deadline: Duration) {
+        let drain: &Drain = &self.shared.drain;
+        drain.enter(Phase::Lameduck);
+        tokio::time::sleep(lameduck).await;
+        drain.enter(Phase::Draining);
+        let threads = std::mem::take(&mut *lock(&self.threads));
+        let joined = tokio::task::spawn_blocking(move || {
+            threads.into_iter().for_each(|thread| drop(thread.join()));
+        });
+        let mut joined = std::pin::pin!(joined);
+        if tokio::time::timeout(deadline, joined.as_mut()).await.is_err() {
+            tracing::warn!("drain deadline reached; cutting off what is left");
+            drain.enter(Phase::Stopped);
+            let _ = joined.await;
+        }
+        drain.enter(Phase::Stopped);
+    }
+
+    fn apply_snapshot(&self, snapshot: Arc<Snapshot>, endpoints: &[(BackendId, Endpoints)]) -> Applied {
+        let mut retired = lock(&self.retired);
+        let before = self.shared.live.load_full();
+        self.shared.registry.apply_backends(&snapshot.backends);
+        let changed = self.apply_endpoints(endpoints);
+        if *before.snapshot == *snapshot {
+            return Applied { generation: before.generation, changed, rejected: Vec::new() };
+        }
+        let parts = Parts {
+            listeners: &self.names,
+            registry: &self.shared.registry,
+            metrics: &self.shared.metrics,
+            self_signed: &self.self_signed,
+        };
+        let (live, rejected) = Live::build(snapshot, &before, &parts);
+        let generation = live.generation;
+        self.shared.live.store(Arc::new(live));
+        retired.push(before);
+        retired.retain(|live| Arc::strong_count(live) > 1);
+        self.shared.metrics.configuration.generation.set(generation as i64);
+        self.shared.metrics.configuration.updates_applied.inc();
+        Applied { generation, changed: true, rejected }
+    }
+
+    fn apply_endpoints(&self, endpoints: &[(BackendId, Endpoints)]) -> bool {
+        let registry = &self.shared.registry;
+        endpoints
+            .iter()
+            .fold(false, |changed, (id, endpoints)| registry.apply_endpoints(id, endpoints) || changed)
+    }
+}
+
+impl Sink for Engine {
+    fn apply(&self, update: Update) -> Applied {
+        match update {
+            Update::Snapshot { snapshot, endpoints } => self.apply_snapshot(snapshot, &endpoints),
+            Update::Endpoints(endpoints) => {
+                let changed = self.apply_endpoints(&endpoints);
+                Applied { generation: self.shared.live.load().generation, changed, rejected: Vec::new() }
+            }
+        }
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.shared.drain.enter(Phase::Stopped);
+        lock(&self.threads).drain(..).for_each(|thread| drop(thread.join()));
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A listening socket that other workers can bind beside this one.
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}

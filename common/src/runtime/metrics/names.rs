@@ -1,0 +1,50 @@
+//! Every metric's name and help; the prefix `selvedge_` is added to each, `_total` to each counter.
+
+/// Prefix of all names.
+pub(super) const PREFIX: &str = "selvedge";
+
+/// Name without prefix and suffix, and help.
+pub(super) type Name = (&'static str, &'static str);
+
+// Per route: labels `namespace`, `route`, `service`.
+pub(super) const REQUESTS: Name =
+    ("requests", "Requests ended, by class of status; none if no head was sent");
+pub(super) const REQUEST_DURATION: Name =
+    ("request_duration_seconds", "From the first byte of a request to the last of its response");
+pub(super) const REQUESTS_IN_FLIGHT: Name = ("requests_in_flight", "Requests begun and not ended");
+pub(super) const RECEIVED_BYTES: Name = ("request_received_bytes", "Bytes of request bodies from clients");
+pub(super) const SENT_BYTES: Name = ("response_sent_bytes", "Bytes of response bodies to clients");
+pub(super) const ROUTE_SERIES: Name = ("route_series", "Label sets of routes held now");
+pub(super) const ROUTES_OVERFLOWED: Name =
+    ("routes_overflowed", "Times a route was counted under the labels overflow as there are too many");
+
+// Per listener: label `listener`.
+pub(super) const ACCEPTED: Name = ("connections_accepted", "Connections of clients accepted");
+pub(super) const OPEN: Name = ("connections_open", "Connections of clients open");
+pub(super) const CLOSED: Name = ("connections_closed", "Connections of clients closed, by reason");
+pub(super) const HANDSHAKES: Name = ("tls_handshakes", "TLS handshakes with clients that succeeded");
+pub(super) const HANDSHAKES_FAILED: Name =
+    ("tls_handshakes_failed", "TLS handshakes with clients that failed, by reason");
+
+// The proxy as a whole.
+pub(super) const OWN_RESPONSES: Name =
+    ("own_responses", "Requests that the proxy answered itself or gave up, by reason");
+pub(super) const UPSTREAM_OPENED: Name = ("upstream_connections_opened", "Connections to endpoints opened");
+pub(super) const UPSTREAM_CLOSED: Name = ("upstream_connections_closed", "Connections to endpoints closed");
+pub(super) const UPSTREAM_REUSED: Name =
+    ("upstream_connections_reused", "Requests sent on a connection that had served another before");
+pub(super) const UPSTREAM_FAILED: Name = ("upstream_failures", "Failed tries to have an answer, by reason");
+pub(super) const UPSTREAM_RETRIES: Name = ("upstream_retries", "Requests sent once more, by reason");
+pub(super) const LOG_DROPPED: Name = ("access_log_dropped_lines", "Lines the access log could not keep");
+pub(super) const LOG_ERRORS: Name = ("access_log_write_errors", "Failed writes of the access log");
+pub(super) const PANICS: Name = ("panics", "Panics caught; each ended one connection or task");
+pub(super) const BUILD: Name = ("build", "The program's version");
+
+// Configuration.
+pub(super) const GENERATION: Name = ("snapshot_generation", "Generation of the snapshot in effect");
+pub(super) const UPDATES: Name = ("updates_applied", "Updates that changed what is served");
+pub(super) const HOSTS: Name = ("hosts_translated", "Hosts translated, each time counted");
+pub(super) const TRANSLATION: Name =
+    ("translation_duration_seconds", "From the begin of a translation to its snapshot in effect");
+pub(super) const PROBLEMS: Name = ("problems", "Problems of objects now, by severity");
+pub(super) const KIND_DENIED: Name = ("kind_denied", "1 for a kind that the API server does not let us read");

@@ -1,0 +1,10 @@
+//! What surrounds the proxy in a process: workers, drain, access log, metrics, logs, the admin address.
+
+pub mod access_log;
+pub mod admin;
+pub mod deadline;
+pub mod drain;
+pub mod engine;
+pub mod metrics;
+pub mod telemetry;
+mod workers;

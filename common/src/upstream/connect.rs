@@ -1,0 +1,50 @@
+//! Connect: how a peer is reached, in plain text or under TLS.
+
+use std::{io, time::Duration};
+
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::{
+    Peer,
+    tls::{backend_name, client_settings},
+};
+use crate::http1::{Socket, Stream};
+
+/// Why a peer could not be reached. Nothing was sent to it.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// TCP failed.
+    #[error("connection failed: {0}")]
+    Tcp(io::Error),
+    /// TLS failed.
+    #[error("TLS handshake failed: {0}")]
+    Tls(io::Error),
+    /// It took longer than the backend's `connect_timeout`.
+    #[error("connection took too long")]
+    Timeout,
+}
+
+/// Opens a connection to a peer, TLS included, within this time.
+///
+/// # Errors
+/// When the peer refuses, does not answer in time or TLS fails.
+pub async fn connect(peer: &Peer, limit: Duration) -> Result<Stream, ConnectError> {
+    match tokio::time::timeout(limit, open(peer)).await {
+        Ok(result) => result,
+        Err(_) => Err(ConnectError::Timeout),
+    }
+}
+
+async fn open(peer: &Peer) -> Result<Stream, ConnectError> {
+    let tcp = TcpStream::connect(peer.address).await.map_err(ConnectError::Tcp)?;
+    tcp.set_nodelay(true).map_err(ConnectError::Tcp)?;
+    let socket = Socket::new(tcp);
+    let Some(tls) = &peer.tls else {
+        return Ok(Stream::Plain(socket));
+    };
+    let connector = TlsConnector::from(client_settings(peer.protocol));
+    let stream =
+        connector.connect(backend_name(tls, peer.address), socket).await.map_err(ConnectError::Tls)?;
+    Ok(Stream::TlsClient(Box::new(stream)))
+}

@@ -1,0 +1,99 @@
+//! Passive health: a peer that keeps failing gets no new requests for a while.
+
+use std::{
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use super::Peer;
+
+/// Failures in a row that eject a peer.
+const FAILURES: u32 = 5;
+/// Time of the first ejection; each further one without a success between doubles it.
+const EJECTION: Duration = Duration::from_secs(30);
+/// Longest ejection.
+const LONGEST_EJECTION: Duration = Duration::from_secs(300);
+
+/// What atomics count time from.
+static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+/// How a peer did of late. Atomics only; a lost race costs one failure more or less.
+#[derive(Debug, Default)]
+pub(super) struct Health {
+    /// In a row.
+    failures: AtomicU32,
+    /// Without a success between.
+    ejections: AtomicU32,
+    /// Milliseconds since [`EPOCH`]; 0 if it was not ejected since its last success.
+    ejected_until: AtomicU64,
+}
+
+impl Health {
+    /// A peer without failures.
+    pub(super) fn new() -> Self {
+        // Begin to count before any time that this peer will be asked about.
+        LazyLock::force(&EPOCH);
+        Self::default()
+    }
+
+    pub(super) fn is_ejected(&self, now: Instant) -> bool {
+        match self.ejected_until.load(Relaxed) {
+            0 => false,
+            until => millis(now) < until,
+        }
+    }
+
+    /// Forgets failures. Writes only where there is something to forget: this runs once for each request.
+    /// An ejection under way stays, since the success may be of a request that began before.
+    pub(super) fn succeeded(&self) {
+        for count in [&self.failures, &self.ejections] {
+            if count.load(Relaxed) != 0 {
+                count.store(0, Relaxed);
+            }
+        }
+    }
+
+    /// Counts a failure; true if there are enough of them to eject.
+    pub(super) fn failed(&self) -> bool {
+        self.failures.fetch_add(1, Relaxed).saturating_add(1) >= FAILURES
+    }
+
+    /// Ejects from now on; false if another thread just did or it is ejected already.
+    pub(super) fn eject(&self, now: Instant) -> bool {
+        let before = self.ejected_until.load(Relaxed);
+        let now_millis = millis(now);
+        if now_millis < before {
+            return false;
+        }
+        let doublings = self.ejections.load(Relaxed).min(16);
+        let time = EJECTION.saturating_mul(1 << doublings).min(LONGEST_EJECTION);
+        let until = now_millis + time.as_millis() as u64;
+        let won = self.ejected_until.compare_exchange(before, until, Relaxed, Relaxed).is_ok();
+        if won {
+            self.failures.store(0, Relaxed);
+            self.ejections.fetch_add(1, Relaxed);
+        }
+        won
+    }
+}
+
+/// Whether one more of these peers may be ejected: at most half of them are.
+pub(super) fn may_eject(peers: &[Arc<Peer>], now: Instant) -> bool {
+    (ejected(peers, now) + 1) * 2 <= peers.len()
+}
+
+/// Whether so many of these peers are ejected that it is better to use all of them.
+pub(super) fn is_panic(peers: &[Arc<Peer>], now: Instant) -> bool {
+    ejected(peers, now) * 2 > peers.len()
+}
+
+fn ejected(peers: &[Arc<Peer>], now: Instant) -> usize {
+    peers.iter().filter(|peer| peer.is_ejected(now)).count()
+}
+
+fn millis(now: Instant) -> u64 {
+    u64::try_from(now.saturating_duration_since(*EPOCH).as_millis()).unwrap_or(u64::MAX / 2)
+}

@@ -1,0 +1,160 @@
+//! Pool: connections to peers that wait for the next request; each worker has its own.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+
+use hyper::client::conn::http2::SendRequest;
+use tokio::time::Instant;
+
+use super::{Peer, PeerId};
+use crate::{http1::Connection, http2::ChannelBody};
+
+/// Connections that a worker keeps open for one peer while they are idle.
+const IDLE_PER_PEER: usize = 256;
+/// Streams on one HTTP/2 connection before another is opened.
+const STREAMS_PER_CONNECTION: u32 = 100;
+
+/// The connections of one worker.
+pub struct Pool {
+    idle_limit: Duration,
+    peers: RefCell<HashMap<PeerId, PeerPool, foldhash::fast::RandomState>>,
+}
+
+/// The connections to one peer.
+struct PeerPool {
+    peer: Arc<Peer>,
+    http1: Vec<Idle>,
+    http2: Vec<Http2Connection>,
+}
+
+struct Idle {
+    connection: Connection,
+    since: Instant,
+}
+
+/// An HTTP/2 connection, shared by the streams on it.
+#[derive(Clone)]
+pub struct Http2Connection {
+    sender: SendRequest<ChannelBody>,
+    streams: Rc<Cell<u32>>,
+    last_used: Rc<Cell<Instant>>,
+}
+
+/// A stream on an HTTP/2 connection; dropping it makes room for another.
+pub struct Http2Stream {
+    /// Where the request goes.
+    pub sender: SendRequest<ChannelBody>,
+    streams: Rc<Cell<u32>>,
+    last_used: Rc<Cell<Instant>>,
+}
+
+impl Pool {
+    /// An empty pool that keeps unused connections this long.
+    pub fn new(idle_limit: Duration) -> Self {
+        Self { idle_limit, peers: RefCell::default() }
+    }
+
+    /// A connection to this peer that is still alive, the one used last if there are several.
+    pub fn take(&self, peer: &Peer) -> Option<Connection> {
+        let mut peers = self.peers.borrow_mut();
+        let list = &mut peers.get_mut(&peer.id)?.http1;
+        while let Some(idle) = list.pop() {
+            if idle.connection.is_reusable() {
+                return Some(idle.connection);
+            }
+        }
+        None
+    }
+
+    /// Keeps a connection for the next request, unless its peer is gone.
+    pub fn give(&self, peer: &Arc<Peer>, connection: Connection) {
+        if peer.is_gone() {
+            return;
+        }
+        let mut peers = self.peers.borrow_mut();
+        let list = &mut peers.entry(peer.id).or_insert_with(|| PeerPool::new(peer)).http1;
+        if list.len() < IDLE_PER_PEER {
+            list.push(Idle { connection, since: Instant::now() });
+        }
+    }
+
+    /// A stream on an HTTP/2 connection to this peer that has room for one.
+    pub fn take_http2(&self, peer: &Peer) -> Option<Http2Stream> {
+        let mut peers = self.peers.borrow_mut();
+        let list = &mut peers.get_mut(&peer.id)?.http2;
+        list.retain(|connection| !connection.sender.is_closed());
+        list.iter()
+            .find(|connection| connection.streams.get() < STREAMS_PER_CONNECTION)
+            .map(Http2Connection::stream)
+    }
+
+    /// Shares a new HTTP/2 connection and takes its first stream.
+    pub fn share_http2(&self, peer: &Arc<Peer>, sender: SendRequest<ChannelBody>) -> Http2Stream {
+        let connection =
+            Http2Connection { sender, streams: Rc::default(), last_used: Rc::new(Cell::new(Instant::now())) };
+        let stream = connection.stream();
+        if !peer.is_gone() {
+            let mut peers = self.peers.borrow_mut();
+            peers.entry(peer.id).or_insert_with(|| PeerPool::new(peer)).http2.push(connection);
+        }
+        stream
+    }
+
+    /// Forgets an HTTP/2 connection that failed; its other streams go on if they can.
+    pub fn forget_http2(&self, peer: &Peer, stream: &Http2Stream) {
+        if let Some(pool) = self.peers.borrow_mut().get_mut(&peer.id) {
+            pool.http2.retain(|connection| !Rc::ptr_eq(&connection.streams, &stream.streams));
+        }
+    }
+
+    /// Closes connections that were unused for too long, have died or whose peer is gone.
+    pub fn sweep(&self) {
+        let now = Instant::now();
+        self.peers.borrow_mut().retain(|_, pool| {
+            if pool.peer.is_gone() {
+                return false;
+            }
+            pool.http1.retain(|idle| now - idle.since < self.idle_limit && idle.connection.is_reusable());
+            pool.http2.retain(|connection| {
+                let unused =
+                    connection.streams.get() == 0 && now - connection.last_used.get() >= self.idle_limit;
+                !unused && !connection.sender.is_closed()
+            });
+            !pool.http1.is_empty() || !pool.http2.is_empty()
+        });
+    }
+
+    /// Number of HTTP/1.1 connections that wait for a request.
+    pub fn idle(&self) -> usize {
+        self.peers.borrow().values().map(|pool| pool.http1.len()).sum()
+    }
+}
+
+impl PeerPool {
+    fn new(peer: &Arc<Peer>) -> Self {
+        Self { peer: peer.clone(), http1: Vec::new(), http2: Vec::new() }
+    }
+}
+
+impl Http2Connection {
+    fn stream(&self) -> Http2Stream {
+        self.streams.set(self.streams.get() + 1);
+        Http2Stream {
+            sender: self.sender.clone(),
+            streams: self.streams.clone(),
+            last_used: self.last_used.clone(),
+        }
+    }
+}
+
+impl Drop for Http2Stream {
+    fn drop(&mut self) {
+        self.streams.set(self.streams.get() - 1);
+        self.last_used.set(Instant::now());
+    }
+}

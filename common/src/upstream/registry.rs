@@ -1,0 +1,165 @@
+//! The registry: every upstream by the id of its backend, from the first snapshot that names it to the last.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+
+use super::Upstream;
+use crate::{
+    id::BackendId,
+    model::{Backend, Discovery, Endpoints},
+};
+
+type Upstreams = HashMap<BackendId, Arc<Upstream>, foldhash::fast::RandomState>;
+
+/// Every upstream by the id of its backend. Reading takes no lock; changes come one at a time.
+#[derive(Debug)]
+pub struct Registry {
+    upstreams: ArcSwap<Upstreams>,
+    /// Endpoints announced for backends that resolve a name instead; used if they stop doing so.
+    unused: Mutex<HashMap<BackendId, Endpoints>>,
+    departures: watch::Sender<u64>,
+    discoveries: watch::Sender<u64>,
+}
+
+impl Default for Registry {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Registry {
+    /// A registry without upstreams.
+    pub fn new() -> Self {
+        Self {
+            upstreams: ArcSwap::default(),
+            unused: Mutex::default(),
+            departures: watch::Sender::new(0),
+            discoveries: watch::Sender::new(0),
+        }
+    }
+
+    /// The upstream of a backend; `None` if no snapshot in effect names it.
+    pub fn get(&self, id: &BackendId) -> Option<Arc<Upstream>> {
+        self.upstreams.load().get(id).cloned()
+    }
+
+    /// Changes whenever peers go; then idle connections to peers that are [gone](super::Peer::is_gone) close.
+    pub fn departures(&self) -> watch::Receiver<u64> {
+        self.departures.subscribe()
+    }
+
+    /// Changes whenever a backend that resolves a name comes, goes or changes.
+    pub(super) fn discoveries(&self) -> watch::Receiver<u64> {
+        self.discoveries.subscribe()
+    }
+
+    /// The upstreams whose endpoints come from a name.
+    pub(super) fn resolving(&self) -> Vec<(Arc<Upstream>, Discovery)> {
+        let upstreams = self.upstreams.load();
+        let resolving = upstreams.values().filter_map(|upstream| match &upstream.backend().discovery {
+            Discovery::Endpoints => None,
+            name @ Discovery::Dns { .. } => Some((upstream.clone(), name.clone())),
+        });
+        resolving.collect()
+    }
+
+    /// Takes over the backends of a snapshot. Those that stay keep peers, health and requests in flight; the
+    /// peers of those that are not in it are gone, but who still holds such an upstream can finish what he
+    /// began.
+    pub fn apply_backends(&self, backends: &BTreeMap<BackendId, Arc<Backend>>) {
+        let mut unused = self.lock();
+        let old = self.upstreams.load_full();
+        let (mut departed, mut discovers) = (0, false);
+        let mut new = None;
+        for (id, backend) in backends {
+            let Some(upstream) = old.get(id) else {
+                discovers |= backend.discovery != Discovery::Endpoints;
+                let upstreams = new.get_or_insert_with(|| Upstreams::clone(&old));
+                upstreams.insert(id.clone(), Upstream::new(id.clone(), backend.clone()));
+                continue;
+            };
+            let before = upstream.backend();
+            if Arc::ptr_eq(&before, backend) || *before == *backend {
+                continue;
+            }
+            departed += upstream.apply_backend(backend);
+            discovers |= before.discovery != backend.discovery;
+            match (&before.discovery, &backend.discovery) {
+                (Discovery::Endpoints, Discovery::Dns { .. }) => {
+                    unused.insert(id.clone(), upstream.endpoints());
+                }
+                (Discovery::Dns { .. }, Discovery::Endpoints) => {
+                    let endpoints = unused.remove(id).unwrap_or_default();
+                    departed += upstream.apply_endpoints(&endpoints).unwrap_or(0);
+                }
+                _ => {}
+            }
+        }
+        let count = new.as_ref().map_or(old.len(), Upstreams::len);
+        if count != backends.len() {
+            let upstreams = new.get_or_insert_with(|| Upstreams::clone(&old));
+            for (id, upstream) in upstreams.extract_if(|id, _| !backends.contains_key(id)) {
+                unused.remove(&id);
+                discovers |= upstream.backend().discovery != Discovery::Endpoints;
+                departed += upstream.retire();
+            }
+        }
+        if let Some(new) = new {
+            self.upstreams.store(Arc::new(new));
+        }
+        self.announce(departed, discovers);
+    }
+
+    /// Takes over the endpoints of a backend. Peers with the same address stay, with their health and their
+    /// requests; those that are no longer there are gone. Returns whether anything changed.
+    ///
+    /// Endpoints of a backend that no snapshot names are ignored; those of one that resolves a name are kept
+    /// until it stops doing so.
+    pub fn apply_endpoints(&self, id: &BackendId, endpoints: &Endpoints) -> bool {
+        let mut unused = self.lock();
+        let Some(upstream) = self.get(id) else { return false };
+        if upstream.backend().discovery != Discovery::Endpoints {
+            unused.insert(id.clone(), endpoints.clone());
+            return false;
+        }
+        let departed = upstream.apply_endpoints(endpoints);
+        self.announce(departed.unwrap_or(0), false);
+        departed.is_some()
+    }
+
+    /// Takes over the addresses of a name, if the backend is still looking for just this one.
+    pub(super) fn apply_resolved(
+        &self,
+        upstream: &Arc<Upstream>,
+        wanted: &Discovery,
+        endpoints: &Endpoints,
+    ) -> bool {
+        let _one_at_a_time = self.lock();
+        let is_current = self.get(&upstream.id).is_some_and(|current| Arc::ptr_eq(&current, upstream));
+        if !is_current || upstream.backend().discovery != *wanted {
+            return false;
+        }
+        let departed = upstream.apply_endpoints(endpoints);
+        self.announce(departed.unwrap_or(0), false);
+        departed.is_some()
+    }
+
+    fn announce(&self, departed: usize, discovers: bool) {
+        if departed > 0 {
+            self.departures.send_modify(|count| *count = count.wrapping_add(1));
+        }
+        if discovers {
+            self.discoveries.send_modify(|count| *count = count.wrapping_add(1));
+        }
+    }
+
+    /// Every change is complete before the lock is released, so a panic elsewhere leaves nothing half done.
+    fn lock(&self) -> MutexGuard<'_, HashMap<BackendId, Endpoints>> {
+        self.unused.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

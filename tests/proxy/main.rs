@@ -1,0 +1,3 @@
+//! The proxy on real sockets: a real engine between raw clients and scripted origins.
+
+mod forwarding;

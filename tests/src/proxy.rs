@@ -1,0 +1,183 @@
+//! A real engine on loopback, with a snapshot that a test writes in a few lines.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use selvedge_common::{
+    id::{BackendId, ListenerName, ObjectRef, RouteId, RouteSetId},
+    model::{
+        Backend, BackendRef, BackendTarget, Endpoint, EndpointState, Endpoints, HostMatch, Limits, Listener,
+        ListenerProtocol, PathMatch, Retry, Route, RouteSet, Snapshot, Timeouts, VirtualHost,
+    },
+    proxy::ProxySettings,
+    runtime::{
+        access_log::AccessLog,
+        engine::{Engine, EngineSettings},
+        metrics::Metrics,
+    },
+    source::{Applied, Sink, Update},
+};
+
+/// An engine under test with the snapshot it serves.
+pub struct Proxy {
+    /// The engine.
+    pub engine: Engine,
+    /// What it serves; change it and [`Proxy::apply`] it.
+    pub snapshot: Snapshot,
+}
+
+/// What an engine under test is started with.
+pub struct Setup {
+    /// Limits of both listeners.
+    pub limits: Limits,
+    /// Changes the listeners further.
+    pub listener: fn(&mut Listener),
+    /// Number of workers.
+    pub workers: usize,
+    /// Access log.
+    pub access_log: AccessLog,
+    /// How long an unused connection to an endpoint is kept.
+    pub upstream_idle: Duration,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            listener: |_| {},
+            workers: 1,
+            access_log: AccessLog::off(),
+            upstream_idle: Duration::from_secs(60),
+        }
+    }
+}
+
+impl Proxy {
+    /// Starts an engine with a plain and a TLS listener and no routes.
+    pub fn start(setup: Setup) -> Self {
+        let listener = |protocol, public_port| {
+            let mut listener = Listener {
+                address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+                protocol,
+                proxy_protocol: false,
+                default_certificate: None,
+                public_port,
+                trusted_cidrs: Vec::new(),
+                forwarded_field: false,
+                limits: setup.limits.clone(),
+                routes: "test".into(),
+            };
+            (setup.listener)(&mut listener);
+            Arc::new(listener)
+        };
+        let listeners = BTreeMap::from([
+            (ListenerName::new("http"), listener(ListenerProtocol::Http, 80)),
+            (ListenerName::new("https"), listener(ListenerProtocol::Https, 443)),
+        ]);
+        let settings = EngineSettings {
+            workers: setup.workers,
+            proxy: ProxySettings {
+                upstream_idle: setup.upstream_idle,
+                connections: 100_000,
+                reason_field: true,
+            },
+            metrics: Metrics::new(),
+            access_log: setup.access_log,
+        };
+        let engine = Engine::start(settings, &listeners).expect("an engine starts on free ports");
+        let route_sets = BTreeMap::from([(RouteSetId::new("test"), Arc::new(RouteSet::default()))]);
+        let snapshot = Snapshot { listeners, route_sets, ..Snapshot::default() };
+        let mut proxy = Self { engine, snapshot };
+        proxy.apply(&[]);
+        proxy
+    }
+
+    /// An engine with default settings that sends everything to these endpoints over HTTP/1.1.
+    pub fn to(endpoints: &[SocketAddr]) -> Self {
+        let mut proxy = Self::start(Setup::default());
+        proxy.route_all(endpoints);
+        proxy
+    }
+
+    /// Sends every request to one backend with these endpoints.
+    pub fn route_all(&mut self, endpoints: &[SocketAddr]) {
+        self.backend("test/origin:80", Backend::default());
+        self.route("*", PathMatch::Prefix("/".into()), "test/origin:80");
+        self.apply(&[("test/origin:80", endpoints)]);
+    }
+
+    /// Adds or replaces a backend.
+    pub fn backend(&mut self, id: &str, backend: Backend) {
+        self.snapshot.backends.insert(BackendId::new(id), Arc::new(backend));
+    }
+
+    /// Adds a route to a host and gives it for changes.
+    pub fn route(&mut self, host: &str, path: PathMatch, backend: &str) {
+        self.edit_host(host, |entry| {
+            let id = RouteId::new(format!("test/route/{}", entry.routes.len()));
+            entry.routes.push(route(id, path, backend));
+        });
+    }
+
+    /// Changes the entry of a host, which is made if there is none.
+    pub fn edit_host(&mut self, host: &str, edit: impl FnOnce(&mut VirtualHost)) {
+        let host: HostMatch = host.parse().expect("every text is a host");
+        let set = self.snapshot.route_sets.get_mut(&RouteSetId::new("test")).expect("made at start");
+        let entry = Arc::make_mut(set).hosts.entry(host).or_default();
+        edit(Arc::make_mut(entry));
+    }
+
+    /// Brings the snapshot and these endpoints into effect.
+    pub fn apply(&mut self, endpoints: &[(&str, &[SocketAddr])]) -> Applied {
+        let endpoints = endpoints.iter().map(|(id, list)| (BackendId::new(id), ready(list))).collect();
+        self.engine.apply(Update::Snapshot { snapshot: Arc::new(self.snapshot.clone()), endpoints })
+    }
+
+    /// Brings new endpoints of a backend into effect.
+    pub fn endpoints(&self, id: &str, endpoints: &[SocketAddr]) -> Applied {
+        self.engine.apply(Update::Endpoints(vec![(BackendId::new(id), ready(endpoints))]))
+    }
+
+    /// Address of the plain listener.
+    pub fn http(&self) -> SocketAddr {
+        self.engine.addresses()[&ListenerName::new("http")]
+    }
+
+    /// Address of the TLS listener.
+    pub fn https(&self) -> SocketAddr {
+        self.engine.addresses()[&ListenerName::new("https")]
+    }
+}
+
+/// A route with default settings.
+pub fn route(id: RouteId, path: PathMatch, backend: &str) -> Route {
+    Route {
+        id,
+        source: ObjectRef::new("Ingress", "test", "route"),
+        path,
+        filters: Vec::new(),
+        backends: vec![BackendRef { target: BackendTarget::Backend(BackendId::new(backend)), weight: 1 }],
+        timeouts: Timeouts::default(),
+        retry: Retry::default(),
+    }
+}
+
+/// Ready endpoints at these addresses.
+pub fn ready(addresses: &[SocketAddr]) -> Endpoints {
+    let mut list: Vec<Endpoint> = (addresses.iter())
+        .map(|address| Endpoint { address: *address, state: EndpointState::Ready, zone: None })
+        .collect();
+    list.sort();
+    list.into()
+}
+
+/// An address on loopback where nobody listens.
+pub fn nowhere() -> SocketAddr {
+    let socket =
+        std::net::TcpListener::bind((IpAddr::V4(Ipv4Addr::LOCALHOST), 0)).expect("loopback has free ports");
+    socket.local_addr().expect("a bound socket has an address")
+}
