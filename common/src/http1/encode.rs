@@ -10,7 +10,7 @@ pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// What is said of the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Connection {
+pub enum Persistence {
     /// It stays open.
     KeepAlive,
     /// It is closed after this message.
@@ -25,7 +25,7 @@ pub enum Connection {
 /// Fields that hold for one connection alone must be gone already; those that tell framing and connection are
 /// never written from the fields, but from `body` and `connection`. `Content-Length: 0` is written if it was in
 /// the fields or the method usually has a body (RFC 9110 §8.6).
-pub fn encode_request(head: &RequestHead, body: BodyFraming, connection: Connection, out: &mut Vec<u8>) {
+pub fn encode_request(head: &RequestHead, body: BodyFraming, connection: Persistence, out: &mut Vec<u8>) {
     out.extend_from_slice(head.method_name());
     out.push(b' ');
     out.extend_from_slice(head.path());
@@ -43,9 +43,9 @@ pub fn encode_request(head: &RequestHead, body: BodyFraming, connection: Connect
         _ => write_framing(body, out),
     }
     match connection {
-        Connection::KeepAlive => {}
-        Connection::Close => out.extend_from_slice(b"connection: close\r\n"),
-        Connection::Upgrade => out.extend_from_slice(b"connection: Upgrade\r\n"),
+        Persistence::KeepAlive => {}
+        Persistence::Close => out.extend_from_slice(b"connection: close\r\n"),
+        Persistence::Upgrade => out.extend_from_slice(b"connection: Upgrade\r\n"),
     }
     out.extend_from_slice(b"\r\n");
 }
@@ -62,7 +62,7 @@ pub fn encode_request(head: &RequestHead, body: BodyFraming, connection: Connect
 pub fn encode_response(
     head: &ResponseHead,
     body: BodyFraming,
-    connection: Connection,
+    connection: Persistence,
     http10: bool,
     out: &mut Vec<u8>,
 ) {
@@ -79,9 +79,9 @@ pub fn encode_response(
         _ => write_framing(body, out),
     }
     match connection {
-        Connection::Upgrade => out.extend_from_slice(b"connection: Upgrade\r\n"),
+        Persistence::Upgrade => out.extend_from_slice(b"connection: Upgrade\r\n"),
         _ if matches!(head.status, 100..=199) => {}
-        Connection::KeepAlive if body != BodyFraming::UntilClose => {
+        Persistence::KeepAlive if body != BodyFraming::UntilClose => {
             if http10 {
                 out.extend_from_slice(b"connection: keep-alive\r\n");
             }
@@ -174,7 +174,7 @@ mod tests {
         fields
     }
 
-    fn request(method: &str, pairs: &[(&str, &str)], body: BodyFraming, connection: Connection) -> String {
+    fn request(method: &str, pairs: &[(&str, &str)], body: BodyFraming, connection: Persistence) -> String {
         let mut head = RequestHead::default();
         head.fields = fields(pairs);
         head.set_method(method.as_bytes());
@@ -195,17 +195,17 @@ mod tests {
             ("x-B", "1"),
         ];
         let length = [("Host", "a"), ("Content-Length", "7")];
-        let rows: &[(&str, Pairs, BodyFraming, Connection, &str)] = &[
-            ("GET", &sent, None, Connection::KeepAlive, "Host: a\r\nx-B: 1\r\n"),
-            ("GET", &sent, None, Connection::Close, "Host: a\r\nx-B: 1\r\nconnection: close\r\n"),
-            ("GET", &sent, None, Connection::Upgrade, "Host: a\r\nx-B: 1\r\nconnection: Upgrade\r\n"),
-            ("POST", &length, Length(5), Connection::KeepAlive, "Host: a\r\ncontent-length: 5\r\n"),
-            ("POST", &length, Chunked, Connection::KeepAlive, "Host: a\r\ntransfer-encoding: chunked\r\n"),
-            ("POST", &[], Length(0), Connection::KeepAlive, "content-length: 0\r\n"),
-            ("PUT", &[], None, Connection::KeepAlive, "content-length: 0\r\n"),
-            ("GET", &[], Length(0), Connection::KeepAlive, ""),
-            ("GET", &length, Length(0), Connection::KeepAlive, "Host: a\r\ncontent-length: 0\r\n"),
-            ("REPORT", &[], Length(9), Connection::KeepAlive, "content-length: 9\r\n"),
+        let rows: &[(&str, Pairs, BodyFraming, Persistence, &str)] = &[
+            ("GET", &sent, None, Persistence::KeepAlive, "Host: a\r\nx-B: 1\r\n"),
+            ("GET", &sent, None, Persistence::Close, "Host: a\r\nx-B: 1\r\nconnection: close\r\n"),
+            ("GET", &sent, None, Persistence::Upgrade, "Host: a\r\nx-B: 1\r\nconnection: Upgrade\r\n"),
+            ("POST", &length, Length(5), Persistence::KeepAlive, "Host: a\r\ncontent-length: 5\r\n"),
+            ("POST", &length, Chunked, Persistence::KeepAlive, "Host: a\r\ntransfer-encoding: chunked\r\n"),
+            ("POST", &[], Length(0), Persistence::KeepAlive, "content-length: 0\r\n"),
+            ("PUT", &[], None, Persistence::KeepAlive, "content-length: 0\r\n"),
+            ("GET", &[], Length(0), Persistence::KeepAlive, ""),
+            ("GET", &length, Length(0), Persistence::KeepAlive, "Host: a\r\ncontent-length: 0\r\n"),
+            ("REPORT", &[], Length(9), Persistence::KeepAlive, "content-length: 9\r\n"),
         ];
         for (method, pairs, body, connection, expected) in rows {
             let expected = format!("{method} /b?c HTTP/1.1\r\n{expected}\r\n");
@@ -222,9 +222,9 @@ mod tests {
     #[test]
     fn responses_have_framing_and_connection_as_told() {
         use BodyFraming::{Chunked, Length, None, UntilClose};
-        use Connection::{Close, KeepAlive, Upgrade};
+        use Persistence::{Close, KeepAlive, Upgrade};
         let length = [("A", "b"), ("Content-Length", "7")];
-        let rows: &[(u16, Pairs, BodyFraming, Connection, bool, &str)] = &[
+        let rows: &[(u16, Pairs, BodyFraming, Persistence, bool, &str)] = &[
             (200, &length, Length(5), KeepAlive, false, "200 OK\r\nA: b\r\ncontent-length: 5\r\n"),
             (200, &length, Chunked, KeepAlive, false, "200 OK\r\nA: b\r\ntransfer-encoding: chunked\r\n"),
             (200, &[], Length(0), Close, false, "200 OK\r\ncontent-length: 0\r\nconnection: close\r\n"),
@@ -261,7 +261,7 @@ mod tests {
         let mut head = response(200, Fields::default());
         head.set_reason(b"Fine");
         let mut out = Vec::new();
-        encode_response(&head, BodyFraming::Length(0), Connection::KeepAlive, false, &mut out);
+        encode_response(&head, BodyFraming::Length(0), Persistence::KeepAlive, false, &mut out);
         assert!(out.starts_with(b"HTTP/1.1 200 Fine\r\n"));
     }
 

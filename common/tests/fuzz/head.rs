@@ -1,7 +1,7 @@
 //! Request heads against a model that splits the whole text into lines, and against their own encoding.
 
 use selvedge_common::http1::encode::encode_request;
-use selvedge_common::http1::{BodyFraming, Connection, HeadLimits, RequestStart, parse_request};
+use selvedge_common::http1::{BodyFraming, HeadLimits, Persistence, RequestStart, parse_request};
 use selvedge_common::message::{Method, RequestHead, authority, path};
 
 const LIMITS: HeadLimits = HeadLimits {
@@ -43,7 +43,7 @@ fn send_on(head: &RequestHead, start: RequestStart) {
         head.fields.push(b"Host", &authority);
     }
     let mut sent = Vec::new();
-    encode_request(&head, start.body, Connection::KeepAlive, &mut sent);
+    encode_request(&head, start.body, Persistence::KeepAlive, &mut sent);
     let (limits, mut again) = (
         HeadLimits { head_bytes: 1 << 16, target_bytes: 1 << 16, fields: 100, ..LIMITS },
         RequestHead::default(),
