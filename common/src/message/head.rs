@@ -316,3 +316,43 @@ impl ResponseHead {
 pub fn lists(value: &[u8], token: &[u8]) -> bool {
     value.split(|b| *b == b',').any(|item| item.trim_ascii().eq_ignore_ascii_case(token))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_is_stored_as_sent_and_in_canonical_form() {
+        let rows: [(&str, &str, Option<&str>); 4] = [
+            ("/a/b", "/a/b", None),
+            ("/a/../%62?c=../d", "/b", Some("c=../d")),
+            ("/?", "/", Some("")),
+            ("*", "*", None),
+        ];
+        let mut head = RequestHead::default();
+        for (target, path, query) in rows {
+            head.clear();
+            head.set_method(b"OPTIONS");
+            assert_eq!(head.set_origin(target.as_bytes(), false), Ok(()));
+            assert_eq!((head.target(), head.path()), (target.as_bytes(), path.as_bytes()));
+            assert_eq!(head.query(), query.map(str::as_bytes));
+        }
+    }
+
+    #[test]
+    fn an_origin_without_canonical_form_is_refused() {
+        let mut head = RequestHead::default();
+        assert_eq!(head.set_origin(b"*", false), Err(PathError::NotAbsolute));
+        assert_eq!(head.set_origin(b"/a#b", false), Err(PathError::Byte));
+        assert_eq!(head.set_origin(b"/a?b#c", false), Err(PathError::Byte));
+        assert_eq!(head.set_origin(b"/a%2fb", true), Err(PathError::EscapedSlash));
+    }
+
+    #[test]
+    fn a_host_is_stored_as_sent_and_as_matched() {
+        let mut head = RequestHead::default();
+        assert_eq!(head.set_host(b"A.example.:80"), Ok(()));
+        assert_eq!((head.authority(), head.host()), (&b"A.example.:80"[..], &b"a.example"[..]));
+        assert_eq!(head.set_host(b"a@b"), Err(AuthorityError::Byte));
+    }
+}
