@@ -83,7 +83,10 @@ fn read_endpoint(
             field: format!("endpoints[{index}].addresses[0]"),
             severity: Severity::Error,
             reason: "InvalidAddress".into(),
-            message: format!("{text:?} is not an address of type {:?}; it gets no requests", slice.address_type),
+            message: format!(
+                "{text:?} is not an address of type {:?}; it gets no requests",
+                slice.address_type
+            ),
         });
     };
     let zone = endpoint.zone.as_deref().map(Arc::from);

@@ -70,7 +70,11 @@ impl Objects {
 
     /// All objects of a kind, by namespace and name.
     pub fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &Object> {
-        self.kinds.get(&kind).into_iter().flat_map(|namespaces| namespaces.values()).flat_map(BTreeMap::values)
+        self.kinds
+            .get(&kind)
+            .into_iter()
+            .flat_map(|namespaces| namespaces.values())
+            .flat_map(BTreeMap::values)
     }
 
     /// The EndpointSlices that carry the name of this Service in their label, by name.

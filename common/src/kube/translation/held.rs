@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{Batch, BackendPart, BackendUse, Parts, Reconciler, Translate};
+use super::{BackendPart, BackendUse, Batch, Parts, Reconciler, Translate};
 use crate::{
     id::{BackendId, CertificateId},
     kube::reader::Unit,

@@ -303,7 +303,13 @@ impl<T: Translate> Reconciler<T> {
         self.started = true;
         let (problems_added, problems_removed) = self.problems.take_changes();
         let statuses = batch.statuses.into_iter().map(|(key, ours)| StatusChange { key, ours }).collect();
-        Outcome { update, problems_added, problems_removed, statuses, hosts_translated: batch.hosts_translated }
+        Outcome {
+            update,
+            problems_added,
+            problems_removed,
+            statuses,
+            hosts_translated: batch.hosts_translated,
+        }
     }
 
     fn set_ours(&mut self, key: &ObjectKey, ours: bool, batch: &mut Batch) {
