@@ -61,7 +61,7 @@ fn by_field(
         "spec.ingressClassName",
         "IngressClassNotFound",
         format!(
-            "there is no IngressClass {name:?}, so no controller serves this Ingress{}",
+            "there is no IngressClass {name:?}{}; no controller serves this Ingress",
             near::suggest(name, reader.names(Kind::IngressClass, ""))
         ),
     );

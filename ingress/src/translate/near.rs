@@ -3,10 +3,10 @@
 /// More names than this are not compared, so that many unknown names in a large namespace stay cheap.
 const MOST_NAMES: usize = 1000;
 
-/// A question to append to a message, or nothing if no name is near.
+/// A question in brackets to append to a message, or nothing if no name is near.
 pub(crate) fn suggest<'a>(wanted: &str, known: impl Iterator<Item = &'a str>) -> String {
     match nearest(wanted, known) {
-        Some(name) => format!("; did you mean {name:?}?"),
+        Some(name) => format!(" (did you mean {name:?}?)"),
         None => String::new(),
     }
 }

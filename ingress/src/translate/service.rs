@@ -122,7 +122,7 @@ fn missing(
         PortRef::Number(number) => {
             let by_target = ports.iter().find(|port| target_port(port).map(i32::from) == Some(number));
             let hint = match by_target {
-                Some(port) => format!("; did you mean {}, whose target port it is?", port.port),
+                Some(port) => format!(" (did you mean {}, whose target port it is?)", port.port),
                 None => listed(ports),
             };
             format!("Service {service:?} has no port {number}{hint}")
@@ -140,12 +140,12 @@ fn missing(
 
 fn listed(ports: &[core::ServicePort]) -> String {
     let print = |port: &core::ServicePort| match port.name.as_deref() {
-        Some(name) if !name.is_empty() => format!("{} ({name})", port.port),
+        Some(name) if !name.is_empty() => format!("{} named {name}", port.port),
         _ => port.port.to_string(),
     };
     match ports {
-        [] => "; it has none".to_owned(),
-        ports => format!("; it has {}", ports.iter().take(8).map(print).collect::<Vec<_>>().join(", ")),
+        [] => " (it has none)".to_owned(),
+        ports => format!(" (it has {})", ports.iter().take(8).map(print).collect::<Vec<_>>().join(", ")),
     }
 }
 
@@ -173,14 +173,14 @@ fn unknown_protocol(service: &core::Service, index: usize, protocol: &str) -> Pr
     // The common part would make every name with the prefix near to every other one without it.
     let by_end = KNOWN.into_iter().find(|known| known.strip_prefix("kubernetes.io/") == Some(protocol));
     let hint = match by_end {
-        Some(known) => format!("; did you mean {known:?}?"),
+        Some(known) => format!(" (did you mean {known:?}?)"),
         None => near::suggest(protocol, KNOWN.into_iter()),
     };
     Problem::warning(
         &ObjectRef::new(Kind::Service.name(), namespace, name),
         format!("spec.ports[{index}].appProtocol"),
         "UnknownAppProtocol",
-        format!("{protocol:?} is not known, HTTP/1.1 is spoken{hint}"),
+        format!("{protocol:?} is not known{hint}; HTTP/1.1 is spoken"),
     )
 }
 

@@ -114,7 +114,7 @@ fn load(
     let Some(secret) = cx.reader.secret(namespace, name) else {
         let suggestion = near::suggest(name, cx.reader.names(Kind::Secret, namespace));
         let message = format!(
-            "there is no Secret {name:?} in namespace {namespace:?}{suggestion}; the default certificate is used"
+            "there is no Secret {name:?} in namespace {namespace:?}{suggestion}; another certificate is used"
         );
         cx.parts.problems.push(Problem::error(referrer, field, "SecretNotFound", message));
         return None;
