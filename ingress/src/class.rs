@@ -2,6 +2,7 @@
 
 use k8s_openapi::api::networking::v1 as networking;
 use selvedge_common::{
+    id::ObjectRef,
     kube::{
         objects::{Kind, Object},
         reader::Reader,
@@ -42,6 +43,18 @@ pub fn select(settings: &Settings, reader: &Reader<'_>, ingress: &networking::In
         (None, Some(name)) if !name.is_empty() => Selection::from(by_annotation(settings, reader, name)),
         _ => Selection::from(settings.watch_ingress_without_class || has_default(settings, reader)),
     }
+}
+
+/// What is wrong with a class of ours.
+pub fn problems(settings: &Settings, class: &networking::IngressClass) -> impl Iterator<Item = Problem> {
+    let name = class.metadata.name.as_deref().unwrap_or_default();
+    let served = is_ours(class) && settings.serves_class(name);
+    let parameters = class.spec.as_ref().and_then(|spec| spec.parameters.as_ref()).filter(|_| served);
+    parameters.into_iter().map(move |_| {
+        let message = "parameters of a class are not supported yet; they have no effect".to_owned();
+        let object = ObjectRef::new(Kind::IngressClass.name(), "", name);
+        Problem::error(&object, "spec.parameters", "ParametersNotSupported", message)
+    })
 }
 
 fn by_field(

@@ -67,7 +67,8 @@ impl Mirror {
     }
 
     fn check(&mut self, reconciler: &Reconciler<Edge>) {
-        let exists = |key: &ObjectKey| reconciler.objects().get(key.kind, &key.namespace, &key.name).is_some();
+        let exists =
+            |key: &ObjectKey| reconciler.objects().get(key.kind, &key.namespace, &key.name).is_some();
         self.ours.retain(exists);
         assert_eq!(&self.snapshot, reconciler.snapshot());
         assert_eq!(&self.endpoints, reconciler.endpoints());
@@ -180,7 +181,10 @@ fn a_changed_slice_takes_the_short_way() {
     assert_eq!(outcome.hosts_translated, 0);
     let Some(Update::Endpoints(endpoints)) = outcome.update else { panic!("not only endpoints") };
     assert_eq!(endpoints.len(), 1);
-    assert_eq!((endpoints[0].0.as_str(), endpoints[0].1[0].address.to_string()), ("ns/i7:80", "192.0.2.2:8080".into()));
+    assert_eq!(
+        (endpoints[0].0.as_str(), endpoints[0].1[0].address.to_string()),
+        ("ns/i7:80", "192.0.2.2:8080".into())
+    );
     assert_eq!(reconciler.apply([slice("nobody", "192.0.2.2")]).update, None);
 }
 

@@ -112,7 +112,9 @@ fn settings(text: &str) -> Result<Settings, String> {
             .into(),
         ..Settings::default()
     };
-    let Some(flags) = text.lines().find_map(|line| line.strip_prefix("# flags: ")) else { return Ok(settings) };
+    let Some(flags) = text.lines().find_map(|line| line.strip_prefix("# flags: ")) else {
+        return Ok(settings);
+    };
     let mut words = flags.split_whitespace();
     while let Some(flag) = words.next() {
         let mut value = || words.next().ok_or_else(|| format!("{flag} needs a value")).map(str::to_owned);
@@ -140,7 +142,10 @@ fn listener(protocol: ListenerProtocol) -> Listener {
 }
 
 fn cases() -> Vec<PathBuf> {
-    files().into_iter().filter(|path| !path.to_str().is_some_and(|path| path.ends_with(".out.yaml"))).collect()
+    files()
+        .into_iter()
+        .filter(|path| !path.to_str().is_some_and(|path| path.ends_with(".out.yaml")))
+        .collect()
 }
 
 fn files() -> Vec<PathBuf> {

@@ -3,7 +3,8 @@
 use selvedge_common::{
     kube::translation::Reconciler,
     model::{
-        Backend, BackendRef, BackendTarget, Endpoint, EndpointState, PathMatch, Route, Severity, Timeouts, VirtualHost,
+        Backend, BackendRef, BackendTarget, Endpoint, EndpointState, PathMatch, Route, Severity, Timeouts,
+        VirtualHost,
     },
 };
 use selvedge_ingress::translate::Edge;
@@ -21,7 +22,10 @@ pub fn print(reconciler: &Reconciler<Edge>, unreadable: &[String]) -> String {
     });
     let mut all = vec![
         ("snapshot", snapshot(reconciler)),
-        ("statuses", reconciler.ours().iter().map(|key| json!(format!("{}/{}", key.namespace, key.name))).collect()),
+        (
+            "statuses",
+            reconciler.ours().iter().map(|key| json!(format!("{}/{}", key.namespace, key.name))).collect(),
+        ),
         ("problems", problems.collect()),
     ];
     if !unreadable.is_empty() {

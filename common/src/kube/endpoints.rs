@@ -130,7 +130,7 @@ mod tests {
     use super::*;
     use crate::kube::{
         objects::{Object, ObjectEvent},
-        reader::Declarations,
+        reader::Known,
         store::{Objects, SERVICE_NAME_LABEL},
     };
 
@@ -150,8 +150,8 @@ mod tests {
         for slice in slices {
             objects.apply(ObjectEvent::Applied(slice));
         }
-        let declarations = Declarations::default();
-        let reader = Reader::new(&objects, &declarations);
+        let known = Known::default();
+        let reader = Reader::new(&objects, &known);
         let source = EndpointSource {
             service: ServiceName::new("ns", "shop"),
             port_name: "web".into(),

@@ -17,14 +17,14 @@ use crate::{id::BackendId, model::HostMatch};
 /// What is translated at once: a piece of the result that depends on what it read and nothing else.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Unit {
-    /// What is said about one object as a whole: whether it is ours, and what is wrong with it.
-    Object(ObjectKey),
-    /// What belongs to no host: listeners and the fallback route.
-    Base,
-    /// One host with its certificate and routes.
-    Host(HostMatch),
     /// The endpoints of one backend.
     Endpoints(BackendId),
+    /// What belongs to no host: listeners and the fallback route.
+    Base,
+    /// What is said about one object as a whole: whether it is ours, and what is wrong with it.
+    Object(ObjectKey),
+    /// One host with its certificate and routes.
+    Host(HostMatch),
 }
 
 /// Something that was looked at, found or not.
@@ -40,22 +40,30 @@ pub enum Read {
     Slices(ServiceName),
     /// The objects that declare a unit.
     Declaring(Unit),
+    /// Whether a host has TLS.
+    HasTls(HostMatch),
 }
 
-/// Which objects declare which unit.
-pub(super) type Declarations = BTreeMap<Unit, BTreeSet<ObjectKey>>;
+/// What is known beside the objects themselves.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// Which objects declare which unit.
+    pub(super) declarations: BTreeMap<Unit, BTreeSet<ObjectKey>>,
+    /// Hosts whose translation says that they have TLS.
+    pub(super) with_tls: BTreeSet<HostMatch>,
+}
 
 /// Reads objects and records what was read, also what was not found.
 #[derive(Debug)]
 pub struct Reader<'a> {
     objects: &'a Objects,
-    declarations: &'a Declarations,
+    known: &'a Known,
     reads: RefCell<BTreeSet<Read>>,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(objects: &'a Objects, declarations: &'a Declarations) -> Self {
-        Self { objects, declarations, reads: RefCell::default() }
+    pub(super) fn new(objects: &'a Objects, known: &'a Known) -> Self {
+        Self { objects, known, reads: RefCell::default() }
     }
 
     /// What was read so far.
@@ -122,8 +130,14 @@ impl<'a> Reader<'a> {
     /// Every object that declares a unit, by kind, namespace and name.
     pub fn declaring(&self, unit: &Unit) -> impl Iterator<Item = &'a Object> {
         self.record(Read::Declaring(unit.clone()));
-        let keys = self.declarations.get(unit).into_iter().flatten();
+        let keys = self.known.declarations.get(unit).into_iter().flatten();
         keys.filter_map(|key| self.objects.get(key.kind, &key.namespace, &key.name))
+    }
+
+    /// Whether another host has TLS. One must not ask in a circle: an exact name asks about its wildcard.
+    pub fn has_tls(&self, host: &HostMatch) -> bool {
+        self.record(Read::HasTls(host.clone()));
+        self.known.with_tls.contains(host)
     }
 
     fn record(&self, read: Read) {

@@ -12,9 +12,9 @@ use super::{Context, RouteDraft, ingress_ref, name, namespace, spec};
 
 /// Orders Ingresses: the smallest wins. By creation, then namespace, then name; one without a time of creation
 /// (from a file) comes after those that have one.
-pub(super) fn age(ingress: &networking::Ingress) -> (bool, Option<Timestamp>, String, String) {
+pub(super) fn age(ingress: &networking::Ingress) -> (bool, Option<Timestamp>, &str, &str) {
     let created = ingress.metadata.creation_timestamp.as_ref().map(|time| time.0);
-    (created.is_none(), created, namespace(ingress).into(), name(ingress).into())
+    (created.is_none(), created, namespace(ingress), name(ingress))
 }
 
 /// Adds a route unless an earlier one has the same path; then the Ingress and field that declare it are told.

@@ -67,7 +67,11 @@ impl Translate for Edge {
     }
 
     fn declares(&self, object: &Object) -> Vec<Unit> {
-        let Object::Ingress(ingress) = object else { return Vec::new() };
+        let ingress = match object {
+            Object::Ingress(ingress) => ingress,
+            Object::IngressClass(_) => return vec![Unit::Object(object.key())],
+            _ => return Vec::new(),
+        };
         if !self.settings.serves_namespace(namespace(ingress)) {
             return Vec::new();
         }
@@ -85,6 +89,10 @@ impl Translate for Edge {
     fn translate_object(&self, reader: &Reader<'_>, object: &Object) -> ObjectTranslation {
         match object {
             Object::Ingress(ingress) => status::translate(&self.settings, reader, ingress),
+            Object::IngressClass(class) => {
+                let problems = class::problems(&self.settings, class).collect();
+                ObjectTranslation { ours: false, problems }
+            }
             _ => ObjectTranslation::default(),
         }
     }
@@ -109,10 +117,11 @@ impl Translate for Edge {
         let mut cx = self.context(reader);
         let ingresses = cx.ours(&Unit::Host(host.clone()));
         let certificate = tls::certificate(&mut cx, &ingresses, host);
+        let has_tls = tls::is_offered(&ingresses, host);
         let routes = rule::routes(&mut cx, &ingresses, host);
         let useful = certificate.is_some() || !routes.is_empty();
         let virtual_host = useful.then_some(VirtualHost { certificate, routes });
-        HostTranslation { virtual_host, parts: cx.parts }
+        HostTranslation { virtual_host, has_tls, parts: cx.parts }
     }
 }
 
@@ -125,7 +134,7 @@ impl<'r> Context<'_, 'r> {
         });
         let mut ours: Vec<_> =
             declaring.filter(|ingress| class::select(self.settings, self.reader, ingress).ours).collect();
-        ours.sort_by_key(|ingress| conflict::age(ingress));
+        ours.sort_by(|a, b| conflict::age(a).cmp(&conflict::age(b)));
         ours
     }
 }

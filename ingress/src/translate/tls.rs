@@ -6,10 +6,7 @@ use k8s_openapi::api::{core::v1 as core, networking::v1 as networking};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use selvedge_common::{
     id::{CertificateId, ObjectRef},
-    kube::{
-        objects::Kind,
-        reader::{Reader, Unit},
-    },
+    kube::{objects::Kind, reader::Reader},
     model::{Certificate, HostMatch, Problem},
 };
 
@@ -17,6 +14,13 @@ use super::{Context, host, ingress_ref, namespace, near, rules, tls};
 
 /// The type of Secrets that hold a certificate.
 const SECRET_TYPE: &str = "kubernetes.io/tls";
+
+/// Who names a Secret, and what happens if it is not there.
+struct Referrer {
+    object: ObjectRef,
+    field: String,
+    instead: &'static str,
+}
 
 /// The certificate of a host: that of the first Ingress whose Secret exists. Another Secret for the same host, and
 /// what is wrong with any, is told.
@@ -31,9 +35,12 @@ pub(super) fn certificate(
         {
             let Some(name) = entry.secret_name.as_deref().filter(|name| !name.is_empty()) else { continue };
             let field = format!("spec.tls[{index}].secretName");
-            let Some(id) = load(cx, namespace(ingress), name, (&ingress_ref(ingress), &field)) else {
-                continue;
+            let referrer = Referrer {
+                object: ingress_ref(ingress),
+                field: field.clone(),
+                instead: "the default certificate is used unless another Ingress has one for the host",
             };
+            let Some(id) = load(cx, namespace(ingress), name, referrer) else { continue };
             match &chosen {
                 Some((first, _)) if *first == id => {}
                 Some((first, by)) => {
@@ -56,27 +63,30 @@ pub(super) fn certificate(
 pub(super) fn default_certificate(cx: &mut Context<'_, '_>) -> Option<CertificateId> {
     let name = cx.settings.default_certificate.as_ref()?;
     let object = ObjectRef::new(Kind::Secret.name(), &name.namespace, &name.name);
-    let id = load(cx, &name.namespace, &name.name, (&object, "metadata.name"))?;
+    let referrer =
+        Referrer { object, field: "metadata.name".into(), instead: "a self-signed certificate is used" };
+    let id = load(cx, &name.namespace, &name.name, referrer)?;
     add(cx, &id);
     Some(id)
 }
 
-/// Whether some Ingress offers TLS for a host, by its name or by a wildcard, with whatever certificate.
+/// Whether some Ingress offers TLS for a host by just this name, with whatever certificate.
+pub(super) fn is_offered(ingresses: &[&Arc<networking::Ingress>], host: &HostMatch) -> bool {
+    ingresses.iter().any(|ingress| tls(ingress).iter().any(|entry| names(ingress, entry, host)))
+}
+
+/// Whether some Ingress offers TLS for a host, by its name or by a wildcard.
 pub(super) fn covers(
     cx: &Context<'_, '_>,
     ingresses: &[&Arc<networking::Ingress>],
     host: &HostMatch,
 ) -> bool {
-    let offers = |ingresses: &[&Arc<networking::Ingress>], host: &HostMatch| {
-        ingresses.iter().any(|ingress| tls(ingress).iter().any(|entry| names(ingress, entry, host)))
-    };
-    if offers(ingresses, host) {
+    if is_offered(ingresses, host) {
         return true;
     }
     let HostMatch::Exact(name) = host else { return false };
-    let Some((_, suffix)) = name.split_once('.') else { return false };
-    let wildcard = HostMatch::Wildcard(suffix.into());
-    offers(&cx.ours(&Unit::Host(wildcard.clone())), &wildcard)
+    let suffix = name.split_once('.').map(|(_, suffix)| suffix);
+    suffix.is_some_and(|suffix| cx.reader.has_tls(&HostMatch::Wildcard(suffix.into())))
 }
 
 /// What is wrong with entries under `spec.tls` that no host speaks for.
@@ -105,18 +115,14 @@ fn names(ingress: &networking::Ingress, entry: &networking::IngressTLS, host: &H
 }
 
 /// Looks at a Secret and tells what is wrong with it; `None` if it does not exist.
-fn load(
-    cx: &mut Context<'_, '_>,
-    namespace: &str,
-    name: &str,
-    (referrer, field): (&ObjectRef, &str),
-) -> Option<CertificateId> {
+fn load(cx: &mut Context<'_, '_>, namespace: &str, name: &str, referrer: Referrer) -> Option<CertificateId> {
     let Some(secret) = cx.reader.secret(namespace, name) else {
         let suggestion = near::suggest(name, cx.reader.names(Kind::Secret, namespace));
         let message = format!(
-            "there is no Secret {name:?} in namespace {namespace:?}{suggestion}; another certificate is used"
+            "there is no Secret {name:?} in namespace {namespace:?}{suggestion}; {}",
+            referrer.instead
         );
-        cx.parts.problems.push(Problem::error(referrer, field, "SecretNotFound", message));
+        cx.parts.problems.push(Problem::error(&referrer.object, referrer.field, "SecretNotFound", message));
         return None;
     };
     if let Err((field, reason, message)) = check(secret) {

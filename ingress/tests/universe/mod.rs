@@ -96,8 +96,12 @@ fn one(
     name: impl Strategy<Value = &'static str>,
     value: impl Strategy<Value = Value>,
 ) -> impl Strategy<Value = Happening> {
-    (namespace, name, option::weighted(0.75, value))
-        .prop_map(move |(namespace, name, value)| Happening { kind, value, namespace, name })
+    (namespace, name, option::weighted(0.75, value)).prop_map(move |(namespace, name, value)| Happening {
+        kind,
+        value,
+        namespace,
+        name,
+    })
 }
 
 fn select<T: Clone + std::fmt::Debug + 'static>(values: impl Into<Vec<T>>) -> impl Strategy<Value = T> {
@@ -112,7 +116,8 @@ fn ingress() -> impl Strategy<Value = Value> {
     (metadata, class, option::weighted(0.3, backend()), tls, rules).prop_map(
         |((created, annotations), class, default_backend, tls, rules)| {
             let rule = |(host, paths): (&str, Vec<Value>)| json!({"host": host, "http": {"paths": paths}});
-            let entry = |(hosts, secret): (Vec<&str>, Option<&str>)| json!({"hosts": hosts, "secretName": secret});
+            let entry =
+                |(hosts, secret): (Vec<&str>, Option<&str>)| json!({"hosts": hosts, "secretName": secret});
             let mut value = json!({
                 "metadata": {"annotations": annotations},
                 "spec": {

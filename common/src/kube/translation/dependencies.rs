@@ -2,41 +2,44 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::kube::{
-    objects::{Object, ObjectKey},
-    reader::{Declarations, Read, Unit},
-    store::service_of,
+use crate::{
+    kube::{
+        objects::{Object, ObjectKey},
+        reader::{Known, Read, Unit},
+        store::service_of,
+    },
+    model::HostMatch,
 };
 
 /// Declarations and recorded reads, in both directions.
 #[derive(Debug, Default)]
 pub(super) struct Dependencies {
-    declarations: Declarations,
+    known: Known,
     reads: BTreeMap<Unit, BTreeSet<Read>>,
     readers: HashMap<Read, BTreeSet<Unit>>,
 }
 
 impl Dependencies {
-    pub(super) fn declarations(&self) -> &Declarations {
-        &self.declarations
+    pub(super) fn known(&self) -> &Known {
+        &self.known
     }
 
     pub(super) fn is_declared(&self, unit: &Unit) -> bool {
-        self.declarations.contains_key(unit)
+        self.known.declarations.contains_key(unit)
     }
 
     /// An object now declares other units than before.
     pub(super) fn declare(&mut self, key: &ObjectKey, before: &[Unit], after: &[Unit]) {
         for unit in before.iter().filter(|unit| !after.contains(unit)) {
-            if let Some(keys) = self.declarations.get_mut(unit) {
+            if let Some(keys) = self.known.declarations.get_mut(unit) {
                 keys.remove(key);
                 if keys.is_empty() {
-                    self.declarations.remove(unit);
+                    self.known.declarations.remove(unit);
                 }
             }
         }
         for unit in after {
-            self.declarations.entry(unit.clone()).or_default().insert(key.clone());
+            self.known.declarations.entry(unit.clone()).or_default().insert(key.clone());
         }
     }
 
@@ -79,6 +82,18 @@ impl Dependencies {
     /// The units that looked at who declares a unit.
     pub(super) fn reading_declarers(&self, unit: &Unit) -> Vec<Unit> {
         self.reading(&Read::Declaring(unit.clone())).cloned().collect()
+    }
+
+    /// Says whether a host has TLS; returns the units that did not know.
+    pub(super) fn set_tls(&mut self, host: &HostMatch, has: bool) -> Vec<Unit> {
+        let changed = match has {
+            true => self.known.with_tls.insert(host.clone()),
+            false => self.known.with_tls.remove(host),
+        };
+        match changed {
+            true => self.reading(&Read::HasTls(host.clone())).cloned().collect(),
+            false => Vec::new(),
+        }
     }
 
     fn reading(&self, read: &Read) -> impl Iterator<Item = &Unit> {

@@ -70,6 +70,8 @@ pub struct BaseTranslation {
 pub struct HostTranslation {
     /// Its entry; `None` if none of the objects that declare it is ours or has anything valid to say.
     pub virtual_host: Option<VirtualHost>,
+    /// Whether it has TLS, for those who ask [`Reader::has_tls`].
+    pub has_tls: bool,
     /// What it refers to.
     pub parts: Parts,
 }
@@ -181,8 +183,9 @@ impl<T: Translate> Reconciler<T> {
         if !self.started {
             batch.dirty.insert(Unit::Base);
         }
-        // Translating the other units decides which endpoints are needed; those come last.
-        while let Some(unit) = batch.dirty.pop_first() {
+        // From the last to the first: wildcards come before the names that ask about them, and endpoints come when
+        // it is known which are needed.
+        while let Some(unit) = batch.dirty.pop_last() {
             self.translate_unit(unit, &mut batch);
         }
         self.release(&mut batch);
@@ -246,7 +249,7 @@ impl<T: Translate> Reconciler<T> {
     }
 
     fn translate_unit(&mut self, unit: Unit, batch: &mut Batch) {
-        let reader = Reader::new(&self.objects, self.dependencies.declarations());
+        let reader = Reader::new(&self.objects, self.dependencies.known());
         let live = match &unit {
             Unit::Base => true,
             Unit::Endpoints(id) => self.backends.get(id).is_some_and(|used| used.units > 0),
@@ -278,6 +281,7 @@ impl<T: Translate> Reconciler<T> {
                     batch.hosts_translated += 1;
                 }
                 self.dependencies.record(&unit, reader.into_reads());
+                batch.dirty.extend(self.dependencies.set_tls(host, translation.has_tls));
                 self.set_host(host, translation.virtual_host, batch);
                 parts = translation.parts;
             }
