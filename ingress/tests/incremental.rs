@@ -243,3 +243,63 @@ fn the_first_batch_is_an_update_even_without_objects() {
     assert!(matches!(reconciler.apply([]).update, Some(Update::Snapshot { .. })));
     assert_eq!(reconciler.apply([]), Outcome::default());
 }
+
+#[test]
+fn a_wildcard_that_gets_tls_switches_redirects_below_it_on() {
+    let mut reconciler = thousand();
+    let mut redirecting = ingress("i7", "/", "edge");
+    redirecting["metadata"]["annotations"] = json!({"selvedge.dev/ssl-redirect": "true"});
+    reconciler.apply([object(Kind::Ingress, redirecting)]);
+    let filters = |reconciler: &Reconciler<Edge>| {
+        let hosts = &reconciler.snapshot().route_sets[&"edge".into()].hosts;
+        hosts[&host("i7.example")].routes[0].filters.len()
+    };
+    assert_eq!(filters(&reconciler), 0);
+    let tls = json!({
+        "metadata": {"name": "tls", "namespace": "other"},
+        "spec": {"ingressClassName": "edge", "tls": [{"hosts": ["*.example"]}]},
+    });
+    let outcome = reconciler.apply([object(Kind::Ingress, tls.clone())]);
+    assert_eq!((filters(&reconciler), outcome.hosts_translated), (1, 1001));
+    let mut more = tls;
+    more["metadata"]["name"] = json!("more");
+    assert_eq!(
+        reconciler.apply([object(Kind::Ingress, more)]).hosts_translated,
+        1,
+        "nothing new for the others"
+    );
+}
+
+#[test]
+fn a_service_that_becomes_an_external_name_and_back_brings_its_endpoints_again() {
+    let mut reconciler = thousand();
+    let mut mirror = Mirror::default();
+    mirror.apply(&Outcome { update: Some(reconciler.whole()), ..Outcome::default() });
+    let external = json!({
+        "metadata": {"name": "i7", "namespace": "ns"},
+        "spec": {"type": "ExternalName", "externalName": "origin.example"},
+    });
+    for event in [object(Kind::Service, external), service("i7")] {
+        mirror.apply(&reconciler.apply([event]));
+        assert_eq!(&mirror.endpoints, reconciler.endpoints());
+    }
+    assert_eq!(mirror.endpoints.len(), 1000);
+}
+
+#[test]
+fn what_was_not_found_counts_as_read() {
+    let settings = Settings::default();
+    let mut reconciler = Reconciler::new(Edge::new(settings));
+    let legacy = json!({
+        "metadata": {"name": "a", "namespace": "ns", "annotations": {"kubernetes.io/ingress.class": "edge"}},
+        "spec": {"tls": [{"hosts": ["a.example"], "secretName": "late"}]},
+    });
+    let outcome = reconciler.apply([object(Kind::Ingress, legacy)]);
+    assert!(outcome.statuses.is_empty());
+    let outcome = reconciler.apply([class("edge", "selvedge.dev/ingress")]);
+    assert_eq!((outcome.statuses.len(), outcome.problems_added.len()), (1, 2));
+    let late = json!({"metadata": {"name": "late", "namespace": "ns"}, "type": "kubernetes.io/tls"});
+    let outcome = reconciler.apply([object(Kind::Secret, late)]);
+    assert_eq!(outcome.problems_removed[0].reason, "SecretNotFound");
+    assert_eq!(reconciler.snapshot().certificates.len(), 1);
+}

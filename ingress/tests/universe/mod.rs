@@ -9,11 +9,11 @@ use selvedge_common::{
 use selvedge_ingress::settings::{SecretName, Settings};
 use serde_json::{Value, json};
 
-const NAMESPACES: [&str; 2] = ["n", "m"];
+const NAMESPACES: [&str; 3] = ["n", "n", "m"];
 const CLASSES: [&str; 2] = ["edge", "other"];
-const SERVICES: [&str; 2] = ["shop", "cart"];
+const SERVICES: [&str; 3] = ["shop", "shop", "cart"];
 const SECRETS: [&str; 2] = ["tls", "tlz"];
-const HOSTS: [&str; 5] = ["", "a.example", "b.example", "*.example", "bad:1"];
+const HOSTS: [&str; 6] = ["", "a.example", "a.example", "b.example", "*.example", "bad:1"];
 
 /// What happens, batch by batch.
 #[derive(Clone, Debug)]
@@ -32,7 +32,13 @@ pub struct Happening {
 impl Batches {
     /// Random batches.
     pub fn any() -> impl Strategy<Value = Self> {
-        vec(vec(happening(), 1..8), 1..10).prop_map(Self)
+        let ours = || json!({"spec": {"controller": "selvedge.dev/ingress"}});
+        // Without the class most that follows would be of no consequence.
+        let first = Happening { kind: Kind::IngressClass, value: Some(ours()), namespace: "", name: "edge" };
+        vec(vec(happening(), 1..10), 1..12).prop_map(move |mut batches| {
+            batches[0].insert(0, first.clone());
+            Self(batches)
+        })
     }
 
     /// The same as events.
@@ -82,7 +88,7 @@ pub fn settings() -> impl Strategy<Value = Settings> {
 fn happening() -> impl Strategy<Value = Happening> {
     let namespace = || select(NAMESPACES);
     prop_oneof![
-        5 => one(Kind::Ingress, namespace(), select(["i", "j", "k"]), ingress()),
+        4 => one(Kind::Ingress, namespace(), select(["i", "j", "k"]), ingress()),
         2 => one(Kind::Service, namespace(), select(SERVICES), service()),
         2 => one(Kind::EndpointSlice, namespace(), select(["e", "f"]), slice()),
         2 => one(Kind::Secret, namespace(), select(SECRETS), secret()),
@@ -110,8 +116,9 @@ fn select<T: Clone + std::fmt::Debug + 'static>(values: impl Into<Vec<T>>) -> im
 
 fn ingress() -> impl Strategy<Value = Value> {
     let metadata = (option::of(select([1, 2])), annotations());
-    let class = option::weighted(0.8, select(["edge", "edge", "other", "gone"]));
-    let tls = vec((vec(select(HOSTS), 0..3), option::of(select(["tls", "tlz", "gone"]))), 0..2);
+    let class = option::weighted(0.7, select(["edge", "edge", "edge", "edge", "other", "gone"]));
+    let tls_hosts = select(["a.example", "*.example", "*.example", "b.example", "bad:1"]);
+    let tls = vec((vec(tls_hosts, 0..3), option::of(select(["tls", "tlz", "gone"]))), 0..2);
     let rules = vec((select(HOSTS), vec(path(), 0..3)), 0..3);
     (metadata, class, option::weighted(0.3, backend()), tls, rules).prop_map(
         |((created, annotations), class, default_backend, tls, rules)| {
@@ -142,7 +149,7 @@ fn ingress() -> impl Strategy<Value = Value> {
 fn annotations() -> impl Strategy<Value = Value> {
     select([
         json!({}),
-        json!({}),
+        json!({"selvedge.dev/ssl-redirect": "true"}),
         json!({"selvedge.dev/ssl-redirect": "true"}),
         json!({"selvedge.dev/balance": "least-requests"}),
         json!({"selvedge.dev/request-timeout": "soon"}),
@@ -159,9 +166,15 @@ fn path() -> impl Strategy<Value = Value> {
 }
 
 fn backend() -> impl Strategy<Value = Value> {
-    let port = select([json!({"number": 80}), json!({"name": "web"}), json!({"number": 81}), json!({})]);
+    let port = select([
+        json!({"number": 80}),
+        json!({"number": 80}),
+        json!({"name": "web"}),
+        json!({"number": 81}),
+        json!({}),
+    ]);
     prop_oneof![
-        9 => (select(["shop", "cart", "shpo"]), port)
+        9 => (select(["shop", "shop", "cart", "shpo"]), port)
             .prop_map(|(name, port)| json!({"service": {"name": name, "port": port}})),
         1 => Just(json!({"resource": {"kind": "Bucket", "name": "files"}})),
     ]
