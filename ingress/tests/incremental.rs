@@ -108,7 +108,7 @@ proptest! {
 }
 
 fn object(kind: Kind, value: Value) -> ObjectEvent {
-    ObjectEvent::Applied(Object::from_json(kind, value).unwrap())
+    ObjectEvent::Applied(Object::from_json(kind, value).expect("the object is readable"))
 }
 
 fn class(name: &str, controller: &str) -> ObjectEvent {

@@ -149,11 +149,12 @@ fn cases() -> Vec<PathBuf> {
 }
 
 fn files() -> Vec<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden");
-    let mut files = Vec::new();
-    for area in fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()) {
-        files.extend(fs::read_dir(area).unwrap().map(|entry| entry.unwrap().path()));
-    }
+    let list = |folder: PathBuf| {
+        let entries = fs::read_dir(folder).expect("the folders of cases can be read");
+        entries.map(|entry| entry.expect("the folders of cases can be read").path())
+    };
+    let areas = list(Path::new(env!("CARGO_MANIFEST_DIR")).join("golden")).filter(|path| path.is_dir());
+    let mut files: Vec<_> = areas.flat_map(list).collect();
     files.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
     files.sort();
     files

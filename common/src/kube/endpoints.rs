@@ -45,7 +45,7 @@ pub fn endpoints(reader: &Reader<'_>, source: &EndpointSource) -> (Endpoints, Ve
                     }
                 }
                 Ok(None) => {}
-                Err(problem) => problems.push(problem),
+                Err(problem) => problems.push(*problem),
             }
         }
     }
@@ -68,7 +68,7 @@ fn read_endpoint(
     index: usize,
     endpoint: &discovery::Endpoint,
     port: u16,
-) -> Result<Option<Endpoint>, Problem> {
+) -> Result<Option<Endpoint>, Box<Problem>> {
     let Some(state) = state_of(endpoint.conditions.as_ref()) else { return Ok(None) };
     // The API gives no meaning to addresses beyond the first.
     let text = endpoint.addresses.first().map(String::as_str).unwrap_or_default();
@@ -78,7 +78,7 @@ fn read_endpoint(
         _ => false,
     });
     let Some(address) = address else {
-        return Err(Problem {
+        return Err(Box::new(Problem {
             object: slice_ref(slice),
             field: format!("endpoints[{index}].addresses[0]"),
             severity: Severity::Error,
@@ -87,7 +87,7 @@ fn read_endpoint(
                 "{text:?} is not an address of type {:?}; it gets no requests",
                 slice.address_type
             ),
-        });
+        }));
     };
     let zone = endpoint.zone.as_deref().map(Arc::from);
     Ok(Some(Endpoint { address: SocketAddr::new(address, port), state, zone }))

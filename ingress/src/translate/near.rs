@@ -1,7 +1,7 @@
 //! "Did you mean": the known name that is nearest to an unknown one.
 
 /// More names than this are not compared, so that many unknown names in a large namespace stay cheap.
-const MOST_NAMES: usize = 1000;
+const MOST_NAMES: usize = 300;
 
 /// A question in brackets to append to a message, or nothing if no name is near.
 pub(crate) fn suggest<'a>(wanted: &str, known: impl Iterator<Item = &'a str>) -> String {

@@ -35,8 +35,8 @@ pub(super) fn parse(path: Option<&str>, path_type: &str) -> Result<PathMatch, Pa
         return Err(PathFault { field: "path", reason: "InvalidPath", message: message.to_owned() });
     }
     Ok(match path_type {
-        "Exact" => PathMatch::Exact(text.into()),
-        _ => PathMatch::Prefix(text.into()),
+        "Exact" => PathMatch::Exact(canonical(text).into()),
+        _ => PathMatch::Prefix(canonical(text).into()),
     })
 }
 
@@ -74,6 +74,33 @@ fn fault(text: &str) -> Option<&'static str> {
     None
 }
 
+/// The form in which requests are matched: escapes of unreserved characters are decoded, the others have upper-case
+/// digits, and what RFC 3986 §3.3 does not allow raw is escaped. The path has passed `fault`.
+fn canonical(text: &str) -> String {
+    let mut canonical = String::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        let mut digit = || bytes.next().and_then(|byte| char::from(byte).to_digit(16)).unwrap_or_default();
+        let (byte, plain) = match byte {
+            b'%' => {
+                let decoded = u8::try_from(digit() << 4 | digit()).unwrap_or_default();
+                (decoded, is_unreserved(decoded))
+            }
+            raw => (raw, is_unreserved(raw) || b"/!$&'()*+,;=:@".contains(&raw)),
+        };
+        match plain {
+            true => canonical.push(char::from(byte)),
+            false => canonical += &format!("%{byte:02X}"),
+        }
+    }
+    canonical
+}
+
+/// RFC 3986 §2.3.
+fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,6 +121,10 @@ mod tests {
             (Some(""), "ImplementationSpecific", prefix("/")),
             (None, "ImplementationSpecific", prefix("/")),
             (Some("/caf%C3%A9"), "Exact", exact("/caf%C3%A9")),
+            (Some("/café"), "Exact", exact("/caf%C3%A9")),
+            (Some("/caf%c3%a9"), "Exact", exact("/caf%C3%A9")),
+            (Some("/%61%7e%3b{id}"), "Prefix", prefix("/a~%3B%7Bid%7D")),
+            (Some("/a;b=c:@!$&'()*+,"), "Exact", exact("/a;b=c:@!$&'()*+,")),
             (Some("/..."), "Exact", exact("/...")),
             (None, "Exact", path.clone()),
             (Some(""), "Prefix", path.clone()),

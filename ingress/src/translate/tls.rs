@@ -34,6 +34,12 @@ pub(super) fn certificate(
         for (index, entry) in tls(ingress).iter().enumerate().filter(|(_, entry)| names(ingress, entry, host))
         {
             let Some(name) = entry.secret_name.as_deref().filter(|name| !name.is_empty()) else { continue };
+            let same = |(id, _): &(CertificateId, ObjectRef)| {
+                id.as_str().split_once('/') == Some((namespace(ingress), name))
+            };
+            if chosen.as_ref().is_some_and(same) {
+                continue;
+            }
             let field = format!("spec.tls[{index}].secretName");
             let referrer = Referrer {
                 object: ingress_ref(ingress),
@@ -42,7 +48,6 @@ pub(super) fn certificate(
             };
             let Some(id) = load(cx, namespace(ingress), name, referrer) else { continue };
             match &chosen {
-                Some((first, _)) if *first == id => {}
                 Some((first, by)) => {
                     let message = format!("host {host} already has the certificate {first} by {by}");
                     let problem =

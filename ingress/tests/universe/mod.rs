@@ -56,7 +56,9 @@ impl Happening {
         if !self.namespace.is_empty() {
             value["metadata"]["namespace"] = json!(self.namespace);
         }
-        ObjectEvent::Applied(Object::from_json(self.kind, value).unwrap())
+        ObjectEvent::Applied(
+            Object::from_json(self.kind, value).expect("the universe has only readable objects"),
+        )
     }
 }
 

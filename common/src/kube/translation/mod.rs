@@ -2,6 +2,7 @@
 
 mod dependencies;
 mod held;
+mod units;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,16 +13,14 @@ use dependencies::Dependencies;
 use held::{Held, Problems};
 
 use super::{
-    endpoints::{EndpointSource, endpoints},
+    endpoints::EndpointSource,
     objects::{Object, ObjectEvent, ObjectKey},
     reader::{Reader, Unit},
     store::{Change, Objects},
 };
 use crate::{
     id::{BackendId, CertificateId, ListenerName, RouteSetId},
-    model::{
-        Backend, Certificate, Endpoints, HostMatch, Listener, Problem, Route, RouteSet, Snapshot, VirtualHost,
-    },
+    model::{Backend, Certificate, Endpoints, HostMatch, Listener, Problem, Route, Snapshot, VirtualHost},
     source::Update,
 };
 
@@ -248,55 +247,6 @@ impl<T: Translate> Reconciler<T> {
         }
     }
 
-    fn translate_unit(&mut self, unit: Unit, batch: &mut Batch) {
-        let reader = Reader::new(&self.objects, self.dependencies.known());
-        let live = match &unit {
-            Unit::Base => true,
-            Unit::Endpoints(id) => self.backends.get(id).is_some_and(|used| used.units > 0),
-            Unit::Object(_) | Unit::Host(_) => self.dependencies.is_declared(&unit),
-        };
-        let mut parts = Parts::default();
-        match &unit {
-            Unit::Object(key) => {
-                let object = self.objects.get(key.kind, &key.namespace, &key.name);
-                let translation = match object {
-                    Some(object) if live => self.translate.translate_object(&reader, object),
-                    _ => ObjectTranslation::default(),
-                };
-                parts.problems = translation.problems;
-                self.dependencies.record(&unit, reader.into_reads());
-                self.set_ours(key, translation.ours, batch);
-            }
-            Unit::Base => {
-                let translation = self.translate.translate_base(&reader);
-                self.dependencies.record(&unit, reader.into_reads());
-                self.set_listeners(translation.listeners, batch);
-                self.set_fallback(translation.fallback, batch);
-                parts = translation.parts;
-            }
-            Unit::Host(host) => {
-                let mut translation = HostTranslation::default();
-                if live {
-                    translation = self.translate.translate_host(&reader, host);
-                    batch.hosts_translated += 1;
-                }
-                self.dependencies.record(&unit, reader.into_reads());
-                batch.dirty.extend(self.dependencies.set_tls(host, translation.has_tls));
-                self.set_host(host, translation.virtual_host, batch);
-                parts = translation.parts;
-            }
-            Unit::Endpoints(id) => {
-                let source = self.backends.get(id).filter(|_| live).and_then(|used| used.source.as_ref());
-                let found = source.map(|source| endpoints(&reader, source));
-                self.dependencies.record(&unit, reader.into_reads());
-                let (endpoints, problems) = found.unzip();
-                parts.problems = problems.unwrap_or_default();
-                self.set_endpoints(id, endpoints, batch);
-            }
-        }
-        self.hold(unit, parts, batch);
-    }
-
     fn finish(&mut self, batch: Batch) -> Outcome {
         let endpoints: Vec<_> = batch.endpoints.into_iter().collect();
         let update = match batch.snapshot_changed || !self.started {
@@ -314,73 +264,5 @@ impl<T: Translate> Reconciler<T> {
             statuses,
             hosts_translated: batch.hosts_translated,
         }
-    }
-
-    fn set_ours(&mut self, key: &ObjectKey, ours: bool, batch: &mut Batch) {
-        let was = match ours {
-            true => !self.ours.insert(key.clone()),
-            false => self.ours.remove(key),
-        };
-        let exists = self.objects.get(key.kind, &key.namespace, &key.name).is_some();
-        if exists && (ours || was) {
-            batch.statuses.insert(key.clone(), ours);
-        } else {
-            batch.statuses.remove(key);
-        }
-    }
-
-    fn set_listeners(&mut self, listeners: BTreeMap<ListenerName, Listener>, batch: &mut Batch) {
-        let current = &self.snapshot.listeners;
-        let same = |(name, listener): (&ListenerName, &Listener)| {
-            current.get(name).is_some_and(|current| **current == *listener)
-        };
-        if current.len() == listeners.len() && listeners.iter().all(same) {
-            return;
-        }
-        let listeners = listeners.into_iter().map(|(name, listener)| (name, Arc::new(listener))).collect();
-        self.change(batch).listeners = listeners;
-    }
-
-    fn set_fallback(&mut self, fallback: Option<Route>, batch: &mut Batch) {
-        if self.routes().fallback.as_deref() != fallback.as_ref() {
-            self.change_routes(batch).fallback = fallback.map(Arc::new);
-        }
-    }
-
-    fn set_host(&mut self, host: &HostMatch, wanted: Option<VirtualHost>, batch: &mut Batch) {
-        if self.routes().hosts.get(host).map(|current| &**current) == wanted.as_ref() {
-            return;
-        }
-        let hosts = &mut self.change_routes(batch).hosts;
-        match wanted {
-            Some(wanted) => hosts.insert(host.clone(), Arc::new(wanted)),
-            None => hosts.remove(host),
-        };
-    }
-
-    fn set_endpoints(&mut self, id: &BackendId, wanted: Option<Endpoints>, batch: &mut Batch) {
-        let Some(wanted) = wanted else {
-            self.endpoints.remove(id);
-            return;
-        };
-        if self.endpoints.get(id) != Some(&wanted) {
-            self.endpoints.insert(id.clone(), wanted.clone());
-            batch.endpoints.insert(id.clone(), wanted);
-        }
-    }
-
-    fn routes(&self) -> &RouteSet {
-        self.snapshot.route_sets.values().next().expect("the only route set is made in new()")
-    }
-
-    /// The snapshot to write to; one that the engine still has is copied first.
-    fn change(&mut self, batch: &mut Batch) -> &mut Snapshot {
-        batch.snapshot_changed = true;
-        Arc::make_mut(&mut self.snapshot)
-    }
-
-    fn change_routes(&mut self, batch: &mut Batch) -> &mut RouteSet {
-        let id = self.translate.route_set();
-        Arc::make_mut(self.change(batch).route_sets.entry(id).or_default())
     }
 }
