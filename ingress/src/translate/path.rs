@@ -1,6 +1,8 @@
 //! Paths as Ingresses write them.
 
-use selvedge_common::model::PathMatch;
+use std::sync::Arc;
+
+use selvedge_common::{message::path, model::PathMatch};
 
 use super::near;
 
@@ -35,8 +37,8 @@ pub(super) fn parse(path: Option<&str>, path_type: &str) -> Result<PathMatch, Pa
         return Err(PathFault { field: "path", reason: "InvalidPath", message: message.to_owned() });
     }
     Ok(match path_type {
-        "Exact" => PathMatch::Exact(canonical(text).into()),
-        _ => PathMatch::Prefix(canonical(text).into()),
+        "Exact" => PathMatch::Exact(canonical(text)),
+        _ => PathMatch::Prefix(canonical(text)),
     })
 }
 
@@ -74,31 +76,13 @@ fn fault(text: &str) -> Option<&'static str> {
     None
 }
 
-/// The form in which requests are matched: escapes of unreserved characters are decoded, the others have upper-case
-/// digits, and what RFC 3986 §3.3 does not allow raw is escaped. The path has passed `fault`.
-fn canonical(text: &str) -> String {
-    let mut canonical = String::with_capacity(text.len());
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
-        let mut digit = || bytes.next().and_then(|byte| char::from(byte).to_digit(16)).unwrap_or_default();
-        let (byte, plain) = match byte {
-            b'%' => {
-                let decoded = u8::try_from(digit() << 4 | digit()).unwrap_or_default();
-                (decoded, is_unreserved(decoded))
-            }
-            raw => (raw, is_unreserved(raw) || b"/!$&'()*+,;=:@".contains(&raw)),
-        };
-        match plain {
-            true => canonical.push(char::from(byte)),
-            false => canonical += &format!("%{byte:02X}"),
-        }
+/// The form in which requests are matched. The path has passed `fault`, so it has one.
+fn canonical(text: &str) -> Arc<str> {
+    let mut canonical = Vec::with_capacity(text.len());
+    match path::canonicalize(text.as_bytes(), false, &mut canonical) {
+        Ok(()) => String::from_utf8_lossy(&canonical).into(),
+        Err(_) => text.into(),
     }
-    canonical
-}
-
-/// RFC 3986 §2.3.
-fn is_unreserved(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
 }
 
 #[cfg(test)]

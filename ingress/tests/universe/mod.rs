@@ -68,6 +68,8 @@ pub fn settings() -> impl Strategy<Value = Settings> {
         address: ([127, 0, 0, 1], 0).into(),
         protocol,
         proxy_protocol: false,
+        trusted_cidrs: Vec::new(),
+        forwarded_field: false,
         default_certificate: None,
         public_port: 80,
         limits: Limits::default(),
