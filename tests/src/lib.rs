@@ -1,5 +1,7 @@
 //! Test harness shared by the test binaries: real engines, scripted origins and raw clients on loopback.
 
+pub mod api_server;
 pub mod client;
 pub mod origin;
 pub mod proxy;
+pub mod real_api_server;

@@ -1,0 +1,7 @@
+//! What is read from and written to an API server: the small one of the tests, and a real one where it is found.
+
+mod events;
+mod lease;
+mod servers;
+mod status;
+mod watch;
