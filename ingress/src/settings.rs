@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use selvedge_common::{id::ListenerName, model::Listener};
+use selvedge_common::{
+    id::ListenerName,
+    model::{Backend, Listener, Retry, Timeouts},
+};
 
 /// What translation must know beside the objects.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -15,6 +18,12 @@ pub struct Settings {
     pub default_certificate: Option<SecretName>,
     /// Namespaces whose Ingresses are served (`--namespace`); empty serves all.
     pub namespaces: Vec<String>,
+    /// How long requests may take where annotations say nothing else.
+    pub timeouts: Timeouts,
+    /// How often requests are tried again.
+    pub retry: Retry,
+    /// How backends are spoken to where their Service says nothing else.
+    pub backend: Backend,
     /// Where clients connect. Translation fills in the set of routes and the default certificate.
     pub listeners: BTreeMap<ListenerName, Listener>,
 }

@@ -9,7 +9,8 @@ use selvedge_common::{
 };
 use tokio::sync::{mpsc, watch};
 
-use crate::servers::{create, eventually, ingress, on_each};
+use crate::servers::{create, ingress, on_each};
+use selvedge_tests::waiting::eventually;
 
 fn problem(namespace: &str, name: &str, message: &str) -> Problem {
     Problem {

@@ -7,7 +7,8 @@ use kube::{Api, Client};
 use selvedge_common::kube::lease::{self, LeaseSettings};
 use tokio::{sync::watch, task::JoinHandle};
 
-use crate::servers::{PATIENCE, on_each};
+use crate::servers::on_each;
+use selvedge_tests::waiting::PATIENCE;
 
 struct Candidate {
     leads: watch::Receiver<bool>,
@@ -77,7 +78,7 @@ async fn only_one_of_many_leads() {
         let mut candidates: Vec<_> =
             ["a", "b", "c"].iter().map(|name| Candidate::new(&client, &namespace, name)).collect();
         for _ in 0..3 {
-            let leader = crate::servers::eventually(async || {
+            let leader = selvedge_tests::waiting::eventually(async || {
                 let leaders: Vec<_> =
                     (0..candidates.len()).filter(|i| *candidates[*i].leads.borrow()).collect();
                 assert!(leaders.len() <= 1, "{leaders:?}");

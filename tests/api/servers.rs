@@ -1,9 +1,6 @@
 //! The servers that tests run against, and what tests do with them.
 
-use std::{
-    sync::atomic::{AtomicUsize, Ordering},
-    time::Duration,
-};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use k8s_openapi::api::{core::v1::Namespace, networking::v1::Ingress};
 use kube::{Api, Client, api::PostParams};
@@ -14,11 +11,9 @@ use selvedge_common::kube::{
 use selvedge_tests::{
     api_server::ApiServer,
     real_api_server::{RealApiServer, find_binaries},
+    waiting::PATIENCE,
 };
 use tokio::sync::{OnceCell, mpsc};
-
-/// Longest time for anything that a test waits for.
-pub const PATIENCE: Duration = Duration::from_secs(60);
 
 static REAL: OnceCell<Option<RealApiServer>> = OnceCell::const_new();
 static NAMESPACES: AtomicUsize = AtomicUsize::new(0);
@@ -27,13 +22,20 @@ static NAMESPACES: AtomicUsize = AtomicUsize::new(0);
 async fn real() -> Option<&'static RealApiServer> {
     let start = async || {
         let Some(binaries) = find_binaries() else {
-            println!("API servers: in-process only; tests/cluster/build.sh builds a real one");
+            say("in-process only; tests/cluster/build.sh builds a real one");
             return None;
         };
-        println!("API servers: in-process and {}", binaries.display());
+        say(&format!("in-process and {}", binaries.display()));
         Some(RealApiServer::start(binaries).await.expect("a server whose binaries are there starts"))
     };
     REAL.get_or_init(start).await.as_ref()
+}
+
+/// Says which servers there are, past the capture of output by the test runner.
+fn say(servers: &str) {
+    use std::io::Write;
+    // A closed standard error is no reason to fail.
+    let _ = writeln!(std::io::stderr(), "API servers: {servers}");
 }
 
 /// Runs a test against each server, in a namespace of its own.
@@ -44,6 +46,21 @@ pub async fn on_each(test: impl AsyncFn(Client, String)) {
     if let Some(real) = real().await {
         let namespace = create_namespace(&real.client()).await;
         test(real.client(), namespace).await;
+    }
+}
+
+/// As [`on_each`], with a kubeconfig file of the server.
+pub async fn on_each_with_kubeconfig(test: impl AsyncFn(Client, String, String)) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("kubeconfig").to_str().unwrap().to_owned();
+    let small = ApiServer::start().await;
+    std::fs::write(&file, small.kubeconfig()).unwrap();
+    let namespace = create_namespace(&small.client()).await;
+    test(small.client(), namespace, file.clone()).await;
+    if let Some(real) = real().await {
+        std::fs::write(&file, real.kubeconfig()).unwrap();
+        let namespace = create_namespace(&real.client()).await;
+        test(real.client(), namespace, file).await;
     }
 }
 
@@ -76,19 +93,6 @@ pub fn ingress(name: &str, host: &str) -> Ingress {
 /// Creates an Ingress.
 pub async fn create(client: &Client, namespace: &str, ingress: &Ingress) -> Ingress {
     Api::namespaced(client.clone(), namespace).create(&PostParams::default(), ingress).await.unwrap()
-}
-
-/// Asks until the answer is as wanted.
-pub async fn eventually<T>(mut ask: impl AsyncFnMut() -> Option<T>) -> T {
-    let asking = async {
-        loop {
-            if let Some(answer) = ask().await {
-                return answer;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, asking).await.expect("it comes true within a minute")
 }
 
 /// A running watch of one namespace.

@@ -13,7 +13,8 @@ use selvedge_common::kube::{
 use selvedge_tests::api_server::ApiServer;
 use tokio::sync::{mpsc, watch};
 
-use crate::servers::{create, create_namespace, eventually, ingress, on_each};
+use crate::servers::{create, create_namespace, ingress, on_each};
+use selvedge_tests::waiting::eventually;
 
 struct Writer {
     leader: watch::Sender<bool>,
@@ -135,7 +136,7 @@ async fn the_addresses_of_a_published_service_are_followed() {
         let mut until = async |wanted: Vec<&str>| {
             let wanted: Vec<_> = wanted.into_iter().map(address).collect();
             let waiting = addresses.wait_for(|now| now.as_ref() == Some(&wanted));
-            tokio::time::timeout(crate::servers::PATIENCE, waiting).await.unwrap().unwrap();
+            tokio::time::timeout(selvedge_tests::waiting::PATIENCE, waiting).await.unwrap().unwrap();
         };
         until(vec![]).await;
         let api: Api<k8s_openapi::api::core::v1::Service> = Api::namespaced(client.clone(), &namespace);

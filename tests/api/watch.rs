@@ -11,7 +11,8 @@ use kube::{
 use selvedge_common::kube::{objects::Kind, watch::WatchEvent};
 use selvedge_tests::api_server::{ApiServer, Break};
 
-use crate::servers::{Watched, create, create_namespace, eventually, ingress, on_each, own_real, sorted};
+use crate::servers::{Watched, create, create_namespace, ingress, on_each, own_real, sorted};
+use selvedge_tests::waiting::eventually;
 
 async fn rehost(client: &Client, namespace: &str, name: &str, host: &str) {
     let api: Api<Ingress> = Api::namespaced(client.clone(), namespace);
@@ -95,10 +96,10 @@ async fn nothing_is_told_before_every_kind_has_its_first_list() {
     let server = ApiServer::start().await;
     let client = server.client();
     let namespace = create_namespace(&client).await;
+    create(&client, &namespace, &ingress("a", "a.test")).await;
     server.deny("secrets");
     let mut watched = Watched::new(client.clone(), &namespace);
     rewatched(&server, "ingresses").await;
-    create(&client, &namespace, &ingress("a", "a.test")).await;
     assert_eq!(watched.try_next(), None);
     server.allow("secrets");
     // Denied for a moment only, so nothing is said of it.

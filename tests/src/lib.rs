@@ -5,3 +5,4 @@ pub mod client;
 pub mod origin;
 pub mod proxy;
 pub mod real_api_server;
+pub mod waiting;

@@ -88,6 +88,11 @@ impl RealApiServer {
         self.client_of(LIMITED)
     }
 
+    /// The text of a kubeconfig for who may do everything.
+    pub fn kubeconfig(&self) -> String {
+        crate::api_server::kubeconfig(&format!("https://127.0.0.1:{}", self.port), ADMIN)
+    }
+
     fn client_of(&self, token: &str) -> kube::Client {
         let address = format!("https://127.0.0.1:{}", self.port).parse().expect("an address is a URI");
         let mut config = kube::Config::new(address);

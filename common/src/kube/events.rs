@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    hash::{BuildHasher, Hash, Hasher},
+    hash::BuildHasher,
     time::Duration,
 };
 
@@ -187,9 +187,7 @@ impl Teller {
 }
 
 fn hash(problem: &Problem) -> u64 {
-    let mut hasher = FixedState::with_seed(0).build_hasher();
-    problem.hash(&mut hasher);
-    hasher.finish()
+    FixedState::with_seed(0).hash_one(problem)
 }
 
 /// At most so many bytes of a text, whole characters.

@@ -14,7 +14,7 @@ use ipnet::IpNet;
 pub use limits::{BackendArgs, ClientArgs, DrainArgs};
 use selvedge_common::{
     id::{ListenerName, RouteSetId},
-    model::{Listener, ListenerProtocol},
+    model::{Backend, Listener, ListenerProtocol, Retry, Timeouts},
 };
 
 use crate::{
@@ -269,6 +269,12 @@ impl RunArgs {
     /// What translation must know.
     pub fn settings(&self) -> Settings {
         Settings {
+            timeouts: Timeouts {
+                request: self.backend.request_timeout,
+                backend_idle: self.backend.backend_idle_timeout,
+            },
+            retry: Retry { attempts: self.backend.retries },
+            backend: Backend { connect_timeout: self.backend.connect_timeout, ..Backend::default() },
             listeners: self.listeners(&ROUTE_SET.into()),
             ..self.class.settings(&self.source.namespace)
         }
@@ -298,7 +304,7 @@ impl RunArgs {
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
-    use selvedge_common::model::{Backend, Limits, Timeouts};
+    use selvedge_common::model::Limits;
 
     use super::*;
 

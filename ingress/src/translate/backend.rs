@@ -89,6 +89,7 @@ fn find(
     let id = id(namespace, name, found.port, draft.balance);
     let mut backend = found.backend;
     backend.balance = draft.balance;
+    backend.connect_timeout = cx.settings.backend.connect_timeout;
     cx.parts.backends.insert(id.clone(), BackendPart { backend, endpoints: found.endpoints });
     Ok(id)
 }

@@ -4,7 +4,7 @@ use k8s_openapi::api::networking::v1 as networking;
 use selvedge_common::{
     filter::Filter,
     id::RouteId,
-    model::{BackendRef, Balance, PathMatch, Retry, Route, Timeouts},
+    model::{BackendRef, Balance, PathMatch, Route, Timeouts},
 };
 
 use super::{Context, backend, ingress_ref, name, namespace};
@@ -58,6 +58,7 @@ impl<'a> RouteDraft<'a> {
     pub(super) fn finish(mut self, cx: &mut Context<'_, '_>) -> Route {
         // What is wrong with annotations is said once for the Ingress, not for each of its routes.
         let (annotations, _) = Annotations::read(self.ingress);
+        self.timeouts = cx.settings.timeouts.clone();
         annotations.apply(&mut self);
         let target = backend::resolve(cx, &self);
         Route {
@@ -67,7 +68,7 @@ impl<'a> RouteDraft<'a> {
             filters: self.filters,
             backends: vec![BackendRef { target, weight: 1 }],
             timeouts: self.timeouts,
-            retry: Retry::default(),
+            retry: cx.settings.retry.clone(),
         }
     }
 }

@@ -85,6 +85,7 @@ pub fn settings() -> impl Strategy<Value = Settings> {
             default_certificate,
             namespaces,
             listeners: [(ListenerName::new("https"), listener(ListenerProtocol::Https))].into(),
+            ..Settings::default()
         },
     )
 }

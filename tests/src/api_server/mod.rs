@@ -109,6 +109,11 @@ impl ApiServer {
         kube::Client::try_from(kube::Config::new(address)).expect("a client can be made")
     }
 
+    /// The text of a kubeconfig for it.
+    pub fn kubeconfig(&self) -> String {
+        kubeconfig(&format!("http://{}", self.address), "none")
+    }
+
     /// Breaks every open watch.
     pub fn break_watches(&self, how: Break) {
         // No receiver means no watch to break.
@@ -154,6 +159,17 @@ impl ApiServer {
     fn state(&self) -> MutexGuard<'_, State> {
         self.shared.state()
     }
+}
+
+/// A kubeconfig for a server that this machine alone can reach.
+pub(crate) fn kubeconfig(address: &str, token: &str) -> String {
+    serde_json::json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "test",
+        "clusters": [{"name": "test", "cluster": {"server": address, "insecure-skip-tls-verify": true}}],
+        "users": [{"name": "test", "user": {"token": token}}],
+        "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
+    })
+    .to_string()
 }
 
 impl Drop for ApiServer {

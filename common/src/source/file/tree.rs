@@ -39,7 +39,7 @@ struct FileState {
 }
 
 /// What changes when a file is written to or replaced.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 struct Stamp {
     device: u64,
     inode: u64,
@@ -106,7 +106,7 @@ impl Tree {
     /// forgotten.
     pub(super) fn look(&mut self, path: &Path, enter: &mut dyn FnMut(&Path), changes: &mut Vec<FileChange>) {
         let depth = self.depth(path);
-        self.look_within(path, depth, false, enter, changes);
+        self.look_within(path, depth, enter, changes);
     }
 
     /// As [`Tree::look`], but a file is read whatever its stamp says: the clock of a file system may be too
@@ -117,8 +117,10 @@ impl Tree {
         enter: &mut dyn FnMut(&Path),
         changes: &mut Vec<FileChange>,
     ) {
-        let depth = self.depth(path);
-        self.look_within(path, depth, true, enter, changes);
+        if let Some(file) = self.files.get_mut(path) {
+            file.stamp = Stamp::default();
+        }
+        self.look(path, enter, changes);
     }
 
     fn depth(&self, path: &Path) -> usize {
@@ -130,7 +132,6 @@ impl Tree {
         &mut self,
         path: &Path,
         depth: usize,
-        closely: bool,
         enter: &mut dyn FnMut(&Path),
         changes: &mut Vec<FileChange>,
     ) {
@@ -145,7 +146,7 @@ impl Tree {
                 if self.folders.contains(path) {
                     self.forget_below(path, changes);
                 }
-                self.read(path, &metadata, closely, changes);
+                self.read(path, &metadata, changes);
             }
             Ok(_) => self.forget_below(path, changes),
             Err(error) if error.kind() == io::ErrorKind::NotFound => self.forget_below(path, changes),
@@ -184,7 +185,7 @@ impl Tree {
             self.forget_below(&gone, changes);
         }
         for path in seen {
-            self.look_within(&path, depth + 1, false, enter, changes);
+            self.look_within(&path, depth + 1, enter, changes);
         }
     }
 
@@ -219,10 +220,10 @@ impl Tree {
         }
     }
 
-    fn read(&mut self, path: &Path, metadata: &Metadata, closely: bool, changes: &mut Vec<FileChange>) {
+    fn read(&mut self, path: &Path, metadata: &Metadata, changes: &mut Vec<FileChange>) {
         let stamp = Stamp::of(metadata);
         let known = self.files.get(path);
-        if !closely && known.is_some_and(|file| file.stamp == stamp) {
+        if known.is_some_and(|file| file.stamp == stamp) {
             return;
         }
         let text = match read_text(path) {
