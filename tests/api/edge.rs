@@ -116,6 +116,51 @@ async fn what_an_api_server_says_is_served_and_told() {
     .await;
 }
 
+#[tokio::test]
+async fn endpoints_of_pods_answer_and_follow() {
+    if !selvedge_tests::own_network::is_inside("edge::endpoints_of_pods_answer_and_follow") {
+        return;
+    }
+    on_each_with_kubeconfig(async |client, namespace, kubeconfig| {
+        let pod = tokio::net::TcpListener::bind("10.244.1.1:0").await.unwrap();
+        let port = pod.local_addr().unwrap().port();
+        let answering = tokio::spawn(async move {
+            while let Ok((mut stream, _)) = pod.accept().await {
+                let _ = stream.read(&mut [0; 4096]).await;
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").await;
+            }
+        });
+        let api = |path: &str, object: serde_json::Value| {
+            let request = http::Request::post(format!("{path}?fieldManager=test"));
+            request.header("content-type", "application/json").body(object.to_string().into_bytes()).unwrap()
+        };
+        let in_namespace = |group: &str, plural: &str| format!("/{group}/namespaces/{namespace}/{plural}");
+        let service = serde_json::json!({"metadata": {"name": "shop"}, "spec": {"ports": [{"port": 80}]}});
+        let slice = serde_json::json!({"metadata": {"name": "shop-1", "labels": {"kubernetes.io/service-name": "shop"}},
+            "addressType": "IPv4", "ports": [{"name": "", "port": port, "protocol": "TCP"}],
+            "endpoints": [{"addresses": ["10.244.1.1"], "conditions": {"ready": true}}]});
+        let _: serde_json::Value =
+            client.request(api(&in_namespace("api/v1", "services"), service)).await.unwrap();
+        let mut wanted = ingress("a", "a.test");
+        wanted.spec.as_mut().unwrap().ingress_class_name = None;
+        create(&client, &namespace, &wanted).await;
+        let flags = ["--kubeconfig", &kubeconfig, "--namespace", &namespace, "--watch-ingress-without-class"];
+        with_edge(&[&flags[..], &["--read-only"]].concat(), async |edge| {
+            edge.ready().await;
+            assert_eq!(edge.status("a.test").await, 503);
+            let slices = in_namespace("apis/discovery.k8s.io/v1", "endpointslices");
+            let _: serde_json::Value = client.request(api(&slices, slice)).await.unwrap();
+            edge.until("a.test", 200).await;
+            let request = http::Request::delete(format!("{slices}/shop-1")).body(Vec::new()).unwrap();
+            let _: serde_json::Value = client.request(request).await.unwrap();
+            edge.until("a.test", 503).await;
+        })
+        .await;
+        answering.abort();
+    })
+    .await;
+}
+
 const CLASS: &str = "apiVersion: networking.k8s.io/v1\nkind: IngressClass\nmetadata: {name: edge}\n\
     spec: {controller: selvedge.dev/ingress}\n";
 
