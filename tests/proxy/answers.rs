@@ -1,5 +1,4 @@
-//! Answers of backends that are malformed or break off: the client gets 502 or a visibly broken answer, never one
-//! that looks complete, and the connection to the backend is not used again.
+//! Malformed and broken answers of backends: the client gets 502 or a visibly broken answer, never a whole one.
 
 use std::io::Write;
 

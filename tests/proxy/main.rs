@@ -2,8 +2,11 @@
 
 mod answers;
 mod expect;
+mod fields;
 mod forwarding;
 mod framing;
+mod proxy_protocol;
+mod retries;
 mod streaming;
 mod strictness;
 mod upgrades;
