@@ -1,11 +1,15 @@
 //! The proxy on real sockets: a real engine between raw clients and scripted origins.
 
 mod answers;
+mod drain;
+mod endpoints;
 mod expect;
 mod fields;
 mod forwarding;
 mod framing;
+mod limits;
 mod proxy_protocol;
+mod records;
 mod retries;
 mod streaming;
 mod strictness;
