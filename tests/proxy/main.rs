@@ -1,3 +1,25 @@
 //! The proxy on real sockets: a real engine between raw clients and scripted origins.
 
+mod answers;
+mod drain;
+mod endpoints;
+mod expect;
+mod fields;
 mod forwarding;
+mod framing;
+mod limits;
+mod proxy_protocol;
+mod records;
+mod retries;
+mod streaming;
+mod strictness;
+mod upgrades;
+
+use selvedge_tests::proxy::{Proxy, Setup};
+
+/// An engine without routes whose settings differ from the usual ones.
+fn proxy_with(change: impl FnOnce(&mut Setup)) -> Proxy {
+    let mut setup = Setup::default();
+    change(&mut setup);
+    Proxy::start(setup)
+}

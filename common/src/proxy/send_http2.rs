@@ -62,7 +62,7 @@ pub async fn send(
     let received = x.received.clone();
     let answering = stream.sender.send_request(request);
     let mut out = Outgoing::Http2(sender);
-    let future = pin!(pump(&worker.deadlines, body, &mut out, this.request_pace, &received));
+    let future = pin!(pump(&worker.deadlines, body, &mut out, this.plan.request_pace, &received));
     let mut sending = Sending::new(future);
     let answer = first_answer(answering, &mut sending, responder);
     let answer = worker.deadlines.within(this.answer_limit, answer).await;
@@ -153,7 +153,7 @@ async fn pass_on(
     let mut out = started.map_err(|_| Failure::ClientClosed)?;
     let mut from = Incoming::Http2(Http2Incoming::new(body));
     let result = {
-        let mut passing = pin!(pump(&worker.deadlines, &mut from, &mut out, this.answer_pace, &x.sent));
+        let mut passing = pin!(pump(&worker.deadlines, &mut from, &mut out, this.plan.answer_pace, &x.sent));
         poll_fn(|cx| {
             sending.poll(cx);
             passing.as_mut().poll(cx)
