@@ -25,6 +25,9 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::mpsc,
 };
+use tokio_rustls::TlsAcceptor;
+
+use crate::tls;
 
 /// No answer that a test waits for takes this long.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -96,6 +99,7 @@ impl Http2Client {
     /// Connects by prior knowledge.
     pub async fn connect(address: SocketAddr) -> Self {
         let tcp = tokio::net::TcpStream::connect(address).await.expect("the proxy accepts connections");
+        tcp.set_nodelay(true).expect("TCP has this option");
         Self::over(tcp).await
     }
 
@@ -189,6 +193,25 @@ impl Http2Origin {
     where
         F: Future<Output = Response<Body>> + 'static,
     {
+        Self::on(streams, None, answer)
+    }
+
+    /// An origin under TLS.
+    pub fn secure<F>(answer: impl Fn(Request<Incoming>) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Response<Body>> + 'static,
+    {
+        Self::on(100, Some(TlsAcceptor::from(tls::server_settings(&["h2"]))), answer)
+    }
+
+    fn on<F>(
+        streams: u32,
+        tls: Option<TlsAcceptor>,
+        answer: impl Fn(Request<Incoming>) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Response<Body>> + 'static,
+    {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("loopback has free ports");
         listener.set_nonblocking(true).expect("sockets can be so");
         let address = listener.local_addr().expect("a bound socket has an address");
@@ -196,10 +219,8 @@ impl Http2Origin {
         let (this, answer) = (origin.clone(), Arc::new(answer));
         thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            tokio::task::LocalSet::new().block_on(
-                &runtime.expect("the system gives a runtime"),
-                this.accept(listener, streams, answer),
-            );
+            let accepting = this.accept(listener, tls, streams, answer);
+            tokio::task::LocalSet::new().block_on(&runtime.expect("the system gives a runtime"), accepting);
         });
         origin
     }
@@ -207,6 +228,7 @@ impl Http2Origin {
     async fn accept<F>(
         self,
         listener: TcpListener,
+        tls: Option<TlsAcceptor>,
         streams: u32,
         answer: Arc<impl Fn(Request<Incoming>) -> F + 'static>,
     ) where
@@ -216,15 +238,16 @@ impl Http2Origin {
         while let Ok((tcp, _)) = listener.accept().await {
             self.connections.fetch_add(1, Ordering::SeqCst);
             self.open.fetch_add(1, Ordering::SeqCst);
-            let (open, answer) = (self.open.clone(), answer.clone());
+            let (open, answer, tls) = (self.open.clone(), answer.clone(), tls.clone());
             tokio::task::spawn_local(async move {
-                let service = service_fn(move |request| {
-                    let answer = answer(request);
-                    async move { Ok::<_, Infallible>(answer.await) }
-                });
-                let mut builder = hyper::server::conn::http2::Builder::new(Local);
-                let builder = builder.max_concurrent_streams(streams);
-                let _ = builder.serve_connection(TokioIo::new(tcp), service).await;
+                match tls {
+                    None => serve(tcp, streams, answer).await,
+                    Some(tls) => {
+                        if let Ok(stream) = tls.accept(tcp).await {
+                            serve(stream, streams, answer).await;
+                        }
+                    }
+                }
                 open.fetch_sub(1, Ordering::SeqCst);
             });
         }
@@ -239,6 +262,22 @@ impl Http2Origin {
     pub fn open(&self) -> usize {
         self.open.load(Ordering::SeqCst)
     }
+}
+
+async fn serve<F>(
+    stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
+    streams: u32,
+    answer: Arc<impl Fn(Request<Incoming>) -> F + 'static>,
+) where
+    F: Future<Output = Response<Body>> + 'static,
+{
+    let service = service_fn(move |request| {
+        let answer = answer(request);
+        async move { Ok::<_, Infallible>(answer.await) }
+    });
+    let mut builder = hyper::server::conn::http2::Builder::new(Local);
+    let builder = builder.max_concurrent_streams(streams);
+    let _ = builder.serve_connection(TokioIo::new(stream), service).await;
 }
 
 /// Runs hyper's tasks on the origin's thread.

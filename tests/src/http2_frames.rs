@@ -2,7 +2,12 @@
 
 use std::{
     io::{self, Read, Write},
-    net::{SocketAddr, TcpStream},
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
     time::Duration,
 };
 
@@ -52,7 +57,7 @@ impl Frame {
     /// The status of HEADERS if it is one of those with an index of their own (200, 204, 304, 400, 404, 500).
     pub fn status(&self) -> Option<u16> {
         let statuses = [200, 204, 206, 304, 400, 404, 500];
-        let index = self.payload.first()?.checked_sub(0x88)?;
+        let index = self.payload.first().filter(|_| self.kind == kind::HEADERS)?.checked_sub(0x88)?;
         statuses.get(usize::from(index)).copied()
     }
 }
@@ -70,6 +75,11 @@ impl Frames {
         stream.set_write_timeout(Some(PATIENCE)).expect("the limit is not zero");
         stream.set_nodelay(true).expect("TCP has this option");
         Self::over(stream, settings)
+    }
+
+    /// The half that reads, of a connection on which another one sends.
+    pub fn reading(stream: TcpStream) -> Self {
+        Self { stream }
     }
 
     /// The TCP connection.
@@ -150,6 +160,16 @@ impl<S: Read + Write> Frames<S> {
         }
     }
 
+    /// Reads frames until one is of these kinds; `None` if the connection ends before.
+    pub fn next_of(&mut self, kinds: &[u8]) -> Option<Frame> {
+        loop {
+            let frame = self.next().ok()?;
+            if kinds.contains(&frame.kind) {
+                return Some(frame);
+            }
+        }
+    }
+
     /// Reads to the end of the connection; the error code of a GOAWAY, if one came.
     ///
     /// Panics if the connection is still open when patience ends.
@@ -167,6 +187,79 @@ impl<S: Read + Write> Frames<S> {
             }
         }
     }
+}
+
+/// A request head that reached a [`FrameOrigin`].
+#[derive(Clone, Copy, Debug)]
+pub struct Accepted {
+    /// Which connection it came on, counted from 0.
+    pub connection: usize,
+    /// Which request of that connection it is, counted from 0.
+    pub request: usize,
+    /// Its stream.
+    pub stream: u32,
+}
+
+/// A running origin that answers each head of a request with frames as they are.
+pub struct FrameOrigin {
+    /// Where it listens.
+    pub address: SocketAddr,
+    connections: Arc<AtomicUsize>,
+    requests: Arc<AtomicUsize>,
+}
+
+impl FrameOrigin {
+    /// An origin with this script.
+    pub fn start(script: impl Fn(Accepted) -> Vec<u8> + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("loopback has free ports");
+        let address = listener.local_addr().expect("a bound socket has an address");
+        let (connections, requests): (Arc<AtomicUsize>, Arc<AtomicUsize>) = Default::default();
+        let (accepted, all, script) = (connections.clone(), requests.clone(), Arc::new(script));
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let connection = accepted.fetch_add(1, Ordering::SeqCst);
+                let (all, script) = (all.clone(), script.clone());
+                thread::spawn(move || serve(stream, connection, &all, &*script));
+            }
+        });
+        Self { address, connections, requests }
+    }
+
+    /// Number of connections accepted so far.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+
+    /// Number of request heads so far, on all connections.
+    pub fn requests(&self) -> usize {
+        self.requests.load(Ordering::SeqCst)
+    }
+}
+
+fn serve(
+    mut stream: TcpStream,
+    connection: usize,
+    all: &AtomicUsize,
+    script: &(dyn Fn(Accepted) -> Vec<u8> + Send + Sync),
+) -> io::Result<()> {
+    stream.read_exact(&mut [0; 24])?;
+    stream.write_all(&encode(kind::SETTINGS, 0, 0, &[]))?;
+    let mut frames = Frames { stream };
+    for request in 0.. {
+        let stream = loop {
+            let frame = frames.next()?;
+            match frame.kind {
+                kind::SETTINGS if frame.flags & END_STREAM == 0 => {
+                    frames.raw(&encode(kind::SETTINGS, END_STREAM, 0, &[]))?;
+                }
+                kind::HEADERS => break frame.stream,
+                _ => {}
+            }
+        };
+        all.fetch_add(1, Ordering::SeqCst);
+        frames.raw(&script(Accepted { connection, request, stream }))?;
+    }
+    Ok(())
 }
 
 /// A frame as bytes.

@@ -70,8 +70,13 @@ pub async fn send(
         Ok(Err(broken)) => {
             tracing::debug!(error = %broken, "HTTP/2 request failed");
             let progress = progress(&broken);
+            let failure = Failure::UpstreamClosed;
+            if cause(&broken).is_some_and(h2::Error::is_reset) {
+                // The connection is well: this says nothing of how long it had been idle.
+                return Err(TryError { failure, progress, reused: false });
+            }
             worker.pool.forget_http2(this.peer, &stream.id());
-            return Err(error(Failure::UpstreamClosed, progress));
+            return Err(error(failure, progress));
         }
         Err(failure) => {
             if failure == Failure::RequestTimeout {
@@ -92,27 +97,33 @@ pub async fn send(
 /// How far a request had got whose stream failed. One that the peer says it never looked at is as good as not
 /// sent (RFC 9113 §8.7): it refused the stream, or went away before it.
 fn progress(broken: &hyper::Error) -> Progress {
-    let cause = std::error::Error::source(broken).and_then(|cause| cause.downcast_ref::<h2::Error>());
     let unseen = broken.is_canceled()
-        || cause.is_some_and(|cause| {
+        || cause(broken).is_some_and(|cause| {
             cause.reason() == Some(h2::Reason::REFUSED_STREAM) || (cause.is_go_away() && cause.is_remote())
         });
     if unseen { Progress::Nothing } else { Progress::Sent }
+}
+
+/// What HTTP/2 says of a failure.
+fn cause(broken: &hyper::Error) -> Option<&h2::Error> {
+    std::error::Error::source(broken)?.downcast_ref()
 }
 
 /// A stream of a connection that has room for one, or else of a new one. Requests that come while a connection is
 /// being opened wait for it.
 async fn stream(x: &Exchange<'_>, this: &Try<'_>) -> Result<(Http2Stream, bool), TryError> {
     let worker = x.worker();
-    let shared = || (!this.fresh).then(|| worker.pool.take_http2(this.peer)).flatten();
+    let shared = || worker.pool.take_http2(this.peer);
     let reuse = |stream| {
         worker.shared.metrics.upstream.reused.inc();
         Ok((stream, true))
     };
-    if let Some(stream) = shared() {
+    if let Some(stream) = (!this.fresh).then(shared).flatten() {
         return reuse(stream);
     }
     let turn = worker.pool.opening(this.peer);
+    // Whoever has to wait finds one that is new enough for anybody.
+    let first = turn.try_lock().is_ok();
     let Ok(_turn) = worker.deadlines.within(this.backend.connect_timeout, turn.lock()).await else {
         return Err(TryError {
             failure: Failure::ConnectTimeout,
@@ -120,7 +131,7 @@ async fn stream(x: &Exchange<'_>, this: &Try<'_>) -> Result<(Http2Stream, bool),
             reused: false,
         });
     };
-    match shared() {
+    match (!(first && this.fresh)).then(shared).flatten() {
         Some(stream) => reuse(stream),
         None => Ok((connect(x, this).await?, false)),
     }
