@@ -80,6 +80,6 @@ fn a_listener_without_the_protocol_refuses_its_header() {
     let proxy = Proxy::to(&[origin.address]);
     let mut client = Client::connect(proxy.http());
     client.send([V1, REQUEST].concat());
-    assert_eq!(client.answer().status, 400);
+    assert!(client.is_closed(), "what is no HTTP gets no answer");
     assert_eq!(origin.seen(), []);
 }

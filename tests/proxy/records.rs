@@ -121,7 +121,7 @@ fn requests_without_a_route_or_backend_are_recorded_once() {
     let rows = [
         (GET, 404, "no_route"),
         ("GET / HTTP/1.1\r\n\r\n", 400, "no_host"),
-        ("nonsense\r\n\r\n", 400, "bad_request_line"),
+        ("nonsense /\r\n\r\n", 400, "bad_request_line"),
         ("GET / HT", 408, "head_timeout"),
         ("CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n", 405, "not_proxied"),
     ];

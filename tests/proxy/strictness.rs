@@ -89,7 +89,6 @@ const HEADS: &[Row] = &[
     ("GET / HTTP/3.1\r\nHost: a\r\n\r\n", 505, "2.3"),
     ("G(T / HTTP/1.1\r\nHost: a\r\n\r\n", 400, "3.1"),
     ("\x16\x03\x01\x02\x05\x01", 400, "3"),
-    ("SSH-2.0-client\r\n\r\n", 400, "3"),
     ("GET / HTTP/1.1\r\n\r\n", 400, "3.2"),
     ("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", 400, "3.2"),
     ("GET / HTTP/1.1\r\nHost: a\r\nhost: b\r\n\r\n", 400, "3.2"),
@@ -117,6 +116,17 @@ const HEADS: &[Row] = &[
 fn statuses(received: &[u8]) -> Vec<u16> {
     let text = String::from_utf8_lossy(received);
     text.match_indices("HTTP/1.1 ").filter_map(|(at, _)| text[at + 9..].get(..3)?.parse().ok()).collect()
+}
+
+#[test]
+fn what_is_no_http_at_all_is_closed_without_an_answer() {
+    let origin = Origin::named("never");
+    let proxy = Proxy::to(&[origin.address]);
+    for greeting in ["SSH-2.0-client\r\n", "PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n", "nonsense\r\n\r\n"] {
+        let received = Client::exchange(proxy.http(), format!("{greeting}GET / HTTP/1.1\r\nHost: a\r\n\r\n"));
+        assert_eq!(received, b"", "{greeting:?}");
+    }
+    assert_eq!(origin.seen(), [], "nothing reaches the backend");
 }
 
 #[test]

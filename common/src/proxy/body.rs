@@ -19,6 +19,9 @@ use crate::{
     runtime::deadline::Deadlines,
 };
 
+/// Most bytes handed to HTTP/2 at once: a client that opens its window by a single byte makes us hold that many.
+const HTTP2_PIECE_BYTES: usize = 32 << 10;
+
 /// A body that is being received.
 pub enum Incoming<'a> {
     /// From an HTTP/1.1 connection.
@@ -99,11 +102,12 @@ impl Incoming<'_> {
         }
     }
 
-    /// Takes all payload that has arrived; without a copy if it came over HTTP/2.
+    /// Takes payload that has arrived; without a copy if it came over HTTP/2.
     pub(super) fn take(&mut self) -> Bytes {
         match self {
             Self::Http1(reader) => {
-                let data = Bytes::copy_from_slice(reader.data());
+                let arrived = reader.data();
+                let data = Bytes::copy_from_slice(&arrived[..arrived.len().min(HTTP2_PIECE_BYTES)]);
                 reader.consume(data.len());
                 data
             }
@@ -185,15 +189,20 @@ pub enum Outgoing<'a> {
 
 impl Outgoing<'_> {
     async fn send(&mut self, from: &mut Incoming<'_>) -> io::Result<u64> {
-        let count = from.data().len();
         match self {
             Self::Http1(writer) => {
+                let count = from.data().len();
                 writer.data(from.data()).await?;
                 from.consume(count);
+                Ok(count as u64)
             }
-            Self::Http2(sender) => sender.data(from.take()).await.map_err(broken)?,
+            Self::Http2(sender) => {
+                let data = from.take();
+                let count = data.len() as u64;
+                sender.data(data).await.map_err(broken)?;
+                Ok(count)
+            }
         }
-        Ok(count as u64)
     }
 
     /// Sends what is pending without waiting for more of the body.
@@ -204,6 +213,14 @@ impl Outgoing<'_> {
         match self {
             Self::Http1(writer) => writer.flush().await,
             Self::Http2(_) => Ok(()),
+        }
+    }
+
+    /// Waits until whoever receives the body has gone; HTTP/1.1 does not tell before something is sent.
+    fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::Http1(_) => Poll::Pending,
+            Self::Http2(sender) => sender.poll_closed(cx),
         }
     }
 
@@ -306,12 +323,16 @@ pub async fn pump(
             None => {
                 write_within(deadlines, pace.stall, to.flush()).await?;
                 let start = tokio::time::Instant::now();
-                let more = deadlines.within(pace.idle, poll_fn(|cx| from.poll_data(cx))).await;
+                let more = poll_fn(|cx| match from.poll_data(cx) {
+                    Poll::Ready(more) => Poll::Ready(Ok(more)),
+                    Poll::Pending => to.poll_closed(cx).map(|()| Err(PumpError::Write(broken(BrokenOff)))),
+                });
+                let more = deadlines.within(pace.idle, more).await;
                 waited += start.elapsed();
                 if waited > pace.idle && moved.get() < pace.min_rate_bytes.saturating_mul(waited.as_secs()) {
                     return Err(PumpError::ReadTimeout);
                 }
-                more.map_err(|_| PumpError::ReadTimeout)??
+                more.map_err(|_| PumpError::ReadTimeout)???
             }
         };
         if !more {

@@ -8,6 +8,7 @@ mod body;
 mod detect;
 mod exchange;
 mod forward;
+mod grpc;
 mod headers;
 mod http;
 mod http1;

@@ -161,7 +161,9 @@ impl Http2Responder {
         *response.status_mut() = StatusCode::from_u16(head.status).unwrap_or(StatusCode::BAD_GATEWAY);
         let map = response.headers_mut();
         for (known, name, value) in head.fields.iter_known() {
-            let own = matches!(known, Known::ContentLength) && !matches!(framing, BodyFraming::None);
+            // A length that is no length of this body is that of the answer to GET, but not with 204
+            // (RFC 9110 §8.6).
+            let own = known == Known::ContentLength && (framing != BodyFraming::None || head.status == 204);
             if own || known.is_hop_by_hop() {
                 continue;
             }

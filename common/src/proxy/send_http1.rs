@@ -192,7 +192,7 @@ impl Hop<'_, '_, '_> {
         let head = match early {
             Some(head) => head,
             None => {
-                self.check_sent(sending.result())?;
+                check_sent(sending.result()).map_err(|failure| self.error(failure, Progress::Answered))?;
                 self.late_head(reader, responder).await?
             }
         };
@@ -220,19 +220,6 @@ impl Hop<'_, '_, '_> {
             Ok(None) => Err(self.error(Failure::ClientClosed, Progress::Answered)),
             Err(_) => Err(self.error(Failure::RequestTimeout, Progress::Answered)),
         }
-    }
-
-    /// Whether sending failed on the client's side, so that no answer can help. If the backend took no more, it
-    /// may still answer.
-    fn check_sent(&self, sent: Option<&Result<(), PumpError>>) -> Result<(), TryError> {
-        let failure = match sent {
-            Some(Err(PumpError::Read(BodyError::Chunk(_)))) => Failure::ClientBody,
-            Some(Err(PumpError::Read(_))) => Failure::ClientClosed,
-            Some(Err(PumpError::ReadTimeout)) => Failure::ClientBodyTimeout,
-            Some(Err(PumpError::WriteTimeout)) => Failure::RequestTimeout,
-            Some(Err(PumpError::Write(_)) | Ok(())) | None => return Ok(()),
-        };
-        Err(self.error(failure, Progress::Answered))
     }
 
     /// Passes the final answer on, and what is left of the request.
@@ -307,6 +294,18 @@ async fn hold(
     let word = poll_fn(|_| if wanted.get() { Poll::Ready(()) } else { Poll::Pending });
     let _either_way = deadlines.within(EXPECT_WAIT, word).await;
     Ok(())
+}
+
+/// Whether sending failed on the client's side, so that no answer can help. If the backend took no more, it may
+/// still answer.
+pub fn check_sent(sent: Option<&Result<(), PumpError>>) -> Result<(), Failure> {
+    match sent {
+        Some(Err(PumpError::Read(BodyError::Chunk(_)))) => Err(Failure::ClientBody),
+        Some(Err(PumpError::Read(_))) => Err(Failure::ClientClosed),
+        Some(Err(PumpError::ReadTimeout)) => Err(Failure::ClientBodyTimeout),
+        Some(Err(PumpError::WriteTimeout)) => Err(Failure::RequestTimeout),
+        Some(Err(PumpError::Write(_)) | Ok(())) | None => Ok(()),
+    }
 }
 
 /// What to say of an answer that broke off after it had started.
