@@ -2,6 +2,7 @@
 
 pub mod api_server;
 pub mod client;
+pub mod edge;
 pub mod origin;
 pub mod own_network;
 pub mod proxy;
