@@ -3,6 +3,7 @@
 mod deploy;
 mod ingress;
 mod origins;
+mod quickstart;
 mod tries;
 
 use std::{
