@@ -2,6 +2,7 @@
 
 pub mod api_server;
 pub mod client;
+pub mod edge;
 pub mod http2;
 pub mod http2_frames;
 pub mod log;
