@@ -90,7 +90,7 @@ fn a_lame_duck_serves_on() {
     let Stage { proxy, .. } = stage();
     let mut old = Client::connect(proxy.http());
     assert_eq!(old.get("a", "/").status, 200);
-    let draining = drain(&proxy, Duration::from_millis(700), LONG);
+    let draining = drain(&proxy, Duration::from_secs(2), LONG);
     wait_for(&proxy, Phase::Lameduck);
     for client in [&mut old, &mut Client::connect(proxy.http())] {
         let answer = client.get("a", "/");

@@ -287,3 +287,52 @@ fn a_client_that_wants_to_close_is_told_so_and_closed() {
     assert!(client.is_closed());
     assert_eq!(origin.seen().len(), 1, "what comes behind `close` is not served");
 }
+
+#[test]
+fn small_chunks_that_come_together_go_on_together() {
+    let origin = Origin::scripted(|seen, stream| {
+        let chunks: String = seen.body.iter().map(|byte| format!("1\r\n{}\r\n", char::from(*byte))).collect();
+        let answer =
+            format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{chunks}0\r\nX-T: 1\r\n\r\n");
+        stream.write_all(answer.as_bytes()).unwrap();
+        After::KeepOpen
+    });
+    let proxy = Proxy::to(&[origin.address]);
+    let mut client = Client::connect(proxy.http());
+    for size in [1usize, 2, 100, 5000] {
+        let body: String = (0..size).map(|index| char::from(b'a' + (index % 26) as u8)).collect();
+        let chunks: String = body.chars().map(|letter| format!("1;x\r\n{letter}\r\n")).collect();
+        client.send(format!(
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}0\r\n\r\n"
+        ));
+        assert_eq!(client.head().unwrap().status, 200);
+        let (mut received, mut count) = (Vec::new(), 0);
+        loop {
+            let chunk = client.chunk().unwrap();
+            if chunk.is_empty() {
+                break;
+            }
+            received.extend(chunk);
+            count += 1;
+        }
+        assert_eq!(client.exactly(10), b"X-T: 1\r\n\r\n");
+        assert!(received == body.as_bytes(), "{size} chunks");
+        assert!(count <= size.div_ceil(50), "{size} chunks became {count}");
+    }
+    assert!(origin.seen().iter().all(|seen| seen.trailers.is_empty()));
+}
+
+#[test]
+fn a_bad_chunk_behind_good_ones_breaks_the_request() {
+    let origin = Origin::named("never");
+    let proxy = Proxy::to(&[origin.address]);
+    for bad in ["0x1\r\nd\r\n", "1\r\ndX", "1\nd\r\n", "g"] {
+        let mut client = Client::connect(proxy.http());
+        client.send(format!(
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n1\r\nb\r\n{bad}0\r\n\r\n"
+        ));
+        assert_eq!(client.answer().status, 400, "{bad:?}");
+        assert!(client.is_closed());
+    }
+    assert_eq!(origin.seen(), [], "a broken body is no whole request");
+}

@@ -88,7 +88,7 @@ fn the_head_of_a_request_does_not_wait_for_its_body() {
     let proxy = Proxy::to(&[origin.address]);
     let mut client = Client::connect(proxy.http());
     client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n");
-    arrival.recv_timeout(Duration::from_secs(20)).expect("the head arrives alone");
+    arrival.recv_timeout(Duration::from_secs(60)).expect("the head arrives alone");
     client.send("hello");
     assert_eq!(client.answer().status, 200);
 }

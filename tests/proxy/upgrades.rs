@@ -117,22 +117,22 @@ fn an_upgrade_that_is_not_asked_for_in_full_is_not_passed_on() {
 fn a_tunnel_lasts_while_either_side_speaks_and_ends_when_both_are_silent() {
     let origin = Origin::after_head(|_, stream| {
         stream.write_all(SWITCH.as_bytes()).unwrap();
-        // Speaks alone for several times the limit, paced by its own reads that nothing answers.
+        // Speaks alone for longer than the limit, paced by its own reads that nothing answers.
         stream.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
-        for _ in 0..30 {
+        for _ in 0..50 {
             stream.write_all(b".").unwrap();
             let _ = stream.read(&mut [0]);
         }
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         assert_eq!(stream.read(&mut [0]).unwrap_or(0), 0, "the silent tunnel is closed");
         After::Close
     });
-    let mut proxy = crate::proxy_with(|setup| setup.limits.tunnel_idle = Duration::from_millis(200));
+    let mut proxy = crate::proxy_with(|setup| setup.limits.tunnel_idle = Duration::from_secs(1));
     proxy.route_all(&[origin.address]);
     let mut client = Client::connect(proxy.http());
     client.send(ASK);
     assert_eq!(client.answer().status, 101);
-    assert_eq!(client.exactly(30), [b'.'; 30]);
+    assert_eq!(client.exactly(50), [b'.'; 50]);
     assert!(client.is_closed());
 }
 

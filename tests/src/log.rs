@@ -13,7 +13,7 @@ use selvedge_common::runtime::{
 use serde_json::Value;
 
 /// Longest wait for a line.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The lines of an access log.
 pub struct Lines(Receiver<Value>);

@@ -12,7 +12,7 @@ use std::{
 };
 
 /// No request of a test takes this long.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One request as an origin saw it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -16,6 +16,8 @@ pub struct BodyState {
     rest: Rest,
     /// Payload at the front of the buffer.
     available: usize,
+    /// Bytes of framing behind it that are done with, and go when it has been used.
+    spent: usize,
     /// Payload that came so far, of a body whose length is not known; counts no further than it must.
     seen: u64,
     trailers: Fields,
@@ -30,7 +32,7 @@ enum Rest {
 
 impl Default for BodyState {
     fn default() -> Self {
-        Self { rest: Rest::Done, available: 0, seen: 0, trailers: Fields::default() }
+        Self { rest: Rest::Done, available: 0, spent: 0, seen: 0, trailers: Fields::default() }
     }
 }
 
@@ -43,7 +45,7 @@ impl BodyState {
             BodyFraming::Chunked => Rest::Chunked(ChunkedDecoder::default()),
             BodyFraming::UntilClose => Rest::UntilClose,
         };
-        Self { rest, available: 0, seen: 0, trailers: Fields::default() }
+        Self { rest, available: 0, spent: 0, seen: 0, trailers: Fields::default() }
     }
 
     /// Whether the body has been read and used to its end.
@@ -56,9 +58,14 @@ impl BodyState {
         self.available
     }
 
-    pub(super) fn used(&mut self, count: usize) {
+    /// Notes that payload was used; says how many bytes may go from the front of the buffer.
+    pub(super) fn used(&mut self, count: usize) -> usize {
         debug_assert!(count <= self.available);
         self.available -= count;
+        match self.available {
+            0 => count + std::mem::take(&mut self.spent),
+            _ => count,
+        }
     }
 
     pub(super) fn trailers(&self) -> &Fields {
@@ -105,7 +112,8 @@ impl BodyState {
                 ChunkedStep::Data { start, len } => {
                     input.consume(start, buffers);
                     self.available = len;
-                    self.seen += len as u64;
+                    self.gather(input);
+                    self.seen += self.available as u64;
                 }
                 ChunkedStep::End { consumed } => {
                     input.consume(consumed, buffers);
@@ -115,6 +123,33 @@ impl BodyState {
             },
         }
         Ok(Some(true))
+    }
+
+    /// Moves the payload of further chunks that have arrived to that of the first one, so that many small chunks
+    /// go on in one write.
+    fn gather(&mut self, input: &mut Buffer) {
+        let Rest::Chunked(decoder) = &mut self.rest else { return };
+        loop {
+            let done = self.available + self.spent;
+            // What is malformed stays in the buffer, and is told when the payload before it has been used.
+            match decoder.step(&input.data()[done..], &mut self.trailers) {
+                Ok(ChunkedStep::Data { start, len }) => {
+                    input.move_down(done + start, self.available, len);
+                    self.spent += start;
+                    self.available += len;
+                }
+                Ok(ChunkedStep::More { consumed }) => {
+                    self.spent += consumed;
+                    return;
+                }
+                Ok(ChunkedStep::End { consumed }) => {
+                    self.spent += consumed;
+                    self.rest = Rest::Done;
+                    return;
+                }
+                Err(_) => return,
+            }
+        }
     }
 
     /// The stream has ended: right for a body that lasts until then, an error for every other.

@@ -99,6 +99,13 @@ impl Buffer {
         }
     }
 
+    /// Moves bytes towards the front, over bytes that are done with; both places count from the first byte.
+    pub fn move_down(&mut self, from: usize, to: usize, count: usize) {
+        debug_assert!(to <= from && from + count <= self.end - self.start);
+        let from = self.start + from;
+        self.bytes.copy_within(from..from + count, self.start + to);
+    }
+
     /// Gives the memory back, with whatever it holds.
     pub fn release(&mut self, buffers: &Buffers) {
         buffers.give(std::mem::take(&mut self.bytes));

@@ -152,7 +152,7 @@ impl BodyReader<'_> {
 
     /// Drops payload that has been used.
     pub fn consume(&mut self, count: usize) {
-        self.body.used(count);
+        let count = self.body.used(count);
         self.input.consume(count, self.buffers);
     }
 

@@ -71,7 +71,8 @@ pub enum InvalidBackend {
 /// Limits in time for one request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Timeouts {
-    /// From the whole request head to the response head of the backend, all tries together.
+    /// Longest wait for the response head of the backend once the request is sent, all tries together. While the
+    /// client sends its body, the listener's limits for bodies hold instead.
     #[serde(with = "super::duration")]
     pub request: Duration,
     /// Longest silence of the backend while its response body is being read.

@@ -8,6 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http::HeaderMap;
 use http_body::Body;
 
@@ -344,14 +345,15 @@ pub async fn pump(
     write_within(deadlines, pace.stall, to.finish(from.trailers())).await
 }
 
-async fn write_within<T>(
-    deadlines: &Deadlines,
+/// Not an `async fn`, which would hold the write twice.
+fn write_within<'d, T, W: Future<Output = io::Result<T>>>(
+    deadlines: &'d Deadlines,
     stall: Duration,
-    write: impl Future<Output = io::Result<T>>,
-) -> Result<T, PumpError> {
-    match deadlines.within(stall, write).await {
+    write: W,
+) -> impl Future<Output = Result<T, PumpError>> + use<'d, T, W> {
+    deadlines.within(stall, write).map(|result| match result {
         Ok(Ok(done)) => Ok(done),
         Ok(Err(error)) => Err(PumpError::Write(error)),
         Err(_) => Err(PumpError::WriteTimeout),
-    }
+    })
 }

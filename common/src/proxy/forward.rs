@@ -43,6 +43,16 @@ pub struct TryError {
     pub reused: bool,
 }
 
+impl TryError {
+    /// The same of a try that maybe could not write a single byte.
+    pub fn unless_sent(mut self, sent: bool) -> Self {
+        if self.progress == Progress::Sent && !sent {
+            self.progress = Progress::Nothing;
+        }
+        self
+    }
+}
+
 /// What all tries of one request have in common.
 pub struct Plan {
     /// Limits of the side that answers.

@@ -122,12 +122,7 @@ impl Hop<'_, '_, '_> {
         let mut sending = Sending::new(future);
         let start = self.answer_head(&mut sending, wanted, &mut reader, responder).await;
         self.x.received.set(received.get());
-        let start = start.map_err(|mut error| {
-            if error.progress == Progress::Sent && !writer.has_written() {
-                error.progress = Progress::Nothing;
-            }
-            error
-        })?;
+        let start = start.map_err(|error| error.unless_sent(writer.has_written()))?;
         if self.answer.status == 101 {
             return self.switch(responder).await;
         }

@@ -8,6 +8,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use futures_util::FutureExt;
 use tokio::task::JoinHandle;
 
 use super::{body::Outgoing, shared::Shared};
@@ -91,10 +92,8 @@ impl Worker {
     /// Runs a task on this worker. A panic ends that task alone, and is counted and logged.
     pub fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + 'static) -> JoinHandle<()> {
         let watch = PanicWatch { name, shared: self.shared.clone() };
-        tokio::task::spawn_local(async move {
-            task.await;
-            drop(watch);
-        })
+        // `map` rather than an `async` block, which would hold the task twice.
+        tokio::task::spawn_local(task.map(move |()| drop(watch)))
     }
 
     /// Waits until no connection from a client is open on this worker.

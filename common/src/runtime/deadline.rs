@@ -2,12 +2,13 @@
 
 use std::{
     cell::{Cell, RefCell},
-    future::{Future, poll_fn},
-    pin::pin,
+    future::Future,
+    pin::Pin,
     task::{Context, Poll, Waker},
     time::Duration,
 };
 
+use pin_project_lite::pin_project;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 /// How often expired deadlines are looked for: a limit may be exceeded by this much.
@@ -65,17 +66,14 @@ impl Default for Deadlines {
 }
 
 impl Deadlines {
-    /// Waits for a future, but no longer than `limit` (to a tenth of a second).
-    ///
-    /// # Errors
-    /// [`Elapsed`] when the time is over; the future is dropped.
-    pub async fn within<F: Future>(&self, limit: Duration, future: F) -> Result<F::Output, Elapsed> {
-        self.wait(limit, Waiting::Busy, future).await
+    /// Waits for a future, but no longer than `limit` (to a tenth of a second); then it gives [`Elapsed`].
+    pub fn within<F: Future>(&self, limit: Duration, future: F) -> Within<'_, F> {
+        self.wait(limit, Waiting::Busy, future)
     }
 
     /// As [`Deadlines::within`], for a wait between two requests: [`Deadlines::expire_idle`] may end it early.
-    pub async fn idle_within<F: Future>(&self, limit: Duration, future: F) -> Result<F::Output, Elapsed> {
-        self.wait(limit, Waiting::Idle, future).await
+    pub fn idle_within<F: Future>(&self, limit: Duration, future: F) -> Within<'_, F> {
+        self.wait(limit, Waiting::Idle, future)
     }
 
     /// Ends up to `count` idle waits, those that have waited longest first, and says how many it ended.
@@ -123,25 +121,8 @@ impl Deadlines {
         self.next.set(next);
     }
 
-    async fn wait<F: Future>(
-        &self,
-        limit: Duration,
-        waiting: Waiting,
-        future: F,
-    ) -> Result<F::Output, Elapsed> {
-        let mut future = pin!(future);
-        let mut place: Option<Place<'_>> = None;
-        poll_fn(|cx| {
-            if let Poll::Ready(output) = future.as_mut().poll(cx) {
-                return Poll::Ready(Ok(output));
-            }
-            match &place {
-                None => place = Some(self.register(limit, waiting, cx)),
-                Some(place) => return place.poll(cx),
-            }
-            Poll::Pending
-        })
-        .await
+    fn wait<F: Future>(&self, limit: Duration, waiting: Waiting, future: F) -> Within<'_, F> {
+        Within { future, deadlines: self, limit, waiting, place: None }
     }
 
     fn register(&self, limit: Duration, waiting: Waiting, cx: &Context<'_>) -> Place<'_> {
@@ -167,6 +148,36 @@ impl Deadlines {
             }
         };
         Place { deadlines: self, index }
+    }
+}
+
+pin_project! {
+    /// A wait with a limit in time. Written by hand, as an `async fn` would hold what it waits for twice, and every
+    /// connection has several of these inside each other.
+    pub struct Within<'d, F> {
+        #[pin]
+        future: F,
+        deadlines: &'d Deadlines,
+        limit: Duration,
+        waiting: Waiting,
+        place: Option<Place<'d>>,
+    }
+}
+
+impl<F: Future> Future for Within<'_, F> {
+    type Output = Result<F::Output, Elapsed>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        if let Poll::Ready(output) = this.future.poll(cx) {
+            *this.place = None;
+            return Poll::Ready(Ok(output));
+        }
+        match this.place {
+            None => *this.place = Some(this.deadlines.register(*this.limit, *this.waiting, cx)),
+            Some(place) => return place.poll(cx),
+        }
+        Poll::Pending
     }
 }
 
