@@ -18,7 +18,7 @@ fn flood(proxy: &Proxy, most: u32, piece: impl Fn(u32) -> Vec<u8>) -> Option<u32
     let mut witness = Client::connect(proxy.http());
     assert_eq!(witness.get("a", "/").status, 200);
     let mut frames = Frames::connect(proxy.http(), &[]);
-    let mut reader = frames.tcp().try_clone().map(|tcp| Frames::reading(tcp)).unwrap();
+    let mut reader = frames.tcp().try_clone().map(Frames::reading).unwrap();
     let reading = std::thread::spawn(move || reader.ended());
     (0..most).find(|index| frames.raw(&piece(*index)).is_err());
     let code = reading.join().unwrap();
@@ -164,6 +164,6 @@ fn more_streams_than_allowed_are_refused_and_the_others_served() {
     gate.wait();
     let mut answered = 0;
     while answered < 100 {
-        answered += u32::from(frames.next().unwrap().status() == Some(200));
+        answered += u32::from(frames.read().unwrap().status() == Some(200));
     }
 }

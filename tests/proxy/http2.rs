@@ -156,7 +156,8 @@ async fn requests_that_contradict_themselves_are_refused() {
     let proxy = Proxy::to(&[origin.address]);
     let mut client = Http2Client::connect(proxy.http()).await;
     let long = format!("http://a/{}", "a".repeat(9000));
-    let rows: [(&str, &str, &[(&str, &str)], u16, &str); 7] = [
+    type Row<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], u16, &'a str);
+    let rows: [Row<'_>; 7] = [
         ("GET", "http://a/", &[("host", "b")], 400, "host_disagrees"),
         ("GET", "http://a/", &[("host", "a"), ("host", "a")], 400, "several_hosts"),
         ("GET", "/", &[], 400, "no_host"),
