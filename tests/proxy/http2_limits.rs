@@ -78,7 +78,8 @@ fn a_stream_whose_window_stays_closed_is_reset_and_the_others_go_on() {
     for bytes in [10, 40_000, 3_000_000] {
         let origin = large(bytes);
         let log = Lines::default();
-        let setup = Setup { access_log: log.log(), ..Setup::default() };
+        let written = log.log();
+        let setup = Setup { access_log: written.clone(), ..Setup::default() };
         let proxy = with(&origin, setup, |limits| limits.write_stall = Duration::from_millis(100));
         let mut frames = Frames::connect(proxy.http(), &[(WINDOW, 0)]);
         frames.get(1);
@@ -89,6 +90,7 @@ fn a_stream_whose_window_stays_closed_is_reset_and_the_others_go_on() {
         frames.raw(&window_update(3, 5)).unwrap();
         assert!(!frames.until(kind::DATA, 3).unwrap().payload.is_empty());
         drop((frames, proxy));
+        assert!(written.finish(Duration::from_secs(20)));
         assert!(log.text().contains("client_stalled"), "{bytes} bytes: {}", log.text());
     }
 }
@@ -139,7 +141,8 @@ fn a_backend_is_not_read_faster_than_the_client_reads() {
 fn a_body_that_does_not_come_is_given_up() {
     let origin = Origin::named("ok");
     let log = Lines::default();
-    let setup = Setup { access_log: log.log(), ..Setup::default() };
+    let written = log.log();
+    let setup = Setup { access_log: written.clone(), ..Setup::default() };
     let proxy = with(&origin, setup, |limits| limits.body_idle = Duration::from_millis(100));
     let mut frames = Frames::connect(proxy.http(), &[]);
     frames.post(1, &[("content-length", "10")]);
@@ -148,6 +151,7 @@ fn a_body_that_does_not_come_is_given_up() {
     frames.get(3);
     assert_eq!(frames.until(kind::HEADERS, 3).unwrap().status(), Some(200), "the others go on");
     drop((frames, proxy));
+    assert!(written.finish(Duration::from_secs(20)));
     assert!(log.text().contains("client_body_timeout"), "{}", log.text());
 }
 
