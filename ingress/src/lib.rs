@@ -1,1 +1,8 @@
-//! The edge: Kubernetes Ingress objects configure an L7 proxy.
+//! Selvedge's edge: Ingress objects become what the engine shall do.
+
+pub mod annotations;
+pub mod app;
+pub mod args;
+pub mod class;
+pub mod settings;
+pub mod translate;

@@ -164,6 +164,6 @@ fn more_streams_than_allowed_are_refused_and_the_others_served() {
     gate.wait();
     let mut answered = 0;
     while answered < 100 {
-        answered += u32::from(frames.read().unwrap().status() == Some(200));
+        answered += u32::from(frames.read_frame().unwrap().status() == Some(200));
     }
 }

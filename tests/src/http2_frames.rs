@@ -132,7 +132,7 @@ impl<S: Read + Write> Frames<S> {
     ///
     /// # Errors
     /// When the proxy has closed the connection.
-    pub fn read(&mut self) -> io::Result<Frame> {
+    pub fn read_frame(&mut self) -> io::Result<Frame> {
         let mut head = [0; 9];
         self.stream.read_exact(&mut head)?;
         let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
@@ -148,7 +148,7 @@ impl<S: Read + Write> Frames<S> {
     /// When the proxy closes the connection before.
     pub fn until(&mut self, kind: u8, stream: u32) -> io::Result<Frame> {
         loop {
-            let frame = self.read()?;
+            let frame = self.read_frame()?;
             let ack = matches!(frame.kind, kind::SETTINGS | kind::PING) && frame.flags & END_STREAM == 0;
             if ack {
                 let payload: &[u8] = if frame.kind == kind::PING { &frame.payload } else { &[] };
@@ -163,7 +163,7 @@ impl<S: Read + Write> Frames<S> {
     /// Reads frames until one is of these kinds; `None` if the connection ends before.
     pub fn next_of(&mut self, kinds: &[u8]) -> Option<Frame> {
         loop {
-            let frame = self.read().ok()?;
+            let frame = self.read_frame().ok()?;
             if kinds.contains(&frame.kind) {
                 return Some(frame);
             }
@@ -176,7 +176,7 @@ impl<S: Read + Write> Frames<S> {
     pub fn ended(&mut self) -> Option<u32> {
         let mut code = None;
         loop {
-            match self.read() {
+            match self.read_frame() {
                 Ok(frame) if frame.kind == kind::GOAWAY => code = Some(frame.code()),
                 Ok(_) => {}
                 Err(error) => {
@@ -247,7 +247,7 @@ fn serve(
     let mut frames = Frames { stream };
     for request in 0.. {
         let stream = loop {
-            let frame = frames.read()?;
+            let frame = frames.read_frame()?;
             match frame.kind {
                 kind::SETTINGS if frame.flags & END_STREAM == 0 => {
                     frames.raw(&encode(kind::SETTINGS, END_STREAM, 0, &[]))?;

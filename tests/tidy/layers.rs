@@ -84,9 +84,20 @@ const ABOVE: &[(&str, &[&str])] = &[
 const CRATES: &[(&str, &[&str])] = &[
     ("crds", &["selvedge_crds"]),
     ("common", &["selvedge_common", "selvedge_crds"]),
+    ("examples", &["selvedge_examples", "selvedge_ingress"]),
     ("ingress", &["selvedge_common", "selvedge_crds", "selvedge_ingress"]),
     ("router", &["selvedge_common", "selvedge_crds", "selvedge_router"]),
-    ("tests", &["selvedge_common", "selvedge_crds", "selvedge_ingress", "selvedge_router", "selvedge_tests"]),
+    (
+        "tests",
+        &[
+            "selvedge_common",
+            "selvedge_crds",
+            "selvedge_examples",
+            "selvedge_ingress",
+            "selvedge_router",
+            "selvedge_tests",
+        ],
+    ),
 ];
 
 /// Crates that know Kubernetes; in `common` only the module `kube` names them.

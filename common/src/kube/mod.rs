@@ -1,3 +1,15 @@
 //! Kubernetes: the only place that knows its types and its API server.
 
+pub mod addresses;
+mod backoff;
+pub mod endpoints;
+pub mod events;
+pub mod lease;
+pub mod manifests;
 pub mod objects;
+mod raw;
+pub mod reader;
+pub mod status;
+pub mod store;
+pub mod translation;
+pub mod watch;

@@ -6,7 +6,7 @@ use k8s_openapi::{
     api::{core::v1 as core, discovery::v1 as discovery, networking::v1 as networking},
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
-use kube::{Resource, ResourceExt};
+use kube::{Resource, ResourceExt, api::ApiResource};
 use serde::de::DeserializeOwned;
 
 use crate::id::ObjectRef;
@@ -41,6 +41,18 @@ macro_rules! kinds {
                 match self {
                     $(Kind::$kind => <$type as Resource>::api_version(&()).into_owned(),)*
                 }
+            }
+
+            /// What the API server calls it.
+            pub fn resource(self) -> ApiResource {
+                match self {
+                    $(Kind::$kind => ApiResource::erase::<$type>(&()),)*
+                }
+            }
+
+            /// Whether its objects are in namespaces; the others are of the whole Kubernetes cluster.
+            pub fn is_namespaced(self) -> bool {
+                !matches!(self, Kind::IngressClass)
             }
 
             /// The kind with this `apiVersion` and `kind`, if Selvedge reads it.

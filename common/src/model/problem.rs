@@ -31,6 +31,24 @@ pub enum Severity {
     Warning,
 }
 
+impl Problem {
+    /// Part of the object has no effect.
+    pub fn error(object: &ObjectRef, field: impl Into<String>, reason: &str, message: String) -> Self {
+        Self {
+            object: object.clone(),
+            field: field.into(),
+            severity: Severity::Error,
+            reason: reason.into(),
+            message,
+        }
+    }
+
+    /// The object has effect, though maybe not as expected.
+    pub fn warning(object: &ObjectRef, field: impl Into<String>, reason: &str, message: String) -> Self {
+        Self { severity: Severity::Warning, ..Self::error(object, field, reason, message) }
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}: {} ({})", self.object, self.field, self.message, self.reason)

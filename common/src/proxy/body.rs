@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::Body;
 
+use super::replay::Replay;
 use crate::{
     http1::{BodyError, BodyReader, BodyWriter},
     http2::{BodySender, BrokenOff},
@@ -27,6 +28,10 @@ pub enum Incoming<'a> {
     Http1(BodyReader<'a>),
     /// From an HTTP/2 stream.
     Http2(Http2Incoming),
+    /// From either, with its begin kept.
+    Replay(Box<Replay<'a>>),
+    /// None any more: another value holds the body.
+    Taken(Fields),
 }
 
 /// A body that is being received over HTTP/2.
@@ -72,6 +77,8 @@ impl Incoming<'_> {
         match self {
             Self::Http1(reader) => reader.poll_data(cx),
             Self::Http2(incoming) => incoming.poll_data(cx),
+            Self::Replay(replay) => replay.poll_data(cx),
+            Self::Taken(_) => Poll::Ready(Ok(false)),
         }
     }
 
@@ -80,6 +87,8 @@ impl Incoming<'_> {
         match self {
             Self::Http1(reader) => reader.data(),
             Self::Http2(incoming) => &incoming.current,
+            Self::Replay(replay) => replay.data(),
+            Self::Taken(_) => b"",
         }
     }
 
@@ -88,11 +97,13 @@ impl Incoming<'_> {
         match self {
             Self::Http1(reader) => reader.consume(count),
             Self::Http2(incoming) => drop(incoming.current.split_to(count)),
+            Self::Replay(replay) => replay.consume(count),
+            Self::Taken(_) => debug_assert_eq!(count, 0),
         }
     }
 
     /// Takes payload that has arrived; without a copy if it came over HTTP/2.
-    fn take(&mut self) -> Bytes {
+    pub(super) fn take(&mut self) -> Bytes {
         match self {
             Self::Http1(reader) => {
                 let arrived = reader.data();
@@ -101,6 +112,8 @@ impl Incoming<'_> {
                 data
             }
             Self::Http2(incoming) => std::mem::take(&mut incoming.current),
+            Self::Replay(replay) => replay.take(),
+            Self::Taken(_) => Bytes::new(),
         }
     }
 
@@ -109,6 +122,8 @@ impl Incoming<'_> {
         match self {
             Self::Http1(reader) => reader.trailers(),
             Self::Http2(incoming) => &incoming.trailers,
+            Self::Replay(replay) => replay.trailers(),
+            Self::Taken(none) => none,
         }
     }
 
@@ -117,12 +132,39 @@ impl Incoming<'_> {
         match self {
             Self::Http1(reader) => reader.is_done(),
             Self::Http2(incoming) => incoming.done && incoming.current.is_empty(),
+            Self::Replay(replay) => replay.is_done(),
+            Self::Taken(_) => true,
+        }
+    }
+
+    fn http1(&self) -> Option<&BodyReader<'_>> {
+        match self {
+            Self::Http1(reader) => Some(reader),
+            Self::Replay(replay) => replay.inner().http1(),
+            Self::Http2(_) | Self::Taken(_) => None,
+        }
+    }
+
+    fn owes_greeting(&self) -> bool {
+        self.http1().is_some_and(BodyReader::owes_greeting)
+    }
+
+    /// Whether the client waits for `100 Continue` before it sends any of the body.
+    pub fn awaits_greeting(&self) -> bool {
+        self.http1().is_some_and(BodyReader::awaits_greeting)
+    }
+
+    /// Goes back to the begin; false if that was not kept.
+    pub fn rewind(&mut self) -> bool {
+        match self {
+            Self::Replay(replay) => replay.rewind(),
+            Self::Http1(_) | Self::Http2(_) | Self::Taken(_) => false,
         }
     }
 
     /// Drops what has arrived already; says whether that was all of the body.
     pub fn discard_arrived(&mut self) -> bool {
-        if matches!(self, Self::Http1(reader) if reader.owes_greeting()) {
+        if self.owes_greeting() {
             return false;
         }
         let mut cx = Context::from_waker(std::task::Waker::noop());
@@ -253,6 +295,13 @@ pub enum PumpError {
     /// The side that is written took nothing for too long.
     #[error("the body was taken too slowly")]
     WriteTimeout,
+}
+
+impl PumpError {
+    /// The side that is written has gone.
+    pub fn gone() -> Self {
+        Self::Write(io::ErrorKind::BrokenPipe.into())
+    }
 }
 
 /// Moves a body to its end and adds the payload bytes to `moved` as it goes.

@@ -14,6 +14,7 @@ mod http;
 mod http1;
 mod http2;
 mod live;
+mod replay;
 mod respond;
 mod responder;
 mod send_http1;

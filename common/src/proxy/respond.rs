@@ -110,6 +110,10 @@ pub async fn failure(
     }
     let mut head = x.worker().take_response();
     head.status = failure.status();
+    if failure == Failure::NotProxied {
+        // RFC 9110 §15.5.6: 405 says what would be allowed.
+        head.fields.push(b"Allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+    }
     let result = match grpc::is_grpc(&x.head) {
         true => own_grpc(x, responder, &mut head).await,
         false => own(x, responder, &mut head, "").await,

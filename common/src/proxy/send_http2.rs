@@ -60,7 +60,7 @@ pub async fn send(
     let mut answering = pin!(stream.sender.send_request(request));
     let mut out = Outgoing::Http2(sender);
     // Once the answer has begun, either side may be silent for as long as the other lasts: streams of gRPC are.
-    let pace = Pace { idle: Duration::MAX, min_rate_bytes: 0, stall: this.request_pace.stall };
+    let pace = Pace { idle: Duration::MAX, min_rate_bytes: 0, stall: this.plan.request_pace.stall };
     let future = pin!(pump(&worker.deadlines, body, &mut out, pace, &received));
     let mut sending = Sending::new(future);
     let answer = answer_head(answering.as_mut(), &mut sending, (&worker, this, &received), responder).await;
@@ -175,7 +175,7 @@ async fn answer_head<T>(
     (worker, this, received): (&Worker, &Try<'_>, &Cell<u64>),
     responder: &mut Responder<'_>,
 ) -> Result<T, Failure> {
-    let Pace { idle, min_rate_bytes, .. } = this.request_pace;
+    let Pace { idle, min_rate_bytes, .. } = this.plan.request_pace;
     let mut waited = Duration::ZERO;
     loop {
         let before = received.get();
@@ -202,7 +202,7 @@ async fn answer_head<T>(
         Poll::Ready(answer) => Poll::Ready(Ok(answer)),
         Poll::Pending => responder.poll_closed(cx).map(|()| Err(Failure::ClientClosed)),
     });
-    worker.deadlines.within(this.answer_limit, answer).await.unwrap_or(Err(Failure::RequestTimeout))
+    worker.deadlines.within(this.plan.answer_limit, answer).await.unwrap_or(Err(Failure::RequestTimeout))
 }
 
 async fn pass_on(
@@ -228,7 +228,7 @@ async fn pass_on(
     let mut out = started.map_err(|_| Failure::ClientClosed)?;
     let mut from = Incoming::Http2(Http2Incoming::new(body));
     let result = {
-        let mut passing = pin!(pump(&worker.deadlines, &mut from, &mut out, this.answer_pace, &x.sent));
+        let mut passing = pin!(pump(&worker.deadlines, &mut from, &mut out, this.plan.answer_pace, &x.sent));
         poll_fn(|cx| {
             sending.poll(cx);
             passing.as_mut().poll(cx)

@@ -46,7 +46,7 @@ pub struct EngineSettings {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// An address could not be bound.
-    #[error("cannot listen on {address} ({listener}): {source}; choose another address or stop who uses it")]
+    #[error("cannot listen on {address} ({listener}); choose another address or stop who uses it")]
     Bind {
         /// Which listener.
         listener: ListenerName,
@@ -91,10 +91,12 @@ impl Engine {
         let mut addresses = BTreeMap::new();
         for (name, listener) in listeners {
             let mut address = listener.address;
+            let wrong =
+                |source| StartError::Bind { listener: name.clone(), address: listener.address, source };
+            check_unused(address).map_err(wrong)?;
             for of_worker in &mut sockets {
                 let bound = bind(address).and_then(|socket| Ok((socket.local_addr()?, socket)));
-                let (local, socket) =
-                    bound.map_err(|source| StartError::Bind { listener: name.clone(), address, source })?;
+                let (local, socket) = bound.map_err(wrong)?;
                 // With port 0 the system chooses once, and all workers share its choice.
                 address = local;
                 of_worker.push(socket);
@@ -237,9 +239,20 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// A listening socket that other workers can bind beside this one.
-fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+/// Workers share an address in a way that would let another process of the same user share it, too; requests would
+/// go to the one or the other. A socket that does not share finds out.
+fn check_unused(address: SocketAddr) -> io::Result<()> {
+    socket(address)?.bind(&address.into())
+}
+
+fn socket(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
+    Ok(socket)
+}
+
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = socket(address)?;
     socket.set_reuse_port(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;

@@ -1,5 +1,7 @@
 //! Sources and sinks: how configuration reaches an engine, whoever translated it.
 
+pub mod file;
+
 use std::sync::Arc;
 
 use crate::{

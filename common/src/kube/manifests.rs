@@ -1,0 +1,423 @@
+//! Documents of manifest files to events of objects, as an API server would send them.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    path::Path,
+    sync::Arc,
+};
+
+use serde_json::Value;
+
+use super::objects::{Kind, Object, ObjectEvent, ObjectKey};
+use crate::source::file::{Document, FileChange, FileContent};
+
+/// Something in a manifest file that has no effect.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ManifestProblem {
+    /// The file, spelled as the user gave it or its folder.
+    pub file: Arc<Path>,
+    /// First line of the document or the line of the error, counted from 1; 0 if it is about the whole file.
+    pub line: u32,
+    /// What is wrong, in a sentence for people.
+    pub message: String,
+}
+
+/// What is in all manifest files.
+#[derive(Debug, Default)]
+pub struct Manifests {
+    files: BTreeMap<Arc<Path>, BTreeSet<ObjectKey>>,
+    /// Where each object is said, in order of files; the first one counts.
+    places: BTreeMap<ObjectKey, BTreeMap<Arc<Path>, Place>>,
+    /// Objects with more than one place.
+    repeated: BTreeSet<ObjectKey>,
+    /// What is wrong within each file; files without problems are not in it.
+    wrong: BTreeMap<Arc<Path>, Vec<ManifestProblem>>,
+    problems: BTreeSet<ManifestProblem>,
+}
+
+#[derive(Clone, Debug)]
+struct Place {
+    line: u32,
+    object: Object,
+}
+
+/// What a change of files comes to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ManifestChange {
+    /// Changes of objects, sorted by their keys.
+    pub events: Vec<ObjectEvent>,
+    /// Problems that are new, sorted by file and line.
+    pub problems: Vec<ManifestProblem>,
+}
+
+/// One object of a file, or why there is none.
+type Read = Result<Option<Object>, (Option<ObjectKey>, String)>;
+
+impl Manifests {
+    /// Takes new contents of files.
+    ///
+    /// A file that turns invalid keeps its objects as they last were; so does an object that turns invalid.
+    /// If two files hold the same object, the file that sorts first counts.
+    pub fn apply(&mut self, changes: Vec<FileChange>) -> ManifestChange {
+        let mut touched = BTreeMap::new();
+        for change in changes {
+            let FileChange { file, content } = change;
+            match content {
+                FileContent::Gone => {
+                    let old = self.files.remove(&file).unwrap_or_default();
+                    self.wrong.remove(&file);
+                    self.replace(&file, old, BTreeMap::new(), &mut touched);
+                }
+                FileContent::Documents(documents) => self.read(&file, documents, Vec::new(), &mut touched),
+                FileContent::Invalid { documents, errors } => {
+                    let problems = errors.into_iter().map(|error| ManifestProblem {
+                        file: file.clone(),
+                        line: error.line,
+                        message: error.message,
+                    });
+                    let problems = problems.collect();
+                    match self.files.get(&file) {
+                        Some(keys) if !keys.is_empty() => drop(self.wrong.insert(file, problems)),
+                        _ => self.read(&file, documents, problems, &mut touched),
+                    }
+                }
+            }
+        }
+        let events = self.events(touched);
+        let problems = self.collect_problems();
+        let new = problems.difference(&self.problems).cloned().collect();
+        self.problems = problems;
+        ManifestChange { events, problems: new }
+    }
+
+    /// Every problem that there is now, sorted by file and line.
+    pub fn problems(&self) -> impl Iterator<Item = &ManifestProblem> {
+        self.problems.iter()
+    }
+
+    fn read(
+        &mut self,
+        file: &Arc<Path>,
+        documents: Vec<Document>,
+        mut problems: Vec<ManifestProblem>,
+        touched: &mut BTreeMap<ObjectKey, Option<Object>>,
+    ) {
+        let mut new = BTreeMap::<ObjectKey, Place>::new();
+        let old = self.files.remove(file).unwrap_or_default();
+        let mut problem = |line, message| {
+            problems.push(ManifestProblem { file: file.clone(), line, message });
+        };
+        for Document { line, value, .. } in documents {
+            match read_object(value) {
+                Ok(None) => {
+                    tracing::debug!(file = %file.display(), line, "ignoring an object of another kind")
+                }
+                Ok(Some(object)) => match new.get(&object.key()) {
+                    Some(first) => {
+                        let message = format!("{} is said twice; line {} counts", object.key(), first.line);
+                        problem(line, message);
+                    }
+                    None => drop(new.insert(object.key(), Place { line, object })),
+                },
+                Err((key, message)) => {
+                    let kept = key.filter(|key| !new.contains_key(key));
+                    let place = kept.and_then(|key| Some((self.places.get(&key)?.get(file)?.clone(), key)));
+                    if let Some((place, key)) = place {
+                        new.insert(key, place);
+                    }
+                    problem(line, message);
+                }
+            }
+        }
+        self.files.insert(file.clone(), new.keys().cloned().collect());
+        match problems.is_empty() {
+            true => drop(self.wrong.remove(file)),
+            false => drop(self.wrong.insert(file.clone(), problems)),
+        }
+        self.replace(file, old, new, touched);
+    }
+
+    /// Puts the objects of a file in the place of its old ones.
+    fn replace(
+        &mut self,
+        file: &Arc<Path>,
+        old: BTreeSet<ObjectKey>,
+        mut new: BTreeMap<ObjectKey, Place>,
+        touched: &mut BTreeMap<ObjectKey, Option<Object>>,
+    ) {
+        let keys: BTreeSet<_> = old.into_iter().chain(new.keys().cloned()).collect();
+        for key in keys {
+            touched.entry(key.clone()).or_insert_with_key(|key| self.counting(key).cloned());
+            let places = self.places.entry(key.clone()).or_default();
+            match new.remove(&key) {
+                Some(place) => drop(places.insert(file.clone(), place)),
+                None => drop(places.remove(file)),
+            }
+            match places.len() {
+                0 => drop((self.places.remove(&key), self.repeated.remove(&key))),
+                1 => drop(self.repeated.remove(&key)),
+                _ => drop(self.repeated.insert(key)),
+            }
+        }
+    }
+
+    /// The object of this key that counts.
+    fn counting(&self, key: &ObjectKey) -> Option<&Object> {
+        Some(&self.places.get(key)?.values().next()?.object)
+    }
+
+    fn events(&self, touched: BTreeMap<ObjectKey, Option<Object>>) -> Vec<ObjectEvent> {
+        let events = touched.into_iter().filter_map(|(key, before)| match self.counting(&key) {
+            Some(now) if before.as_ref() != Some(now) => Some(ObjectEvent::Applied(now.clone())),
+            None if before.is_some() => Some(ObjectEvent::Deleted(key)),
+            _ => None,
+        });
+        events.collect()
+    }
+
+    fn collect_problems(&self) -> BTreeSet<ManifestProblem> {
+        let places = self.repeated.iter().filter_map(|key| Some((key, self.places.get(key)?)));
+        let repeated = places.flat_map(|(key, places)| {
+            let mut places = places.iter();
+            let first = places.next();
+            places.filter_map(move |(file, place)| {
+                let (counts, at) = first?;
+                let message = format!("{key} is also in {}:{}, which counts", counts.display(), at.line);
+                Some(ManifestProblem { file: file.clone(), line: place.line, message })
+            })
+        });
+        self.wrong.values().flatten().cloned().chain(repeated).collect()
+    }
+}
+
+impl fmt::Display for ManifestProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            0 => write!(f, "{}: {}", self.file.display(), self.message),
+            line => write!(f, "{}:{line}: {}", self.file.display(), self.message),
+        }
+    }
+}
+
+/// Reads an object as an API server would complete it: namespace `default`, `stringData` merged.
+fn read_object(mut value: Value) -> Read {
+    let text = |value: &Value, field: &str| value.get(field).and_then(Value::as_str).map(str::to_owned);
+    if !value.is_object() {
+        return Err((None, "not a Kubernetes object; one has apiVersion, kind and metadata".into()));
+    }
+    let Some(name) = text(&value, "kind") else {
+        return Err((None, "no kind; a Kubernetes object says what it is".into()));
+    };
+    let version = text(&value, "apiVersion").unwrap_or_default();
+    let Some(kind) = Kind::find(&version, &name) else {
+        return near_miss(&version, &name).map_or(Ok(None), |message| Err((None, message)));
+    };
+    let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) else {
+        return Err((None, format!("{name} without metadata; add metadata.name")));
+    };
+    let object_name = metadata.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+    if object_name.is_empty() {
+        return Err((None, format!("{name} without a name; add metadata.name")));
+    }
+    if !kind.is_namespaced() {
+        metadata.remove("namespace");
+    } else if metadata.get("namespace").and_then(Value::as_str).unwrap_or_default().is_empty() {
+        metadata.insert("namespace".into(), "default".into());
+    }
+    let namespace = metadata.get("namespace").and_then(Value::as_str).unwrap_or_default();
+    let key = ObjectKey::new(kind, namespace, &object_name);
+    match Object::from_json(kind, value) {
+        Ok(Object::Secret(mut secret)) => {
+            let secret_now = Arc::make_mut(&mut secret);
+            let text = secret_now.string_data.take().unwrap_or_default();
+            let bytes = text.into_iter().map(|(key, text)| (key, k8s_openapi::ByteString(text.into_bytes())));
+            secret_now.data.get_or_insert_default().extend(bytes);
+            Ok(Some(Object::Secret(secret)))
+        }
+        Ok(object) => Ok(Some(object)),
+        Err(error) => {
+            let message = format!("{key}: {error}");
+            Err((Some(key), message))
+        }
+    }
+}
+
+/// What to say of an object that is nearly one of ours; `None` for one that is none of our business.
+fn near_miss(version: &str, name: &str) -> Option<String> {
+    let kind = Kind::ALL.iter().find(|kind| kind.name().eq_ignore_ascii_case(name))?;
+    let wanted = kind.api_version();
+    let group = |version: &str| version.rsplit_once('/').map_or(String::new(), |(group, _)| group.to_owned());
+    let is_ours = group(version) == group(&wanted) || version == "extensions/v1beta1";
+    let says = if version.is_empty() { "no apiVersion".into() } else { format!("apiVersion {version}") };
+    is_ours.then(|| {
+        format!("{name} with {says} is not read; write apiVersion: {wanted} and kind: {}", kind.name())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::file::LineError;
+
+    fn documents(file: &str, values: &[Value]) -> FileContent {
+        let file: Arc<Path> = Path::new(file).into();
+        let documents = (1..).zip(values);
+        FileContent::Documents(
+            documents
+                .map(|(line, value)| Document { file: file.clone(), line, value: value.clone() })
+                .collect(),
+        )
+    }
+
+    fn apply(manifests: &mut Manifests, file: &str, content: FileContent) -> (Vec<String>, Vec<String>) {
+        let change = manifests.apply(vec![FileChange { file: Path::new(file).into(), content }]);
+        let events = change.events.iter().map(|event| match event {
+            ObjectEvent::Applied(object) => {
+                let labels = object.metadata().labels.clone().unwrap_or_default();
+                format!("+ {} {}", object.key(), labels.get("v").cloned().unwrap_or_default())
+            }
+            ObjectEvent::Deleted(key) => format!("- {key}"),
+        });
+        (events.collect(), change.problems.iter().map(ToString::to_string).collect())
+    }
+
+    fn ingress(name: &str, version: &str) -> Value {
+        serde_json::json!({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
+            "metadata": {"name": name, "labels": {"v": version}}})
+    }
+
+    fn nothing() -> Vec<String> {
+        Vec::new()
+    }
+
+    #[test]
+    fn only_what_differs_is_an_event() {
+        let mut manifests = Manifests::default();
+        let file = documents("a", &[ingress("x", "1"), ingress("y", "1")]);
+        let wanted = ["+ Ingress default/x 1", "+ Ingress default/y 1"];
+        assert_eq!(apply(&mut manifests, "a", file).0, wanted);
+        let file = documents("a", &[ingress("x", "1"), ingress("y", "2"), ingress("z", "1")]);
+        assert_eq!(apply(&mut manifests, "a", file).0, ["+ Ingress default/y 2", "+ Ingress default/z 1"]);
+        let file = documents("a", &[ingress("z", "1")]);
+        assert_eq!(apply(&mut manifests, "a", file).0, ["- Ingress default/x", "- Ingress default/y"]);
+        assert_eq!(apply(&mut manifests, "a", FileContent::Gone).0, ["- Ingress default/z"]);
+    }
+
+    #[test]
+    fn of_two_files_with_one_object_the_first_counts() {
+        let mut manifests = Manifests::default();
+        apply(&mut manifests, "b", documents("b", &[ingress("x", "b")]));
+        let (events, problems) = apply(&mut manifests, "a", documents("a", &[ingress("x", "a")]));
+        assert_eq!(events, ["+ Ingress default/x a"]);
+        assert_eq!(problems, ["b:1: Ingress default/x is also in a:1, which counts"]);
+        assert_eq!(apply(&mut manifests, "b", documents("b", &[ingress("x", "b2")])), (nothing(), nothing()));
+        assert_eq!(apply(&mut manifests, "a", FileContent::Gone).0, ["+ Ingress default/x b2"]);
+        assert_eq!(manifests.problems().count(), 0);
+        assert_eq!(apply(&mut manifests, "b", FileContent::Gone).0, ["- Ingress default/x"]);
+    }
+
+    #[test]
+    fn within_a_file_the_first_of_two_counts() {
+        let mut manifests = Manifests::default();
+        let file = documents("a", &[ingress("x", "1"), ingress("x", "2")]);
+        let (events, problems) = apply(&mut manifests, "a", file);
+        assert_eq!(events, ["+ Ingress default/x 1"]);
+        assert_eq!(problems, ["a:2: Ingress default/x is said twice; line 1 counts"]);
+    }
+
+    #[test]
+    fn an_object_that_moves_to_another_file_in_one_batch_is_no_event() {
+        let mut manifests = Manifests::default();
+        apply(&mut manifests, "a", documents("a", &[ingress("x", "1")]));
+        let change = manifests.apply(vec![
+            FileChange { file: Path::new("a").into(), content: FileContent::Gone },
+            FileChange { file: Path::new("b").into(), content: documents("b", &[ingress("x", "1")]) },
+        ]);
+        assert_eq!(change, ManifestChange::default());
+    }
+
+    #[test]
+    fn a_file_that_turns_invalid_keeps_its_objects() {
+        let mut manifests = Manifests::default();
+        let invalid = |values: &[Value]| {
+            let FileContent::Documents(documents) = documents("a", values) else { unreachable!() };
+            let errors = vec![LineError { line: 7, message: "odd".into() }];
+            FileContent::Invalid { documents, errors }
+        };
+        let (events, problems) = apply(&mut manifests, "a", invalid(&[ingress("x", "1")]));
+        assert_eq!((events, problems), (vec!["+ Ingress default/x 1".into()], vec!["a:7: odd".into()]));
+        assert_eq!(apply(&mut manifests, "a", invalid(&[ingress("y", "1")])), (nothing(), nothing()));
+        let file = documents("a", &[ingress("y", "1")]);
+        assert_eq!(apply(&mut manifests, "a", file).0, ["- Ingress default/x", "+ Ingress default/y 1"]);
+        assert_eq!(manifests.problems().count(), 0);
+    }
+
+    #[test]
+    fn an_object_that_turns_invalid_stays_as_it_was_beside_its_neighbours() {
+        let mut manifests = Manifests::default();
+        apply(&mut manifests, "a", documents("a", &[ingress("x", "1"), ingress("y", "1")]));
+        let mut wrong = ingress("x", "2");
+        wrong["spec"] = serde_json::json!({"rules": [{"host": 5}]});
+        let (events, problems) = apply(&mut manifests, "a", documents("a", &[wrong, ingress("y", "2")]));
+        assert_eq!(events, ["+ Ingress default/y 2"]);
+        assert_eq!(problems.len(), 1);
+        assert!(problems[0].starts_with("a:1: Ingress default/x: spec.rules[0].host: "), "{problems:?}");
+    }
+
+    #[test]
+    fn what_is_nearly_ours_is_told_and_what_is_not_is_ignored() {
+        let cases = [
+            ("apps/v1", "Deployment", false),
+            ("serving.knative.dev/v1", "Service", false),
+            ("extensions/v1beta1", "Ingress", true),
+            ("networking.k8s.io/v1beta1", "Ingress", true),
+            ("networking.k8s.io/v1", "ingress", true),
+            ("discovery.k8s.io/v1beta1", "EndpointSlice", true),
+            ("", "Service", true),
+            ("v2", "Secret", true),
+        ];
+        for (version, kind, told) in cases {
+            let mut manifests = Manifests::default();
+            let value = serde_json::json!({"apiVersion": version, "kind": kind, "metadata": {"name": "x"}});
+            let (events, problems) = apply(&mut manifests, "a", documents("a", &[value]));
+            assert_eq!((events, problems.len()), (nothing(), usize::from(told)), "{version} {kind}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_object_is_told() {
+        for value in [
+            serde_json::json!("text"),
+            serde_json::json!({"metadata": {"name": "x"}}),
+            serde_json::json!({"apiVersion": "v1", "kind": "Service"}),
+            serde_json::json!({"apiVersion": "v1", "kind": "Service", "metadata": {"generateName": "x"}}),
+            serde_json::json!({"apiVersion": "v1", "kind": "Service", "metadata": []}),
+        ] {
+            let mut manifests = Manifests::default();
+            let (events, problems) = apply(&mut manifests, "a", documents("a", std::slice::from_ref(&value)));
+            assert_eq!((events, problems.len()), (nothing(), 1), "{value}");
+        }
+    }
+
+    #[test]
+    fn objects_are_completed_as_an_api_server_would() {
+        let mut manifests = Manifests::default();
+        let class = serde_json::json!({"apiVersion": "networking.k8s.io/v1", "kind": "IngressClass",
+            "metadata": {"name": "x", "namespace": "odd"}});
+        let secret = serde_json::json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "x"},
+            "data": {"a": "AQ==", "b": "AQ=="}, "stringData": {"b": "text"}});
+        let change = manifests.apply(vec![FileChange {
+            file: Path::new("a").into(),
+            content: documents("a", &[class, secret]),
+        }]);
+        let [ObjectEvent::Applied(class), ObjectEvent::Applied(Object::Secret(secret))] = &change.events[..]
+        else {
+            panic!("{change:?}")
+        };
+        assert_eq!(class.key(), ObjectKey::new(Kind::IngressClass, "", "x"));
+        let data: Vec<_> = secret.data.iter().flatten().map(|(key, value)| (&**key, &*value.0)).collect();
+        assert_eq!(data, [("a", &[1u8][..]), ("b", b"text")]);
+        assert_eq!(secret.metadata.namespace.as_deref(), Some("default"));
+    }
+}

@@ -1,0 +1,102 @@
+//! Who declares and who reads what, so that a change reaches exactly those that it concerns.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use crate::{
+    kube::{
+        objects::{Object, ObjectKey},
+        reader::{Known, Read, Unit},
+        store::service_of,
+    },
+    model::HostMatch,
+};
+
+/// Declarations and recorded reads, in both directions.
+#[derive(Debug, Default)]
+pub(super) struct Dependencies {
+    known: Known,
+    reads: BTreeMap<Unit, BTreeSet<Read>>,
+    readers: HashMap<Read, BTreeSet<Unit>>,
+}
+
+impl Dependencies {
+    pub(super) fn known(&self) -> &Known {
+        &self.known
+    }
+
+    pub(super) fn is_declared(&self, unit: &Unit) -> bool {
+        self.known.declarations.contains_key(unit)
+    }
+
+    /// An object now declares other units than before.
+    pub(super) fn declare(&mut self, key: &ObjectKey, before: &[Unit], after: &[Unit]) {
+        for unit in before.iter().filter(|unit| !after.contains(unit)) {
+            if let Some(keys) = self.known.declarations.get_mut(unit) {
+                keys.remove(key);
+                if keys.is_empty() {
+                    self.known.declarations.remove(unit);
+                }
+            }
+        }
+        for unit in after {
+            self.known.declarations.entry(unit.clone()).or_default().insert(key.clone());
+        }
+    }
+
+    /// Replaces what a unit read when it was last translated.
+    pub(super) fn record(&mut self, unit: &Unit, reads: BTreeSet<Read>) {
+        let before = match reads.is_empty() {
+            true => self.reads.remove(unit),
+            false => self.reads.insert(unit.clone(), reads.clone()),
+        }
+        .unwrap_or_default();
+        for read in before.difference(&reads) {
+            if let Some(units) = self.readers.get_mut(read) {
+                units.remove(unit);
+                if units.is_empty() {
+                    self.readers.remove(read);
+                }
+            }
+        }
+        for read in reads.difference(&before) {
+            self.readers.entry(read.clone()).or_default().insert(unit.clone());
+        }
+    }
+
+    /// The units that read an object which has changed, or the lists that it is in.
+    pub(super) fn dirtied(
+        &self,
+        key: &ObjectKey,
+        before: Option<&Object>,
+        after: Option<&Object>,
+    ) -> Vec<Unit> {
+        let mut reads = vec![Read::Object(key.clone()), Read::All(key.kind, key.namespace.clone())];
+        if before.is_some() != after.is_some() {
+            reads.push(Read::Names(key.kind, key.namespace.clone()));
+        }
+        reads.extend(before.and_then(service_of).map(Read::Slices));
+        reads.extend(after.and_then(service_of).map(Read::Slices));
+        reads.iter().flat_map(|read| self.reading(read)).cloned().collect()
+    }
+
+    /// The units that looked at who declares a unit.
+    pub(super) fn reading_declarers(&self, unit: &Unit) -> Vec<Unit> {
+        self.reading(&Read::Declaring(unit.clone())).cloned().collect()
+    }
+
+    /// Says whether a host has TLS; returns the units that did not know.
+    pub(super) fn set_tls(&mut self, host: &HostMatch, has: bool) -> Vec<Unit> {
+        let changed = match has {
+            true => self.known.with_tls.insert(host.clone()),
+            false => self.known.with_tls.remove(host),
+        };
+        match changed {
+            true => self.reading(&Read::HasTls(host.clone())).cloned().collect(),
+            false => Vec::new(),
+        }
+    }
+
+    fn reading(&self, read: &Read) -> impl Iterator<Item = &Unit> {
+        self.readers.get(read).into_iter().flatten()
+    }
+}

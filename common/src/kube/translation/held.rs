@@ -1,0 +1,141 @@
+//! What units refer to, counted, so that the last one to let go removes it.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::{BackendPart, BackendUse, Batch, Parts, Reconciler, Translate};
+use crate::{
+    id::{BackendId, CertificateId},
+    kube::reader::Unit,
+    model::{Certificate, Problem},
+};
+
+/// What one unit refers to.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    backends: Vec<BackendId>,
+    certificates: Vec<CertificateId>,
+    problems: Vec<Problem>,
+}
+
+/// All problems, each as often as units say it, and how it was before the batch.
+#[derive(Debug, Default)]
+pub(super) struct Problems {
+    current: BTreeMap<Problem, usize>,
+    before: BTreeMap<Problem, bool>,
+}
+
+impl Problems {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Problem> {
+        self.current.keys()
+    }
+
+    /// Those that came and those that went since the last call.
+    pub(super) fn take_changes(&mut self) -> (Vec<Problem>, Vec<Problem>) {
+        let (mut added, mut removed) = (Vec::new(), Vec::new());
+        for (problem, was) in std::mem::take(&mut self.before) {
+            match (was, self.current.contains_key(&problem)) {
+                (false, true) => added.push(problem),
+                (true, false) => removed.push(problem),
+                _ => {}
+            }
+        }
+        (added, removed)
+    }
+
+    fn add(&mut self, problem: &Problem) {
+        let count = self.current.entry(problem.clone()).or_default();
+        self.before.entry(problem.clone()).or_insert(*count > 0);
+        *count += 1;
+    }
+
+    fn remove(&mut self, problem: &Problem) {
+        self.before.entry(problem.clone()).or_insert(true);
+        if let Some(count) = self.current.get_mut(problem) {
+            *count -= 1;
+            if *count == 0 {
+                self.current.remove(problem);
+            }
+        }
+    }
+}
+
+impl<T: Translate> Reconciler<T> {
+    /// Replaces what a unit refers to.
+    pub(super) fn hold(&mut self, unit: Unit, parts: Parts, batch: &mut Batch) {
+        let mut held = Held { problems: parts.problems, ..Held::default() };
+        held.problems.sort();
+        held.problems.dedup();
+        for (id, part) in parts.backends {
+            self.use_backend(&id, part, batch);
+            held.backends.push(id);
+        }
+        for (id, certificate) in parts.certificates {
+            self.use_certificate(&id, certificate, batch);
+            held.certificates.push(id);
+        }
+        let empty = held.backends.is_empty() && held.certificates.is_empty() && held.problems.is_empty();
+        let before = self.held.remove(&unit).unwrap_or_default();
+        if before.problems != held.problems {
+            held.problems.iter().for_each(|problem| self.problems.add(problem));
+            before.problems.iter().for_each(|problem| self.problems.remove(problem));
+        }
+        self.let_go(before, batch);
+        if !empty {
+            self.held.insert(unit, held);
+        }
+    }
+
+    /// Removes what no unit refers to any more.
+    pub(super) fn release(&mut self, batch: &mut Batch) {
+        for id in std::mem::take(&mut batch.released_backends) {
+            if self.backends.get(&id).is_some_and(|used| used.units == 0) {
+                self.backends.remove(&id);
+                self.endpoints.remove(&id);
+                batch.endpoints.remove(&id);
+                self.change(batch).backends.remove(&id);
+                self.translate_unit(Unit::Endpoints(id), batch);
+            }
+        }
+        for id in std::mem::take(&mut batch.released_certificates) {
+            if self.certificates.get(&id).is_some_and(|units| *units == 0) {
+                self.certificates.remove(&id);
+                self.change(batch).certificates.remove(&id);
+            }
+        }
+    }
+
+    fn use_backend(&mut self, id: &BackendId, part: BackendPart, batch: &mut Batch) {
+        if self.snapshot.backends.get(id).is_none_or(|current| **current != part.backend) {
+            self.change(batch).backends.insert(id.clone(), Arc::new(part.backend));
+        }
+        let new = !self.backends.contains_key(id);
+        let used = self.backends.entry(id.clone()).or_insert(BackendUse { units: 0, source: None });
+        used.units += 1;
+        if new || used.source != part.endpoints {
+            used.source = part.endpoints;
+            batch.dirty.insert(Unit::Endpoints(id.clone()));
+        }
+    }
+
+    fn use_certificate(&mut self, id: &CertificateId, certificate: Certificate, batch: &mut Batch) {
+        if self.snapshot.certificates.get(id).is_none_or(|current| **current != certificate) {
+            self.change(batch).certificates.insert(id.clone(), Arc::new(certificate));
+        }
+        *self.certificates.entry(id.clone()).or_default() += 1;
+    }
+
+    fn let_go(&mut self, before: Held, batch: &mut Batch) {
+        for id in before.backends {
+            if let Some(used) = self.backends.get_mut(&id) {
+                used.units -= 1;
+                batch.released_backends.insert(id);
+            }
+        }
+        for id in before.certificates {
+            if let Some(units) = self.certificates.get_mut(&id) {
+                *units -= 1;
+                batch.released_certificates.insert(id);
+            }
+        }
+    }
+}

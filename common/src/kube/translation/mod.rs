@@ -1,0 +1,268 @@
+//! The way from objects to a snapshot: re-translates only what read what changed.
+
+mod dependencies;
+mod held;
+mod units;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use dependencies::Dependencies;
+use held::{Held, Problems};
+
+use super::{
+    endpoints::EndpointSource,
+    objects::{Object, ObjectEvent, ObjectKey},
+    reader::{Reader, Unit},
+    store::{Change, Objects},
+};
+use crate::{
+    id::{BackendId, CertificateId, ListenerName, RouteSetId},
+    model::{Backend, Certificate, Endpoints, HostMatch, Listener, Problem, Route, Snapshot, VirtualHost},
+    source::Update,
+};
+
+/// How objects become hosts, routes and backends. Every function is pure and total: its result depends only on
+/// its arguments and on what it reads through the reader.
+pub trait Translate {
+    /// The set of routes that the hosts are in.
+    fn route_set(&self) -> RouteSetId;
+
+    /// The units that an object has a say in, by itself alone, whether or not anyone will listen to it. An object
+    /// that says what is wrong with it or has a status declares [`Unit::Object`] with its own key.
+    fn declares(&self, object: &Object) -> Vec<Unit>;
+
+    /// Whether an object is ours, and what is wrong with it as a whole.
+    fn translate_object(&self, reader: &Reader<'_>, object: &Object) -> ObjectTranslation;
+
+    /// Listeners and fallback.
+    fn translate_base(&self, reader: &Reader<'_>) -> BaseTranslation;
+
+    /// One host; at least one object declares it.
+    fn translate_host(&self, reader: &Reader<'_>, host: &HostMatch) -> HostTranslation;
+}
+
+/// What is said about an object as a whole.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ObjectTranslation {
+    /// Whether it is ours, so that its status is ours to write.
+    pub ours: bool,
+    /// What is wrong with it, apart from what its hosts say.
+    pub problems: Vec<Problem>,
+}
+
+/// What belongs to no host.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct BaseTranslation {
+    /// Where clients connect.
+    pub listeners: BTreeMap<ListenerName, Listener>,
+    /// Answers requests that no rule matches.
+    pub fallback: Option<Route>,
+    /// What listeners and fallback refer to.
+    pub parts: Parts,
+}
+
+/// One host.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct HostTranslation {
+    /// Its entry; `None` if none of the objects that declare it is ours or has anything valid to say.
+    pub virtual_host: Option<VirtualHost>,
+    /// Whether it has TLS, for those who ask [`Reader::has_tls`].
+    pub has_tls: bool,
+    /// What it refers to.
+    pub parts: Parts,
+}
+
+/// What a translation refers to, and what is wrong.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Parts {
+    /// Every backend that is referred to. What is said about a backend must be the same wherever it is said.
+    pub backends: BTreeMap<BackendId, BackendPart>,
+    /// Every certificate that is referred to; the same holds.
+    pub certificates: BTreeMap<CertificateId, Certificate>,
+    /// What is wrong.
+    pub problems: Vec<Problem>,
+}
+
+/// A backend and where its endpoints come from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BackendPart {
+    /// How it is spoken to.
+    pub backend: Backend,
+    /// Which slices its endpoints come from; `None` if they come from elsewhere.
+    pub endpoints: Option<EndpointSource>,
+}
+
+/// What a batch of events changed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Outcome {
+    /// What the engine must be told; `None` if nothing differs.
+    pub update: Option<Update>,
+    /// Problems that were not there before, sorted.
+    pub problems_added: Vec<Problem>,
+    /// Problems that are gone, sorted.
+    pub problems_removed: Vec<Problem>,
+    /// Objects whose status may have to be written, sorted by key.
+    pub statuses: Vec<StatusChange>,
+    /// How many hosts were translated.
+    pub hosts_translated: usize,
+}
+
+/// An object whose status may have to be written.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct StatusChange {
+    /// The object; it exists.
+    pub key: ObjectKey,
+    /// Whether it is ours and shall carry our addresses; if not it was ours until now and shall lose them.
+    pub ours: bool,
+}
+
+/// Holds all objects and what they translate to, and follows their changes.
+#[derive(Debug)]
+pub struct Reconciler<T> {
+    translate: T,
+    objects: Objects,
+    dependencies: Dependencies,
+    held: BTreeMap<Unit, Held>,
+    problems: Problems,
+    backends: BTreeMap<BackendId, BackendUse>,
+    certificates: BTreeMap<CertificateId, usize>,
+    endpoints: BTreeMap<BackendId, Endpoints>,
+    ours: BTreeSet<ObjectKey>,
+    snapshot: Arc<Snapshot>,
+    started: bool,
+}
+
+#[derive(Debug)]
+struct BackendUse {
+    units: usize,
+    source: Option<EndpointSource>,
+}
+
+/// What is gathered while a batch is worked on.
+#[derive(Default)]
+struct Batch {
+    dirty: BTreeSet<Unit>,
+    snapshot_changed: bool,
+    endpoints: BTreeMap<BackendId, Endpoints>,
+    released_backends: BTreeSet<BackendId>,
+    released_certificates: BTreeSet<CertificateId>,
+    statuses: BTreeMap<ObjectKey, bool>,
+    hosts_translated: usize,
+}
+
+impl<T: Translate> Reconciler<T> {
+    /// Begins without objects. The first [`apply`](Self::apply) always has an update.
+    pub fn new(translate: T) -> Self {
+        let mut snapshot = Snapshot::default();
+        snapshot.route_sets.insert(translate.route_set(), Arc::default());
+        Self {
+            translate,
+            objects: Objects::default(),
+            dependencies: Dependencies::default(),
+            held: BTreeMap::new(),
+            problems: Problems::default(),
+            backends: BTreeMap::new(),
+            certificates: BTreeMap::new(),
+            endpoints: BTreeMap::new(),
+            ours: BTreeSet::new(),
+            snapshot: Arc::new(snapshot),
+            started: false,
+        }
+    }
+
+    /// Applies a batch of events and re-translates only what read what changed.
+    pub fn apply(&mut self, events: impl IntoIterator<Item = ObjectEvent>) -> Outcome {
+        let mut batch = Batch::default();
+        for event in events {
+            self.take_in(event, &mut batch);
+        }
+        if !self.started {
+            batch.dirty.insert(Unit::Base);
+        }
+        // From the last to the first: wildcards come before the names that ask about them, and endpoints come when
+        // it is known which are needed.
+        while let Some(unit) = batch.dirty.pop_last() {
+            self.translate_unit(unit, &mut batch);
+        }
+        self.release(&mut batch);
+        self.finish(batch)
+    }
+
+    /// Every object, as it last was.
+    pub fn objects(&self) -> &Objects {
+        &self.objects
+    }
+
+    /// The translation of all objects.
+    pub fn snapshot(&self) -> &Arc<Snapshot> {
+        &self.snapshot
+    }
+
+    /// The endpoints of every backend that has some from slices.
+    pub fn endpoints(&self) -> &BTreeMap<BackendId, Endpoints> {
+        &self.endpoints
+    }
+
+    /// All that is wrong now, sorted.
+    pub fn problems(&self) -> impl Iterator<Item = &Problem> {
+        self.problems.iter()
+    }
+
+    /// The objects whose status is ours to write.
+    pub fn ours(&self) -> &BTreeSet<ObjectKey> {
+        &self.ours
+    }
+
+    /// All there is as one update, for a sink that knows nothing yet.
+    pub fn whole(&self) -> Update {
+        Update::Snapshot {
+            snapshot: self.snapshot.clone(),
+            endpoints: self.endpoints.iter().map(|(id, endpoints)| (id.clone(), endpoints.clone())).collect(),
+        }
+    }
+
+    fn take_in(&mut self, event: ObjectEvent, batch: &mut Batch) {
+        match self.objects.apply(event) {
+            Change::Nothing => {}
+            Change::Status(key) => {
+                if self.ours.contains(&key) {
+                    batch.statuses.insert(key, true);
+                }
+            }
+            Change::Object { key, before, after } => {
+                let declared = |object: &Option<Object>| {
+                    object.as_ref().map(|object| self.translate.declares(object)).unwrap_or_default()
+                };
+                let (old, new) = (declared(&before), declared(&after));
+                self.dependencies.declare(&key, &old, &new);
+                batch.dirty.extend(self.dependencies.dirtied(&key, before.as_ref(), after.as_ref()));
+                for unit in old.into_iter().chain(new) {
+                    batch.dirty.extend(self.dependencies.reading_declarers(&unit));
+                    batch.dirty.insert(unit);
+                }
+            }
+        }
+    }
+
+    fn finish(&mut self, batch: Batch) -> Outcome {
+        let endpoints: Vec<_> = batch.endpoints.into_iter().collect();
+        let update = match batch.snapshot_changed || !self.started {
+            true => Some(Update::Snapshot { snapshot: self.snapshot.clone(), endpoints }),
+            false if endpoints.is_empty() => None,
+            false => Some(Update::Endpoints(endpoints)),
+        };
+        self.started = true;
+        let (problems_added, problems_removed) = self.problems.take_changes();
+        let statuses = batch.statuses.into_iter().map(|(key, ours)| StatusChange { key, ours }).collect();
+        Outcome {
+            update,
+            problems_added,
+            problems_removed,
+            statuses,
+            hosts_translated: batch.hosts_translated,
+        }
+    }
+}

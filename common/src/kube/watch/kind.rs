@@ -1,0 +1,267 @@
+//! One kind of object, in one namespace or everywhere: listed, watched, and listed anew as a difference.
+
+use std::{collections::HashMap, pin::pin, time::Duration};
+
+use futures_util::StreamExt;
+use kube::{
+    Api, Client,
+    runtime::watcher::{self, Event, watcher},
+};
+use tokio::{
+    sync::mpsc::{Sender, error::SendError},
+    time::{Instant, sleep},
+};
+
+use super::{Part, PartEvent, WatchEvent};
+use crate::kube::{
+    backoff::Backoff,
+    objects::{Kind, Object, ObjectEvent, ObjectKey},
+    raw::Raw,
+};
+
+/// An API server that has just started may deny for a moment what it allows.
+const DENIED_AFTER: Duration = Duration::from_secs(5);
+/// How often a kind is asked for that is denied or missing.
+const DENIED_RETRY: Duration = Duration::from_secs(5);
+/// Longest wait before the API server is asked again.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// Objects in one answer of a list.
+const PAGE_SIZE: u32 = 2_000;
+
+type Out = Sender<PartEvent>;
+type Closed = SendError<PartEvent>;
+
+/// Watches until the receiver is gone.
+pub(super) async fn watch(client: Client, part: Part, out: Out) {
+    let resource = part.kind.resource();
+    let api: Api<Raw> = match &part.namespace {
+        Some(namespace) => Api::namespaced_with(client, namespace, &resource),
+        None => Api::all_with(client, &resource),
+    };
+    let mut watching = Watching::new(part, out);
+    // Ends with an error only when nobody listens any more.
+    let _ = watching.run(api).await;
+}
+
+/// What is known of one kind.
+struct Watching {
+    part: Part,
+    out: Out,
+    /// Every object with its version, so that a list anew is a difference.
+    known: HashMap<ObjectKey, String>,
+    /// The list that is coming in.
+    listing: HashMap<ObjectKey, String>,
+    listed: Vec<ObjectEvent>,
+    health: Health,
+    backoff: Backoff,
+    since: Instant,
+    settled: bool,
+}
+
+/// Whether the kind can be read, as far as it has been said.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Health {
+    Good,
+    Failing,
+    Refused,
+}
+
+/// What an error asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Remedy {
+    /// The watcher goes on by itself.
+    Continue,
+    /// Something was missed; only a list anew tells what.
+    Relist,
+    Denied,
+    Missing,
+}
+
+impl Watching {
+    fn new(part: Part, out: Out) -> Self {
+        Self {
+            part,
+            out,
+            known: HashMap::new(),
+            listing: HashMap::new(),
+            listed: Vec::new(),
+            health: Health::Good,
+            backoff: Backoff::new(Duration::from_millis(50), LONGEST_WAIT),
+            since: Instant::now(),
+            settled: false,
+        }
+    }
+
+    async fn run(&mut self, api: Api<Raw>) -> Result<(), Closed> {
+        let mut config = watcher::Config::default().page_size(PAGE_SIZE);
+        if self.part.kind == Kind::Secret {
+            config = config.fields("type=kubernetes.io/tls");
+        }
+        loop {
+            let mut events = pin!(watcher(api.clone(), config.clone()));
+            while let Some(event) = events.next().await {
+                let remedy = match event {
+                    Ok(event) => {
+                        self.take(event).await?;
+                        continue;
+                    }
+                    Err(error) => self.fail(&error).await?,
+                };
+                if remedy == Remedy::Relist {
+                    break;
+                }
+            }
+        }
+    }
+
+    async fn take(&mut self, event: Event<Raw>) -> Result<(), Closed> {
+        match event {
+            Event::Init => {
+                self.listing.clear();
+                self.listed.clear();
+                return Ok(());
+            }
+            Event::InitApply(raw) => {
+                let key = self.key(&raw);
+                let version = raw.version().to_owned();
+                if self.known.get(&key) != Some(&version)
+                    && let Some(event) = self.decode(&key, raw).await?
+                {
+                    self.listed.push(event);
+                }
+                self.listing.insert(key, version);
+            }
+            Event::InitDone => self.finish_list().await?,
+            Event::Apply(raw) => {
+                let key = self.key(&raw);
+                self.known.insert(key.clone(), raw.version().to_owned());
+                if let Some(event) = self.decode(&key, raw).await? {
+                    self.out.send(PartEvent::Objects(vec![event])).await?;
+                }
+            }
+            Event::Delete(raw) => {
+                let key = self.key(&raw);
+                self.known.remove(&key);
+                self.out.send(PartEvent::Objects(vec![ObjectEvent::Deleted(key)])).await?;
+            }
+        }
+        self.recover().await
+    }
+
+    /// Says what the list differs in, all at once.
+    async fn finish_list(&mut self) -> Result<(), Closed> {
+        let before = std::mem::replace(&mut self.known, std::mem::take(&mut self.listing));
+        let mut events = std::mem::take(&mut self.listed);
+        let gone = before.into_keys().filter(|key| !self.known.contains_key(key));
+        events.extend(gone.map(ObjectEvent::Deleted));
+        if !events.is_empty() {
+            self.out.send(PartEvent::Objects(events)).await?;
+        }
+        self.settle().await
+    }
+
+    async fn settle(&mut self) -> Result<(), Closed> {
+        if !std::mem::replace(&mut self.settled, true) {
+            self.out.send(PartEvent::Settled(self.part.clone())).await?;
+        }
+        Ok(())
+    }
+
+    async fn decode(&self, key: &ObjectKey, raw: Raw) -> Result<Option<ObjectEvent>, Closed> {
+        match Object::from_json(key.kind, raw.value) {
+            Ok(object) => Ok(Some(ObjectEvent::Applied(object))),
+            Err(error) => {
+                let message = error.to_string();
+                tracing::warn!(object = %key, %message, "object cannot be read; what was known of it stays");
+                self.say(WatchEvent::Undecodable { key: key.clone(), message }).await?;
+                Ok(None)
+            }
+        }
+    }
+
+    fn key(&self, raw: &Raw) -> ObjectKey {
+        ObjectKey::new(self.part.kind, raw.namespace(), raw.name())
+    }
+
+    async fn say(&self, event: WatchEvent) -> Result<(), Closed> {
+        self.out.send(PartEvent::Said(event)).await
+    }
+
+    async fn recover(&mut self) -> Result<(), Closed> {
+        self.backoff.reset();
+        let part = self.part.clone();
+        match std::mem::replace(&mut self.health, Health::Good) {
+            Health::Good => {}
+            Health::Failing => tracing::info!(%part, "the API server answers again"),
+            Health::Refused => {
+                tracing::info!(%part, "can be read now");
+                self.say(WatchEvent::Readable { part }).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Says what is wrong, once, and waits before the next try.
+    async fn fail(&mut self, error: &watcher::Error) -> Result<Remedy, Closed> {
+        let remedy = remedy(error);
+        let refused = match remedy {
+            Remedy::Denied => self.since.elapsed() >= DENIED_AFTER || self.settled,
+            Remedy::Missing => true,
+            _ => false,
+        };
+        let part = self.part.clone();
+        if refused && self.health != Health::Refused {
+            self.health = Health::Refused;
+            let message = error.to_string();
+            match remedy {
+                Remedy::Missing => {
+                    tracing::warn!(%part, "the API server does not know this kind; going on without it");
+                    self.say(WatchEvent::Missing { part }).await?;
+                }
+                _ => {
+                    tracing::warn!(%part, %message, "may not be read; going on with what is known of it");
+                    self.say(WatchEvent::Denied { part, message }).await?;
+                }
+            }
+            self.settle().await?;
+        } else if !refused && self.health == Health::Good && !is_routine(error) {
+            self.health = Health::Failing;
+            tracing::warn!(%part, %error, "cannot be watched; what is known of it stays");
+        } else {
+            tracing::debug!(%part, %error, "watch failed");
+        }
+        let wait = self.backoff.next();
+        sleep(if refused { DENIED_RETRY.max(wait) } else { wait }).await;
+        Ok(remedy)
+    }
+}
+
+/// Too old a version and a connection that ends are part of the protocol.
+fn is_routine(error: &watcher::Error) -> bool {
+    match error {
+        watcher::Error::WatchError(status) => status.code == 410,
+        watcher::Error::WatchFailed(kube::Error::ReadEvents(_)) => true,
+        _ => status_code(error) == Some(410),
+    }
+}
+
+fn status_code(error: &watcher::Error) -> Option<u16> {
+    match error {
+        watcher::Error::WatchError(status) => Some(status.code),
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchFailed(kube::Error::Api(status)) => Some(status.code),
+        _ => None,
+    }
+}
+
+fn remedy(error: &watcher::Error) -> Remedy {
+    match (status_code(error), error) {
+        (Some(401 | 403), _) => Remedy::Denied,
+        (Some(404), _) => Remedy::Missing,
+        (Some(410), _) | (_, watcher::Error::WatchError(_)) => Remedy::Relist,
+        // A line that is no event may have been one.
+        (_, watcher::Error::WatchFailed(kube::Error::SerdeError(_))) => Remedy::Relist,
+        _ => Remedy::Continue,
+    }
+}

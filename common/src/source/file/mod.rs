@@ -1,0 +1,75 @@
+//! Manifest files as a source: the documents in folders and files, and how they change.
+
+mod documents;
+mod tree;
+mod watch;
+
+use std::{io, path::Path, path::PathBuf, sync::Arc};
+
+pub use documents::{Document, LineError};
+pub use watch::{Follower, follow};
+
+/// What a manifest file now holds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FileChange {
+    /// The file, spelled as the user gave it or its folder.
+    pub file: Arc<Path>,
+    /// What is in it.
+    pub content: FileContent,
+}
+
+/// The content of a manifest file.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FileContent {
+    /// Its documents, all well-formed.
+    Documents(Vec<Document>),
+    /// Some of it cannot be read.
+    Invalid {
+        /// What can.
+        documents: Vec<Document>,
+        /// Why the rest cannot; at least one.
+        errors: Vec<LineError>,
+    },
+    /// The file does not exist any more.
+    Gone,
+}
+
+/// Why manifests cannot be followed.
+#[derive(Debug, thiserror::Error)]
+pub enum FileSourceError {
+    /// A path does not exist or may not be read.
+    #[error("{path}: {error}", path = .path.display())]
+    Unreadable {
+        /// The path as given.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// The thread that follows the files cannot be started.
+    #[error("cannot start a thread to follow manifests: {0}")]
+    Thread(io::Error),
+}
+
+/// Reads every manifest file in the paths once: files as they are, folders with all below them.
+///
+/// In folders only `*.yaml`, `*.yml` and `*.json` count; hidden entries and editors' temporary files do not.
+///
+/// # Errors
+/// A path that does not exist or may not be read.
+pub fn read(paths: &[PathBuf]) -> Result<Vec<FileChange>, FileSourceError> {
+    check(paths)?;
+    let mut tree = tree::Tree::new(paths);
+    Ok(tree.rescan(&mut |_| {}))
+}
+
+fn check(paths: &[PathBuf]) -> Result<(), FileSourceError> {
+    for path in paths {
+        let readable = match std::fs::metadata(path) {
+            Ok(metadata) if metadata.is_dir() => std::fs::read_dir(path).map(drop),
+            Ok(_) => std::fs::File::open(path).map(drop),
+            Err(error) => Err(error),
+        };
+        readable.map_err(|error| FileSourceError::Unreadable { path: path.clone(), error })?;
+    }
+    Ok(())
+}

@@ -1,0 +1,26 @@
+//! Annotation group: how long requests may take.
+
+use std::time::Duration;
+
+use crate::translate::RouteDraft;
+
+super::group! {
+    /// Timeouts
+    Timeouts {
+        /// Longest time from the whole request head to the backend's response head, all tries together (default `60s`).
+        request: Duration = "request-timeout",
+        /// Longest silence of the backend within its response body (default `60s`).
+        backend_idle: Duration = "backend-idle-timeout",
+    }
+}
+
+impl Timeouts {
+    pub(super) fn apply(&self, route: &mut RouteDraft<'_>) {
+        if let Some(time) = self.request {
+            route.timeouts.request = time;
+        }
+        if let Some(time) = self.backend_idle {
+            route.timeouts.backend_idle = time;
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! `check`: translates manifests or a cluster's objects and prints what is wrong.
+
+use std::io::Write;
+
+use selvedge_common::{
+    kube::{
+        manifests::{ManifestProblem, Manifests},
+        objects::ObjectEvent,
+        translation::Reconciler,
+        watch::{self, Scope, WatchEvent},
+    },
+    model::{Problem, Severity},
+    source::file,
+};
+use tokio::sync::mpsc;
+
+use super::source::client;
+use crate::{
+    args::{CheckArgs, Format},
+    translate::Edge,
+};
+
+/// Prints what is wrong; `false` if any of it is an error.
+///
+/// # Errors
+/// What is to be checked cannot be read.
+pub async fn check(args: &CheckArgs, output: &mut dyn Write) -> anyhow::Result<bool> {
+    let (events, unread) = if args.cluster { cluster(args).await? } else { manifests(args)? };
+    let mut reconciler = Reconciler::new(Edge::new(args.class.settings(&args.namespace)));
+    reconciler.apply(events);
+    let problems: Vec<_> = reconciler.problems().collect();
+    match args.format {
+        Format::Text => print_text(&unread, &problems, output)?,
+        Format::Json => print_json(&unread, &problems, output)?,
+    }
+    Ok(unread.is_empty() && problems.iter().all(|problem| problem.severity != Severity::Error))
+}
+
+fn manifests(args: &CheckArgs) -> anyhow::Result<(Vec<ObjectEvent>, Vec<Unread>)> {
+    let change = Manifests::default().apply(file::read(&args.paths)?);
+    Ok((change.events, change.problems.into_iter().map(Unread::Manifest).collect()))
+}
+
+async fn cluster(args: &CheckArgs) -> anyhow::Result<(Vec<ObjectEvent>, Vec<Unread>)> {
+    let client = client(args.kubeconfig.as_ref()).await?;
+    // Waits for an API server that cannot be reached; better to say so.
+    client.apiserver_version().await?;
+    let (sender, mut events) = mpsc::channel(64);
+    let watching = tokio::spawn(watch::run(client, Scope { namespaces: args.namespace.clone() }, sender));
+    let mut unread = Vec::new();
+    let mut objects = Vec::new();
+    while let Some(event) = events.recv().await {
+        match event {
+            WatchEvent::Synced(events) => {
+                objects = events;
+                break;
+            }
+            WatchEvent::Denied { part, message } => unread.push(Unread::Other(format!("{part}: {message}"))),
+            WatchEvent::Undecodable { key, message } => {
+                unread.push(Unread::Other(format!("{key}: {message}")))
+            }
+            WatchEvent::Missing { .. } | WatchEvent::Readable { .. } | WatchEvent::Changed(_) => {}
+        }
+    }
+    watching.abort();
+    Ok((objects, unread))
+}
+
+/// What could not be read at all.
+enum Unread {
+    Manifest(ManifestProblem),
+    Other(String),
+}
+
+fn print_text(unread: &[Unread], problems: &[&Problem], output: &mut dyn Write) -> std::io::Result<()> {
+    for problem in unread {
+        match problem {
+            Unread::Manifest(problem) => writeln!(output, "error: {problem}")?,
+            Unread::Other(message) => writeln!(output, "error: {message}")?,
+        }
+    }
+    for problem in problems {
+        match problem.severity {
+            Severity::Error => writeln!(output, "error: {problem}")?,
+            Severity::Warning => writeln!(output, "warning: {problem}")?,
+        }
+    }
+    Ok(())
+}
+
+fn print_json(unread: &[Unread], problems: &[&Problem], output: &mut dyn Write) -> std::io::Result<()> {
+    let unread = unread.iter().map(|problem| match problem {
+        Unread::Manifest(problem) => serde_json::json!({
+            "file": problem.file, "line": problem.line, "severity": Severity::Error, "message": problem.message}),
+        Unread::Other(message) => serde_json::json!({"severity": Severity::Error, "message": message}),
+    });
+    let all: Vec<_> = unread.chain(problems.iter().map(|problem| serde_json::json!(problem))).collect();
+    writeln!(output, "{:#}", serde_json::json!({"problems": all}))
+}

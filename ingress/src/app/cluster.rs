@@ -1,0 +1,63 @@
+//! What is told to the cluster: status and events, by the leader.
+
+use kube::Client;
+use selvedge_common::kube::{
+    addresses::{address, follow_service, sort},
+    events::{self, ProblemInput},
+    lease::{self, LeaseSettings},
+    status::{self, StatusInput},
+};
+use tokio::{
+    sync::{mpsc, watch},
+    task::{JoinHandle, JoinSet},
+};
+
+use crate::args::PublishArgs;
+
+/// Where status and problems go; sending never waits.
+pub(super) struct Teller {
+    /// What is known of the status of Ingress objects.
+    pub(super) statuses: mpsc::UnboundedSender<Vec<StatusInput>>,
+    /// What is wrong.
+    pub(super) problems: mpsc::UnboundedSender<Vec<ProblemInput>>,
+}
+
+/// Starts to take part in the lease and to write. The task ends after `stopping`, when the lease is given back.
+pub(super) fn tell(
+    client: Client,
+    args: &PublishArgs,
+    stopping: watch::Receiver<bool>,
+) -> (Teller, JoinHandle<()>) {
+    let namespace = args.lease_namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
+    let host = host_name();
+    let identity = args.identity.clone().unwrap_or_else(|| format!("{host}_{}", std::process::id()));
+    let settings = LeaseSettings::new(&namespace, &args.lease, &identity);
+    let (leader, leads) = watch::channel(false);
+    let (statuses, status_inputs) = mpsc::unbounded_channel();
+    let (problems, problem_inputs) = mpsc::unbounded_channel();
+    let mut static_addresses: Vec<_> = args.publish_address.iter().map(|text| address(text)).collect();
+    sort(&mut static_addresses);
+    let known = (!static_addresses.is_empty()).then_some(static_addresses);
+    let (sender, addresses) = watch::channel(known);
+    let mut writers = JoinSet::new();
+    if let Some(service) = args.publish_service.clone() {
+        let client = client.clone();
+        writers.spawn(async move {
+            follow_service(client, &service.namespace, &service.name, sender).await;
+        });
+    }
+    writers.spawn(status::run(client.clone(), leads.clone(), addresses, status_inputs));
+    writers.spawn(events::run(client.clone(), host, leads, problem_inputs));
+    let telling = tokio::spawn(async move {
+        lease::run(client, settings, leader, stopping).await;
+        // Nobody may write without the lease.
+        writers.shutdown().await;
+    });
+    (Teller { statuses, problems }, telling)
+}
+
+/// In a pod its name.
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname");
+    name.ok().map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).unwrap_or("edge".into())
+}

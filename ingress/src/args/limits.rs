@@ -1,0 +1,136 @@
+//! Flags for limits and times; their defaults are those of the model.
+
+use std::time::Duration;
+
+use clap::Args;
+use selvedge_common::model::{Http2Limits, Limits};
+
+use super::values::{duration, size, small_size};
+
+/// Limits that clients are held to, on each listener.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Limits for clients")]
+pub struct ClientArgs {
+    /// Connections open at once on each listener
+    #[arg(long, env = "SELVEDGE_MAX_CONNECTIONS", value_name = "N", default_value_t = 10_000)]
+    pub max_connections: u32,
+    /// Connections open at once on all listeners together; 0 is half of the limit of open files
+    #[arg(long, env = "SELVEDGE_MAX_CONNECTIONS_TOTAL", value_name = "N", default_value_t = 0)]
+    pub max_connections_total: usize,
+    /// Connections open at once from one source address on each listener; 0 is no limit
+    #[arg(long, env = "SELVEDGE_MAX_CONNECTIONS_PER_SOURCE", value_name = "N", default_value_t = 0)]
+    pub max_connections_per_source: u32,
+    /// Largest request head in bytes; more is answered 431
+    #[arg(long, env = "SELVEDGE_MAX_HEAD_SIZE", value_name = "SIZE", default_value = "16KiB", value_parser = small_size)]
+    pub max_head_size: u32,
+    /// Most header fields of a request; more is answered 431
+    #[arg(long, env = "SELVEDGE_MAX_FIELDS", value_name = "N", default_value_t = 100)]
+    pub max_fields: u16,
+    /// Largest request target in bytes; more is answered 414
+    #[arg(long, env = "SELVEDGE_MAX_TARGET_SIZE", value_name = "SIZE", default_value = "8KiB", value_parser = small_size)]
+    pub max_target_size: u32,
+    /// Longest TLS handshake
+    #[arg(long, env = "SELVEDGE_HANDSHAKE_TIMEOUT", value_name = "TIME", default_value = "10s", value_parser = duration)]
+    pub handshake_timeout: Duration,
+    /// Longest time from the first byte of a request head to its last
+    #[arg(long, env = "SELVEDGE_HEAD_TIMEOUT", value_name = "TIME", default_value = "10s", value_parser = duration)]
+    pub head_timeout: Duration,
+    /// Longest silence while a request body is being read
+    #[arg(long, env = "SELVEDGE_BODY_IDLE_TIMEOUT", value_name = "TIME", default_value = "60s", value_parser = duration)]
+    pub body_idle_timeout: Duration,
+    /// Lowest average rate of a request body in bytes per second; 0 is no limit
+    #[arg(long, env = "SELVEDGE_BODY_MIN_RATE", value_name = "SIZE", default_value = "256", value_parser = size)]
+    pub body_min_rate: u64,
+    /// Longest time a connection may stay open between two requests
+    #[arg(long, env = "SELVEDGE_KEEP_ALIVE_TIMEOUT", value_name = "TIME", default_value = "75s", value_parser = duration)]
+    pub keep_alive_timeout: Duration,
+    /// Longest time a client may take no byte of a response
+    #[arg(long, env = "SELVEDGE_WRITE_STALL_TIMEOUT", value_name = "TIME", default_value = "60s", value_parser = duration)]
+    pub write_stall_timeout: Duration,
+    /// Longest time a tunnel (WebSocket) may carry nothing in either direction
+    #[arg(long, env = "SELVEDGE_TUNNEL_IDLE_TIMEOUT", value_name = "TIME", default_value = "1h", value_parser = duration)]
+    pub tunnel_idle_timeout: Duration,
+    /// Age after which a connection is closed at the end of a request; each gets up to 10 % more
+    #[arg(long, env = "SELVEDGE_MAX_CONNECTION_AGE", value_name = "TIME", default_value = "1h", value_parser = duration)]
+    pub max_connection_age: Duration,
+    /// Pass on header fields with an underscore in their name instead of dropping them
+    #[arg(long, env = "SELVEDGE_ALLOW_UNDERSCORE_FIELDS")]
+    pub allow_underscore_fields: bool,
+    /// Answer 400 to paths with an escaped slash (%2f) instead of passing them on
+    #[arg(long, env = "SELVEDGE_REJECT_ESCAPED_SLASH")]
+    pub reject_escaped_slash: bool,
+    /// Streams open at once on an HTTP/2 connection
+    #[arg(long, env = "SELVEDGE_HTTP2_MAX_STREAMS", value_name = "N", default_value_t = 100)]
+    pub http2_max_streams: u32,
+    /// Flow-control window of an HTTP/2 stream in bytes
+    #[arg(long, env = "SELVEDGE_HTTP2_STREAM_WINDOW", value_name = "SIZE", default_value = "64KiB", value_parser = small_size)]
+    pub http2_stream_window: u32,
+    /// Flow-control window of an HTTP/2 connection in bytes
+    #[arg(long, env = "SELVEDGE_HTTP2_CONNECTION_WINDOW", value_name = "SIZE", default_value = "1MiB", value_parser = small_size)]
+    pub http2_connection_window: u32,
+    /// Largest header list of an HTTP/2 request in bytes
+    #[arg(long, env = "SELVEDGE_HTTP2_MAX_HEADER_LIST", value_name = "SIZE", default_value = "32KiB", value_parser = small_size)]
+    pub http2_max_header_list: u32,
+}
+
+impl ClientArgs {
+    /// The same for the model.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            connections: self.max_connections,
+            connections_per_source: self.max_connections_per_source,
+            head_bytes: self.max_head_size,
+            fields: self.max_fields,
+            target_bytes: self.max_target_size,
+            handshake_time: self.handshake_timeout,
+            head_time: self.head_timeout,
+            body_idle: self.body_idle_timeout,
+            body_min_rate_bytes: self.body_min_rate,
+            keep_alive_idle: self.keep_alive_timeout,
+            write_stall: self.write_stall_timeout,
+            tunnel_idle: self.tunnel_idle_timeout,
+            connection_age: self.max_connection_age,
+            drop_underscore_fields: !self.allow_underscore_fields,
+            reject_escaped_slash: self.reject_escaped_slash,
+            http2: Http2Limits {
+                streams: self.http2_max_streams,
+                stream_window_bytes: self.http2_stream_window,
+                connection_window_bytes: self.http2_connection_window,
+                header_list_bytes: self.http2_max_header_list,
+            },
+        }
+    }
+}
+
+/// How backends are treated where their Ingress says nothing else.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Backends")]
+pub struct BackendArgs {
+    /// Longest time to connect to an endpoint
+    #[arg(long, env = "SELVEDGE_CONNECT_TIMEOUT", value_name = "TIME", default_value = "5s", value_parser = duration)]
+    pub connect_timeout: Duration,
+    /// Longest time from a request to the head of its response
+    #[arg(long, env = "SELVEDGE_REQUEST_TIMEOUT", value_name = "TIME", default_value = "60s", value_parser = duration)]
+    pub request_timeout: Duration,
+    /// Longest silence of a backend within a response
+    #[arg(long, env = "SELVEDGE_BACKEND_IDLE_TIMEOUT", value_name = "TIME", default_value = "60s", value_parser = duration)]
+    pub backend_idle_timeout: Duration,
+    /// How long an unused connection to an endpoint is kept
+    #[arg(long, env = "SELVEDGE_UPSTREAM_IDLE_TIMEOUT", value_name = "TIME", default_value = "60s", value_parser = duration)]
+    pub upstream_idle_timeout: Duration,
+    /// How often an idempotent request is tried again when nothing was answered
+    #[arg(long, env = "SELVEDGE_RETRIES", value_name = "N", default_value_t = 1)]
+    pub retries: u32,
+}
+
+/// Stopping.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Stopping")]
+pub struct DrainArgs {
+    /// How long connections are still accepted after SIGTERM, while not ready
+    #[arg(long, env = "SELVEDGE_LAMEDUCK", value_name = "TIME", default_value = "5s", value_parser = duration)]
+    pub lameduck: Duration,
+    /// How long requests in flight may take after that before they are cut
+    #[arg(long, env = "SELVEDGE_DRAIN_DEADLINE", value_name = "TIME", default_value = "120s", value_parser = duration)]
+    pub drain_deadline: Duration,
+}

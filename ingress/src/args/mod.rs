@@ -1,0 +1,391 @@
+//! The command line: every flag, each also an environment variable.
+
+mod limits;
+mod values;
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use ipnet::IpNet;
+pub use limits::{BackendArgs, ClientArgs, DrainArgs};
+use selvedge_common::{
+    id::{ListenerName, RouteSetId},
+    model::{Backend, Listener, ListenerProtocol, Retry, Timeouts},
+};
+
+use crate::{
+    settings::{SecretName, Settings},
+    translate::ROUTE_SET,
+};
+
+/// Selvedge's edge: Kubernetes Ingress objects to an L7 proxy
+#[derive(Parser, Clone, Debug)]
+#[command(name = "selvedge-ingress", version, max_term_width = 160, disable_help_flag = true)]
+pub struct Arguments {
+    /// Print help
+    #[arg(long, short, global = true, action = clap::ArgAction::HelpShort)]
+    pub help: Option<bool>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What the program can do.
+#[derive(Subcommand, Clone, Debug)]
+pub enum Command {
+    /// Serve what Ingress objects say
+    Run(Box<RunArgs>),
+    /// Print what is wrong with manifests or with a cluster's objects; exit 1 on errors
+    Check(CheckArgs),
+}
+
+/// Flags of `run`.
+#[derive(Args, Clone, Debug)]
+pub struct RunArgs {
+    /// Where objects come from.
+    #[command(flatten)]
+    pub source: SourceArgs,
+    /// Which objects count.
+    #[command(flatten)]
+    pub class: ClassArgs,
+    /// Where clients connect.
+    #[command(flatten)]
+    pub listen: ListenArgs,
+    /// What is told to the cluster.
+    #[command(flatten)]
+    pub publish: PublishArgs,
+    /// Limits that clients are held to.
+    #[command(flatten)]
+    pub client: ClientArgs,
+    /// How backends are treated.
+    #[command(flatten)]
+    pub backend: BackendArgs,
+    /// Stopping.
+    #[command(flatten)]
+    pub drain: DrainArgs,
+    /// What is logged.
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
+/// Where objects come from: files, or else a Kubernetes API server.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Source")]
+pub struct SourceArgs {
+    /// Folder or file of YAML to serve instead of a cluster's objects; repeatable
+    #[arg(
+        long,
+        env = "SELVEDGE_MANIFESTS",
+        value_name = "PATH",
+        value_delimiter = ',',
+        conflicts_with = "kubeconfig"
+    )]
+    pub manifests: Vec<PathBuf>,
+    /// How to reach the API server; without it as a pod, or as kubectl would
+    #[arg(long, env = "SELVEDGE_KUBECONFIG", value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Namespace whose objects count, all without it; repeatable
+    #[arg(long, env = "SELVEDGE_NAMESPACE", value_name = "NS", value_delimiter = ',')]
+    pub namespace: Vec<String>,
+}
+
+/// Which Ingress objects count, and their defaults.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Objects")]
+pub struct ClassArgs {
+    /// Class to serve, all of controller selvedge.dev/ingress without it; repeatable
+    #[arg(long, env = "SELVEDGE_INGRESS_CLASS", value_name = "NAME", value_delimiter = ',')]
+    pub ingress_class: Vec<String>,
+    /// Serve Ingress objects that name no class, too
+    #[arg(long, env = "SELVEDGE_WATCH_INGRESS_WITHOUT_CLASS")]
+    pub watch_ingress_without_class: bool,
+    /// Secret with the certificate for unknown names; self-signed without it
+    #[arg(long, env = "SELVEDGE_DEFAULT_CERTIFICATE", value_name = "NS/NAME")]
+    pub default_certificate: Option<SecretName>,
+}
+
+/// Where clients connect.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Listeners")]
+pub struct ListenArgs {
+    /// Address for HTTP/1.1 and HTTP/2 in clear text; port 0 lets the system choose
+    #[arg(long, env = "SELVEDGE_HTTP", value_name = "ADDR", default_value = "0.0.0.0:8080")]
+    pub http: SocketAddr,
+    /// Address for TLS with HTTP/1.1 and HTTP/2
+    #[arg(long, env = "SELVEDGE_HTTPS", value_name = "ADDR", default_value = "0.0.0.0:8443")]
+    pub https: SocketAddr,
+    /// Address for /healthz, /readyz, /metrics and /snapshot
+    #[arg(long, env = "SELVEDGE_ADMIN", value_name = "ADDR", default_value = "127.0.0.1:9911")]
+    pub admin: SocketAddr,
+    /// Port that clients of --http see, told in X-Forwarded-Port
+    #[arg(long, env = "SELVEDGE_HTTP_PORT_PUBLIC", value_name = "PORT", default_value_t = 80)]
+    pub http_port_public: u16,
+    /// Port that clients of --https see, told in X-Forwarded-Port and used in redirects
+    #[arg(long, env = "SELVEDGE_HTTPS_PORT_PUBLIC", value_name = "PORT", default_value_t = 443)]
+    pub https_port_public: u16,
+    /// Expect a PROXY protocol header, version 1 or 2, at the start of each connection
+    #[arg(long, env = "SELVEDGE_PROXY_PROTOCOL")]
+    pub proxy_protocol: bool,
+    /// Network whose X-Forwarded-* fields and request ids are believed; repeatable
+    #[arg(long, env = "SELVEDGE_TRUSTED_CIDR", value_name = "CIDR", value_delimiter = ',', value_parser = network)]
+    pub trusted_cidr: Vec<IpNet>,
+    /// Send Forwarded (RFC 7239) to backends beside the X-Forwarded-* fields
+    #[arg(long, env = "SELVEDGE_FORWARDED_FIELD")]
+    pub forwarded_field: bool,
+    /// Worker threads; 0 is one per core
+    #[arg(long, env = "SELVEDGE_WORKERS", value_name = "N", default_value_t = 0)]
+    pub workers: usize,
+    /// Do not say in x-selvedge-reason why the proxy itself answered
+    #[arg(long, env = "SELVEDGE_HIDE_REASON")]
+    pub hide_reason: bool,
+}
+
+/// What is told to the cluster.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Status")]
+pub struct PublishArgs {
+    /// Service whose addresses are written to the status of Ingress objects
+    #[arg(
+        long,
+        env = "SELVEDGE_PUBLISH_SERVICE",
+        value_name = "NS/NAME",
+        value_parser = service_name, conflicts_with = "publish_address"
+    )]
+    pub publish_service: Option<ServiceName>,
+    /// IP address or host name to write to the status of Ingress objects; repeatable
+    #[arg(long, env = "SELVEDGE_PUBLISH_ADDRESS", value_name = "ADDR", value_delimiter = ',')]
+    pub publish_address: Vec<String>,
+    /// Lease by which instances agree on who writes status and events; its namespace is the own one
+    #[arg(long, env = "SELVEDGE_LEASE", value_name = "NAME", default_value = "selvedge-ingress")]
+    pub lease: String,
+    /// Namespace of the lease; without it the pod's own, else default
+    #[arg(long, env = "SELVEDGE_LEASE_NAMESPACE", value_name = "NS")]
+    pub lease_namespace: Option<String>,
+    /// Name of this instance in the lease; without it the host name and a number
+    #[arg(long, env = "SELVEDGE_IDENTITY", value_name = "NAME")]
+    pub identity: Option<String>,
+    /// Write no status and no events, and take no part in the lease
+    #[arg(long, env = "SELVEDGE_READ_ONLY")]
+    pub read_only: bool,
+}
+
+/// What is logged.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Logs")]
+pub struct LogArgs {
+    /// One line for each request on standard output
+    #[arg(long, env = "SELVEDGE_ACCESS_LOG", value_name = "FORMAT", value_enum, default_value = "text")]
+    pub access_log: AccessLogFormat,
+    /// Form of the program's own log on standard error
+    #[arg(long, env = "SELVEDGE_LOG_FORMAT", value_name = "FORMAT", value_enum, default_value = "text")]
+    pub log_format: Format,
+    /// What is logged, like RUST_LOG, for example info,selvedge_common=debug; default info
+    #[arg(long, env = "SELVEDGE_LOG_FILTER", value_name = "FILTER")]
+    pub log_filter: Option<String>,
+}
+
+/// Flags of `check`.
+#[derive(Args, Clone, Debug)]
+pub struct CheckArgs {
+    /// Folders and files of YAML to check
+    #[arg(value_name = "PATH", required_unless_present = "cluster", conflicts_with = "cluster")]
+    pub paths: Vec<PathBuf>,
+    /// Check the objects of a cluster
+    #[arg(long)]
+    pub cluster: bool,
+    /// How to reach the API server; without it as a pod, or as kubectl would
+    #[arg(long, env = "SELVEDGE_KUBECONFIG", value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Namespace whose objects count, all without it; repeatable
+    #[arg(long, env = "SELVEDGE_NAMESPACE", value_name = "NS", value_delimiter = ',')]
+    pub namespace: Vec<String>,
+    /// Which objects count.
+    #[command(flatten)]
+    pub class: ClassArgs,
+    /// Form of what is printed
+    #[arg(long, value_name = "FORMAT", value_enum, default_value = "text")]
+    pub format: Format,
+}
+
+/// Form of output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// For machines.
+    Json,
+}
+
+/// Form of the access log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum AccessLogFormat {
+    /// None.
+    Off,
+    /// For people.
+    Text,
+    /// For machines.
+    Json,
+}
+
+/// A Service, written `NS/NAME`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceName {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+fn service_name(text: &str) -> Result<ServiceName, String> {
+    let SecretName { namespace, name } = text.parse()?;
+    Ok(ServiceName { namespace, name })
+}
+
+/// A network, or a single address.
+fn network(text: &str) -> Result<IpNet, String> {
+    text.parse()
+        .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
+        .map_err(|_| format!("{text:?} is not a network; write it like 10.0.0.0/8 or fd00::/8"))
+}
+
+impl ClassArgs {
+    /// What translation must know; without listeners.
+    pub fn settings(&self, namespaces: &[String]) -> Settings {
+        Settings {
+            class_names: self.ingress_class.clone(),
+            watch_ingress_without_class: self.watch_ingress_without_class,
+            default_certificate: self.default_certificate.clone(),
+            namespaces: namespaces.to_vec(),
+            ..Settings::default()
+        }
+    }
+}
+
+impl RunArgs {
+    /// What translation must know.
+    pub fn settings(&self) -> Settings {
+        Settings {
+            timeouts: Timeouts {
+                request: self.backend.request_timeout,
+                backend_idle: self.backend.backend_idle_timeout,
+            },
+            retry: Retry { attempts: self.backend.retries },
+            backend: Backend { connect_timeout: self.backend.connect_timeout, ..Backend::default() },
+            listeners: self.listeners(&ROUTE_SET.into()),
+            ..self.class.settings(&self.source.namespace)
+        }
+    }
+
+    /// The listeners for translation to complete; both serve the set of routes of this name.
+    pub fn listeners(&self, routes: &RouteSetId) -> BTreeMap<ListenerName, Listener> {
+        let listen = &self.listen;
+        let listener = |address, protocol, public_port| Listener {
+            address,
+            protocol,
+            proxy_protocol: listen.proxy_protocol,
+            default_certificate: None,
+            public_port,
+            trusted_cidrs: listen.trusted_cidr.clone(),
+            forwarded_field: listen.forwarded_field,
+            limits: self.client.limits(),
+            routes: routes.clone(),
+        };
+        BTreeMap::from([
+            ("http".into(), listener(listen.http, ListenerProtocol::Http, listen.http_port_public)),
+            ("https".into(), listener(listen.https, ListenerProtocol::Https, listen.https_port_public)),
+        ])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+    use selvedge_common::model::Limits;
+
+    use super::*;
+
+    fn run(flags: &[&str]) -> Result<Box<RunArgs>, String> {
+        let flags = ["selvedge-ingress", "run"].iter().chain(flags);
+        match Arguments::try_parse_from(flags).map_err(|error| error.to_string())?.command {
+            Command::Run(run) => Ok(run),
+            Command::Check(_) => Err("not run".into()),
+        }
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_model() {
+        let run = run(&[]).unwrap();
+        assert_eq!(run.client.limits(), Limits::default());
+        assert_eq!(run.backend.connect_timeout, Backend::default().connect_timeout);
+        assert_eq!(run.backend.request_timeout, Timeouts::default().request);
+        assert_eq!(run.backend.backend_idle_timeout, Timeouts::default().backend_idle);
+        let listeners = run.listeners(&"edge".into());
+        let told: Vec<_> = listeners.values().map(|l| (l.address.to_string(), l.public_port)).collect();
+        assert_eq!(told, [("0.0.0.0:8080".into(), 80), ("0.0.0.0:8443".into(), 443)]);
+        assert_eq!(run.listen.admin.to_string(), "127.0.0.1:9911");
+        assert_eq!(run.log.access_log, AccessLogFormat::Text);
+    }
+
+    #[test]
+    fn each_flag_is_an_environment_variable_and_has_one_line_of_help() {
+        let command = Arguments::command();
+        let run = command.find_subcommand("run").unwrap();
+        for argument in run.get_arguments().filter(|argument| !argument.is_positional()) {
+            let Some(long) = argument.get_long().filter(|long| *long != "help") else { continue };
+            let wanted = format!("SELVEDGE_{}", long.to_uppercase().replace('-', "_"));
+            assert_eq!(argument.get_env().and_then(|env| env.to_str()), Some(&*wanted), "--{long}");
+            let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
+            assert!(!help.is_empty() && !help.contains('\n'), "--{long}: {help:?}");
+        }
+    }
+
+    #[test]
+    fn wrong_flags_are_named() {
+        let cases: [(&[&str], &str); 8] = [
+            (&["--http", "8080"], "--http"),
+            (&["--max-head-size", "16KB"], "16KiB"),
+            (&["--lameduck", "5"], "1m30s"),
+            (&["--trusted-cidr", "10.0.0.0/33"], "10.0.0.0/8"),
+            (&["--default-certificate", "x"], "NAMESPACE/NAME"),
+            (&["--publish-service", "a/b", "--publish-address", "1.2.3.4"], "cannot be used with"),
+            (&["--manifests", "x", "--kubeconfig", "y"], "cannot be used with"),
+            (&["--htp", "127.0.0.1:1"], "--http"),
+        ];
+        for (flags, wanted) in cases {
+            let error = run(flags).unwrap_err();
+            assert!(error.contains(wanted), "{flags:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn lists_are_repeated_or_separated_by_commas() {
+        let run =
+            run(&["--namespace", "a,b", "--namespace", "c", "--trusted-cidr", "10.0.0.0/8,::1"]).unwrap();
+        assert_eq!(run.source.namespace, ["a", "b", "c"]);
+        assert_eq!(run.listen.trusted_cidr.len(), 2);
+    }
+
+    #[test]
+    fn check_needs_paths_or_a_cluster() {
+        for (flags, sound) in
+            [(&[][..], false), (&["x"], true), (&["--cluster"], true), (&["x", "--cluster"], false)]
+        {
+            let flags = ["selvedge-ingress", "check"].iter().chain(flags);
+            assert_eq!(
+                Arguments::try_parse_from(flags.clone()).is_ok(),
+                sound,
+                "{:?}",
+                flags.collect::<Vec<_>>()
+            );
+        }
+    }
+}

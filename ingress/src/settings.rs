@@ -1,0 +1,64 @@
+//! Settings of the edge that translation depends on.
+
+use std::collections::BTreeMap;
+
+use selvedge_common::{
+    id::ListenerName,
+    model::{Backend, Listener, Retry, Timeouts},
+};
+
+/// What translation must know beside the objects.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Settings {
+    /// Names of the classes to serve (`--ingress-class`); empty serves every class whose controller is ours.
+    pub class_names: Vec<String>,
+    /// Serve Ingresses that name no class (`--watch-ingress-without-class`).
+    pub watch_ingress_without_class: bool,
+    /// Secret with the certificate for clients whose SNI matches no host (`--default-certificate`).
+    pub default_certificate: Option<SecretName>,
+    /// Namespaces whose Ingresses are served (`--namespace`); empty serves all.
+    pub namespaces: Vec<String>,
+    /// How long requests may take where annotations say nothing else.
+    pub timeouts: Timeouts,
+    /// How often requests are tried again.
+    pub retry: Retry,
+    /// How backends are spoken to where their Service says nothing else.
+    pub backend: Backend,
+    /// Where clients connect. Translation fills in the set of routes and the default certificate.
+    pub listeners: BTreeMap<ListenerName, Listener>,
+}
+
+/// A Secret by namespace and name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretName {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl Settings {
+    /// Whether Ingresses of this namespace are served.
+    pub fn serves_namespace(&self, namespace: &str) -> bool {
+        self.namespaces.is_empty() || self.namespaces.iter().any(|served| served == namespace)
+    }
+
+    /// Whether classes of this name are served, if their controller is ours.
+    pub fn serves_class(&self, name: &str) -> bool {
+        self.class_names.is_empty() || self.class_names.iter().any(|served| served == name)
+    }
+}
+
+impl std::str::FromStr for SecretName {
+    type Err = String;
+
+    /// Reads `namespace/name`.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once('/') {
+            Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() && !name.contains('/') => {
+                Ok(Self { namespace: namespace.into(), name: name.into() })
+            }
+            _ => Err(format!("{text:?} is not of the form NAMESPACE/NAME")),
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Paths as Ingresses write them.
+
+use std::sync::Arc;
+
+use selvedge_common::{message::path, model::PathMatch};
+
+use super::near;
+
+/// The path types that Kubernetes knows.
+const PATH_TYPES: [&str; 3] = ["Exact", "Prefix", "ImplementationSpecific"];
+
+/// What is wrong with a path: which field, a reason and a sentence.
+#[derive(Debug, PartialEq)]
+pub(super) struct PathFault {
+    pub field: &'static str,
+    pub reason: &'static str,
+    pub message: String,
+}
+
+/// Reads `path` and `pathType`.
+pub(super) fn parse(path: Option<&str>, path_type: &str) -> Result<PathMatch, PathFault> {
+    let text = path.unwrap_or_default();
+    if !PATH_TYPES.contains(&path_type) {
+        let message = match path_type {
+            "" => "it is missing: use Exact, Prefix or ImplementationSpecific".to_owned(),
+            other => format!(
+                "{other:?} is none of Exact, Prefix and ImplementationSpecific{}",
+                near::suggest(other, PATH_TYPES.into_iter())
+            ),
+        };
+        return Err(PathFault { field: "pathType", reason: "InvalidPathType", message });
+    }
+    if text.is_empty() && path_type == "ImplementationSpecific" {
+        return Ok(PathMatch::Prefix("/".into()));
+    }
+    if let Some(message) = fault(text) {
+        return Err(PathFault { field: "path", reason: "InvalidPath", message: message.to_owned() });
+    }
+    Ok(match path_type {
+        "Exact" => PathMatch::Exact(canonical(text)),
+        _ => PathMatch::Prefix(canonical(text)),
+    })
+}
+
+/// Why no request could ever have this path. Requests are matched in canonical form, without empty or dot segments.
+fn fault(text: &str) -> Option<&'static str> {
+    let lower = text.to_ascii_lowercase();
+    if text.is_empty() {
+        return Some("it is missing: only ImplementationSpecific may leave it out");
+    }
+    if !text.starts_with('/') {
+        return Some("it must begin with `/`");
+    }
+    if text.contains("//") {
+        return Some("it must not contain `//`");
+    }
+    if lower.replace("%2e", ".").split('/').any(|segment| matches!(segment, "." | "..")) {
+        return Some("it must not contain the segments `.` and `..`");
+    }
+    if lower.contains("%2f") || lower.contains("%5c") || text.contains('\\') {
+        return Some("it must not contain a backslash, or an escaped slash or backslash");
+    }
+    if lower.contains("%00") || text.chars().any(|c| c.is_control() || c == ' ') {
+        return Some("it must not contain spaces or control characters");
+    }
+    if text.contains(['?', '#']) {
+        return Some("it must not contain `?` or `#`: query and fragment are not part of a path");
+    }
+    let is_escape = |rest: &str| {
+        let mut bytes = rest.bytes();
+        (0..2).all(|_| bytes.next().is_some_and(|byte| byte.is_ascii_hexdigit()))
+    };
+    if !text.split('%').skip(1).all(is_escape) {
+        return Some("`%` must be followed by two hexadecimal digits");
+    }
+    None
+}
+
+/// The form in which requests are matched. The path has passed `fault`, so it has one.
+fn canonical(text: &str) -> Arc<str> {
+    let mut canonical = Vec::with_capacity(text.len());
+    match path::canonicalize(text.as_bytes(), false, &mut canonical) {
+        Ok(()) => String::from_utf8_lossy(&canonical).into(),
+        Err(_) => text.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_and_forms_of_paths() {
+        let exact = |text: &str| Ok(PathMatch::Exact(text.into()));
+        let prefix = |text: &str| Ok(PathMatch::Prefix(text.into()));
+        let path = Err(("path", "InvalidPath"));
+        let path_type = Err(("pathType", "InvalidPathType"));
+        let table = [
+            (Some("/a"), "Exact", exact("/a")),
+            (Some("/a/"), "Exact", exact("/a/")),
+            (Some("/a"), "Prefix", prefix("/a")),
+            (Some("/a/"), "Prefix", prefix("/a/")),
+            (Some("/"), "Prefix", prefix("/")),
+            (Some("/a"), "ImplementationSpecific", prefix("/a")),
+            (Some(""), "ImplementationSpecific", prefix("/")),
+            (None, "ImplementationSpecific", prefix("/")),
+            (Some("/caf%C3%A9"), "Exact", exact("/caf%C3%A9")),
+            (Some("/café"), "Exact", exact("/caf%C3%A9")),
+            (Some("/caf%c3%a9"), "Exact", exact("/caf%C3%A9")),
+            (Some("/%61%7e%3b{id}"), "Prefix", prefix("/a~%3B%7Bid%7D")),
+            (Some("/a;b=c:@!$&'()*+,"), "Exact", exact("/a;b=c:@!$&'()*+,")),
+            (Some("/..."), "Exact", exact("/...")),
+            (None, "Exact", path.clone()),
+            (Some(""), "Prefix", path.clone()),
+            (Some("a"), "ImplementationSpecific", path.clone()),
+            (Some("/a//b"), "Exact", path.clone()),
+            (Some("/a/../b"), "Exact", path.clone()),
+            (Some("/a/.%2E"), "Exact", path.clone()),
+            (Some("/a/."), "Prefix", path.clone()),
+            (Some("/a%2Fb"), "Exact", path.clone()),
+            (Some("/a\\b"), "Exact", path.clone()),
+            (Some("/a%00"), "Exact", path.clone()),
+            (Some("/a b"), "Exact", path.clone()),
+            (Some("/a\n"), "Exact", path.clone()),
+            (Some("/a?b"), "Prefix", path.clone()),
+            (Some("/a#b"), "Prefix", path.clone()),
+            (Some("/a%"), "Prefix", path.clone()),
+            (Some("/a%4é"), "Prefix", path.clone()),
+            (Some("/a"), "", path_type.clone()),
+            (Some("/a"), "prefix", path_type.clone()),
+            (Some("/a"), "Regex", path_type.clone()),
+        ];
+        for (text, kind, want) in table {
+            let got = parse(text, kind).map_err(|fault| (fault.field, fault.reason));
+            assert_eq!(got, want, "{text:?} {kind}");
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! TLS: which Secret a host's certificate is in.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::{core::v1 as core, networking::v1 as networking};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use selvedge_common::{
+    id::{CertificateId, ObjectRef},
+    kube::{objects::Kind, reader::Reader},
+    model::{Certificate, HostMatch, Problem},
+};
+
+use super::{Context, host, ingress_ref, namespace, near, rules, tls};
+
+/// The type of Secrets that hold a certificate.
+const SECRET_TYPE: &str = "kubernetes.io/tls";
+
+/// Who names a Secret, and what happens if it is not there.
+struct Referrer {
+    object: ObjectRef,
+    field: String,
+    instead: &'static str,
+}
+
+/// The certificate of a host: that of the first Ingress whose Secret exists. Another Secret for the same host, and
+/// what is wrong with any, is told.
+pub(super) fn certificate(
+    cx: &mut Context<'_, '_>,
+    ingresses: &[&Arc<networking::Ingress>],
+    host: &HostMatch,
+) -> Option<CertificateId> {
+    let mut chosen: Option<(CertificateId, ObjectRef)> = None;
+    for ingress in ingresses {
+        for (index, entry) in tls(ingress).iter().enumerate().filter(|(_, entry)| names(ingress, entry, host))
+        {
+            let Some(name) = entry.secret_name.as_deref().filter(|name| !name.is_empty()) else { continue };
+            let same = |(id, _): &(CertificateId, ObjectRef)| {
+                id.as_str().split_once('/') == Some((namespace(ingress), name))
+            };
+            if chosen.as_ref().is_some_and(same) {
+                continue;
+            }
+            let field = format!("spec.tls[{index}].secretName");
+            let referrer = Referrer {
+                object: ingress_ref(ingress),
+                field: field.clone(),
+                instead: "the default certificate is used unless another Ingress has one for the host",
+            };
+            let Some(id) = load(cx, namespace(ingress), name, referrer) else { continue };
+            match &chosen {
+                Some((first, by)) => {
+                    let message = format!("host {host} already has the certificate {first} by {by}");
+                    let problem =
+                        Problem::error(&ingress_ref(ingress), field, "CertificateConflict", message);
+                    cx.parts.problems.push(problem);
+                }
+                None => chosen = Some((id, ingress_ref(ingress))),
+            }
+        }
+    }
+    let (id, _) = chosen?;
+    // Only now: a Secret that lost is none of the snapshot's.
+    add(cx, &id);
+    Some(id)
+}
+
+/// The certificate that the settings name for clients whose SNI matches no host.
+pub(super) fn default_certificate(cx: &mut Context<'_, '_>) -> Option<CertificateId> {
+    let name = cx.settings.default_certificate.as_ref()?;
+    let object = ObjectRef::new(Kind::Secret.name(), &name.namespace, &name.name);
+    let referrer =
+        Referrer { object, field: "metadata.name".into(), instead: "a self-signed certificate is used" };
+    let id = load(cx, &name.namespace, &name.name, referrer)?;
+    add(cx, &id);
+    Some(id)
+}
+
+/// Whether some Ingress offers TLS for a host by just this name, with whatever certificate.
+pub(super) fn is_offered(ingresses: &[&Arc<networking::Ingress>], host: &HostMatch) -> bool {
+    ingresses.iter().any(|ingress| tls(ingress).iter().any(|entry| names(ingress, entry, host)))
+}
+
+/// Whether some Ingress offers TLS for a host, by its name or by a wildcard.
+pub(super) fn covers(
+    cx: &Context<'_, '_>,
+    ingresses: &[&Arc<networking::Ingress>],
+    host: &HostMatch,
+) -> bool {
+    if is_offered(ingresses, host) {
+        return true;
+    }
+    let HostMatch::Exact(name) = host else { return false };
+    let suffix = name.split_once('.').map(|(_, suffix)| suffix);
+    suffix.is_some_and(|suffix| cx.reader.has_tls(&HostMatch::Wildcard(suffix.into())))
+}
+
+/// What is wrong with entries under `spec.tls` that no host speaks for.
+pub(super) fn useless_entries(ingress: &networking::Ingress) -> impl Iterator<Item = Problem> {
+    let object = ingress_ref(ingress);
+    let named = rules(ingress).iter().any(|rule| !matches!(host::of_rule(rule), Ok(HostMatch::Any)));
+    let entries = tls(ingress).iter().enumerate();
+    let without = entries.filter(move |(_, entry)| entry.hosts.iter().flatten().next().is_none() && !named);
+    without.map(move |(index, _)| {
+        let message =
+            "it names no host and no rule does; name hosts, or set a default certificate".to_owned();
+        Problem::error(&object, format!("spec.tls[{index}].hosts"), "NoTlsHosts", message)
+    })
+}
+
+/// Whether an entry is for a host. One without hosts is for all hosts that the rules of its Ingress name.
+fn names(ingress: &networking::Ingress, entry: &networking::IngressTLS, host: &HostMatch) -> bool {
+    let mut listed = entry.hosts.iter().flatten().peekable();
+    match listed.peek() {
+        Some(_) => listed.any(|text| host::parse(text).as_ref() == Ok(host)),
+        None => {
+            *host != HostMatch::Any
+                && rules(ingress).iter().any(|rule| host::of_rule(rule).as_ref() == Ok(host))
+        }
+    }
+}
+
+/// Looks at a Secret and tells what is wrong with it; `None` if it does not exist.
+fn load(cx: &mut Context<'_, '_>, namespace: &str, name: &str, referrer: Referrer) -> Option<CertificateId> {
+    let Some(secret) = cx.reader.secret(namespace, name) else {
+        let suggestion = near::suggest(name, cx.reader.names(Kind::Secret, namespace));
+        let message = format!(
+            "there is no Secret {name:?} in namespace {namespace:?}{suggestion}; {}",
+            referrer.instead
+        );
+        cx.parts.problems.push(Problem::error(&referrer.object, referrer.field, "SecretNotFound", message));
+        return None;
+    };
+    if let Err((field, reason, message)) = check(secret) {
+        let object = ObjectRef::new(Kind::Secret.name(), namespace, name);
+        let message = format!("{message}; the last good certificate stays in use, if there was one");
+        cx.parts.problems.push(Problem::error(&object, field, reason, message));
+    }
+    Some(CertificateId::new(format!("{namespace}/{name}")))
+}
+
+fn add(cx: &mut Context<'_, '_>, id: &CertificateId) {
+    if let Some(certificate) = read(cx.reader, id) {
+        cx.parts.certificates.insert(id.clone(), certificate);
+    }
+}
+
+/// What is in a Secret, usable or not: the engine keeps the last good certificate instead of one that it cannot use.
+fn read(reader: &Reader<'_>, id: &CertificateId) -> Option<Certificate> {
+    let (namespace, name) = id.as_str().split_once('/')?;
+    let secret = reader.secret(namespace, name)?;
+    // Another type is no certificate, whatever its keys hold.
+    let part = |key| match secret.type_.as_deref() {
+        Some(SECRET_TYPE) => value(secret, key).unwrap_or_default(),
+        _ => &[],
+    };
+    Some(Certificate { chain_pem: part("tls.crt").into(), key_pem: part("tls.key").into() })
+}
+
+fn check(secret: &core::Secret) -> Result<(), (&'static str, &'static str, String)> {
+    let type_ = secret.type_.as_deref().unwrap_or("Opaque");
+    if type_ != SECRET_TYPE {
+        return Err(("type", "WrongSecretType", format!("it must be {SECRET_TYPE}, not {type_:?}")));
+    }
+    let present = |key| value(secret, key).filter(|value| !value.is_empty());
+    let Some(chain) = present("tls.crt") else {
+        return Err(("data[tls.crt]", "IncompleteSecret", "the certificate is missing".into()));
+    };
+    let Some(key) = present("tls.key") else {
+        return Err(("data[tls.key]", "IncompleteSecret", "the private key is missing".into()));
+    };
+    let mut certificates = CertificateDer::pem_slice_iter(chain).peekable();
+    if certificates.peek().is_none() || certificates.any(|certificate| certificate.is_err()) {
+        return Err(("data[tls.crt]", "InvalidCertificate", "it is not a chain of PEM certificates".into()));
+    }
+    if PrivateKeyDer::from_pem_slice(key).is_err() {
+        return Err(("data[tls.key]", "InvalidPrivateKey", "it is not a PEM private key".into()));
+    }
+    Ok(())
+}
+
+/// A value of a Secret. `stringData` only comes from files: an API server folds it into `data`.
+fn value<'a>(secret: &'a core::Secret, key: &str) -> Option<&'a [u8]> {
+    let text = secret.string_data.as_ref().and_then(|data| data.get(key)).map(|text| text.as_bytes());
+    text.or_else(|| secret.data.as_ref()?.get(key).map(|bytes| bytes.0.as_slice()))
+}

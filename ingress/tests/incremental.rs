@@ -1,0 +1,305 @@
+//! The translation that follows changes says the same as one from nothing, and does no more than it must.
+
+mod universe;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use proptest::prelude::*;
+use selvedge_common::{
+    id::BackendId,
+    kube::{
+        objects::{Kind, Object, ObjectEvent, ObjectKey},
+        translation::{Outcome, Reconciler, StatusChange},
+    },
+    model::{Discovery, Endpoints, HostMatch, Problem, Snapshot},
+    source::Update,
+};
+use selvedge_ingress::{settings::Settings, translate::Edge};
+use serde_json::{Value, json};
+use universe::{Batches, settings};
+
+/// Knows only what outcomes say.
+#[derive(Default)]
+struct Mirror {
+    snapshot: Arc<Snapshot>,
+    endpoints: BTreeMap<BackendId, Endpoints>,
+    problems: BTreeSet<Problem>,
+    ours: BTreeSet<ObjectKey>,
+}
+
+impl Mirror {
+    /// Takes an outcome in, and insists that it says nothing that is known already.
+    fn apply(&mut self, outcome: &Outcome) {
+        let endpoints = match &outcome.update {
+            None => &Vec::new(),
+            Some(Update::Endpoints(endpoints)) => endpoints,
+            Some(Update::Snapshot { snapshot, endpoints }) => {
+                assert_ne!(self.snapshot, *snapshot, "an equal snapshot is no update");
+                self.snapshot = snapshot.clone();
+                endpoints
+            }
+        };
+        let backends = &self.snapshot.backends;
+        let has_endpoints = |id: &BackendId| {
+            backends.get(id).is_some_and(|backend| backend.discovery == Discovery::Endpoints)
+        };
+        self.endpoints.retain(|id, _| has_endpoints(id));
+        for (id, endpoints) in endpoints {
+            assert!(has_endpoints(id), "endpoints of {id}, which needs none");
+            let before = self.endpoints.insert(id.clone(), endpoints.clone());
+            assert_ne!(before.as_ref(), Some(endpoints), "equal endpoints are no update");
+        }
+        for problem in &outcome.problems_removed {
+            assert!(self.problems.remove(problem), "{problem} was not there");
+        }
+        for problem in &outcome.problems_added {
+            assert!(self.problems.insert(problem.clone()), "{problem} was there");
+        }
+        for change in &outcome.statuses {
+            match change.ours {
+                true => self.ours.insert(change.key.clone()),
+                false => self.ours.remove(&change.key),
+            };
+        }
+    }
+
+    fn check(&mut self, reconciler: &Reconciler<Edge>) {
+        let exists =
+            |key: &ObjectKey| reconciler.objects().get(key.kind, &key.namespace, &key.name).is_some();
+        self.ours.retain(exists);
+        assert_eq!(&self.snapshot, reconciler.snapshot());
+        assert_eq!(&self.endpoints, reconciler.endpoints());
+        assert_eq!(self.problems.iter().collect::<Vec<_>>(), reconciler.problems().collect::<Vec<_>>());
+        assert_eq!(&self.ours, reconciler.ours());
+    }
+}
+
+fn from_nothing(settings: &Settings, reconciler: &Reconciler<Edge>) -> Reconciler<Edge> {
+    let mut fresh = Reconciler::new(Edge::new(settings.clone()));
+    let objects = Kind::ALL.iter().flat_map(|kind| reconciler.objects().of_kind(*kind));
+    fresh.apply(objects.cloned().map(ObjectEvent::Applied));
+    fresh
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_sequence_of_events_leads_to_the_translation_from_nothing(
+        settings in settings(),
+        batches in Batches::any(),
+    ) {
+        let mut reconciler = Reconciler::new(Edge::new(settings.clone()));
+        let mut mirror = Mirror::default();
+        for batch in batches.events() {
+            let outcome = reconciler.apply(batch);
+            mirror.apply(&outcome);
+            mirror.check(&reconciler);
+            let fresh = from_nothing(&settings, &reconciler);
+            prop_assert_eq!(fresh.snapshot(), reconciler.snapshot());
+            prop_assert_eq!(fresh.endpoints(), reconciler.endpoints());
+            prop_assert!(fresh.problems().eq(reconciler.problems()));
+            prop_assert_eq!(fresh.ours(), reconciler.ours());
+        }
+    }
+}
+
+fn object(kind: Kind, value: Value) -> ObjectEvent {
+    ObjectEvent::Applied(Object::from_json(kind, value).expect("the object is readable"))
+}
+
+fn class(name: &str, controller: &str) -> ObjectEvent {
+    object(Kind::IngressClass, json!({"metadata": {"name": name}, "spec": {"controller": controller}}))
+}
+
+fn service(name: &str) -> ObjectEvent {
+    object(
+        Kind::Service,
+        json!({"metadata": {"name": name, "namespace": "ns"}, "spec": {"ports": [{"port": 80}]}}),
+    )
+}
+
+fn slice(service: &str, address: &str) -> ObjectEvent {
+    object(
+        Kind::EndpointSlice,
+        json!({
+            "metadata": {"name": service, "namespace": "ns", "labels": {"kubernetes.io/service-name": service}},
+            "addressType": "IPv4", "ports": [{"port": 8080}], "endpoints": [{"addresses": [address]}],
+        }),
+    )
+}
+
+fn ingress(name: &str, path: &str, class: &str) -> Value {
+    json!({
+        "metadata": {"name": name, "namespace": "ns"},
+        "spec": {"ingressClassName": class, "rules": [{"host": format!("{name}.example"), "http": {"paths": [
+            {"path": path, "pathType": "Prefix", "backend": {"service": {"name": name, "port": {"number": 80}}}},
+        ]}}]},
+    })
+}
+
+/// A thousand Ingresses, each with its host, its Service and its slice.
+fn thousand() -> Reconciler<Edge> {
+    let mut reconciler = Reconciler::new(Edge::new(Settings::default()));
+    let mut events = vec![class("edge", "selvedge.dev/ingress"), class("other", "example.com/other")];
+    for index in 0..1000 {
+        let name = format!("i{index}");
+        events.push(object(Kind::Ingress, ingress(&name, "/", "edge")));
+        events.push(service(&name));
+        events.push(slice(&name, "192.0.2.1"));
+    }
+    let outcome = reconciler.apply(events);
+    assert_eq!(outcome.hosts_translated, 1000);
+    reconciler
+}
+
+fn host(name: &str) -> HostMatch {
+    HostMatch::Exact(name.into())
+}
+
+#[test]
+fn one_changed_ingress_of_a_thousand_translates_one_host_and_shares_the_rest() {
+    let mut reconciler = thousand();
+    let before = reconciler.snapshot().clone();
+    let outcome = reconciler.apply([object(Kind::Ingress, ingress("i7", "/new", "edge"))]);
+    assert_eq!(outcome.hosts_translated, 1);
+    let Some(Update::Snapshot { snapshot, endpoints }) = outcome.update else { panic!("no snapshot") };
+    assert_eq!(endpoints, []);
+    let (before, after) = (&before.route_sets[&"edge".into()], &snapshot.route_sets[&"edge".into()]);
+    let differ = |(host, entry): (&HostMatch, &Arc<_>)| !Arc::ptr_eq(&before.hosts[host], entry);
+    assert_eq!(after.hosts.iter().filter(|(host, entry)| differ((host, entry))).count(), 1);
+    assert_ne!(before.hosts[&host("i7.example")], after.hosts[&host("i7.example")]);
+}
+
+#[test]
+fn a_changed_slice_takes_the_short_way() {
+    let mut reconciler = thousand();
+    let outcome = reconciler.apply([slice("i7", "192.0.2.2")]);
+    assert_eq!(outcome.hosts_translated, 0);
+    let Some(Update::Endpoints(endpoints)) = outcome.update else { panic!("not only endpoints") };
+    assert_eq!(endpoints.len(), 1);
+    assert_eq!(
+        (endpoints[0].0.as_str(), endpoints[0].1[0].address.to_string()),
+        ("ns/i7:80", "192.0.2.2:8080".into())
+    );
+    assert_eq!(reconciler.apply([slice("nobody", "192.0.2.2")]).update, None);
+}
+
+#[test]
+fn a_changed_service_translates_the_hosts_that_read_it() {
+    let mut reconciler = thousand();
+    let key = ObjectKey::new(Kind::Service, "ns", "i7");
+    let outcome = reconciler.apply([ObjectEvent::Deleted(key)]);
+    assert_eq!((outcome.hosts_translated, outcome.problems_added.len()), (1, 1));
+    let outcome = reconciler.apply([service("i7")]);
+    assert_eq!((outcome.hosts_translated, outcome.problems_removed.len()), (1, 1));
+    let Some(Update::Snapshot { endpoints, .. }) = outcome.update else { panic!("no snapshot") };
+    assert_eq!(endpoints.len(), 1, "a backend that is new again comes with its endpoints");
+}
+
+#[test]
+fn a_written_status_and_an_equal_object_change_nothing() {
+    let mut reconciler = thousand();
+    assert_eq!(reconciler.apply([service("i7"), slice("i7", "192.0.2.1")]), Outcome::default());
+    let mut written = ingress("i7", "/", "edge");
+    written["status"] = json!({"loadBalancer": {"ingress": [{"ip": "192.0.2.80"}]}});
+    let outcome = reconciler.apply([object(Kind::Ingress, written)]);
+    let key = ObjectKey::new(Kind::Ingress, "ns", "i7");
+    assert_eq!(outcome, Outcome { statuses: vec![StatusChange { key, ours: true }], ..Outcome::default() });
+}
+
+#[test]
+fn a_class_change_withdraws_routes_and_clears_the_status() {
+    let mut reconciler = thousand();
+    let key = ObjectKey::new(Kind::Ingress, "ns", "i7");
+    assert!(reconciler.ours().contains(&key));
+    let outcome = reconciler.apply([object(Kind::Ingress, ingress("i7", "/", "other"))]);
+    assert_eq!(outcome.statuses, [StatusChange { key: key.clone(), ours: false }]);
+    assert!(!reconciler.ours().contains(&key));
+    let snapshot = reconciler.snapshot();
+    assert!(!snapshot.route_sets[&"edge".into()].hosts.contains_key(&host("i7.example")));
+    assert!(!snapshot.backends.contains_key(&"ns/i7:80".into()));
+    let outcome = reconciler.apply([ObjectEvent::Deleted(key)]);
+    assert_eq!(outcome.statuses, [], "what is gone has no status");
+}
+
+#[test]
+fn a_class_that_appears_brings_all_its_ingresses() {
+    let mut reconciler = thousand();
+    let outcome = reconciler.apply([ObjectEvent::Deleted(ObjectKey::new(Kind::IngressClass, "", "edge"))]);
+    assert_eq!(outcome.problems_added.len(), 1000);
+    assert!(reconciler.snapshot().backends.is_empty());
+    let outcome = reconciler.apply([class("edge", "selvedge.dev/ingress")]);
+    assert_eq!((outcome.problems_removed.len(), outcome.statuses.len()), (1000, 1000));
+    assert_eq!(reconciler.snapshot().backends.len(), 1000);
+}
+
+#[test]
+fn the_first_batch_is_an_update_even_without_objects() {
+    let mut reconciler = Reconciler::new(Edge::new(Settings::default()));
+    assert!(matches!(reconciler.apply([]).update, Some(Update::Snapshot { .. })));
+    assert_eq!(reconciler.apply([]), Outcome::default());
+}
+
+#[test]
+fn a_wildcard_that_gets_tls_switches_redirects_below_it_on() {
+    let mut reconciler = thousand();
+    let mut redirecting = ingress("i7", "/", "edge");
+    redirecting["metadata"]["annotations"] = json!({"selvedge.dev/ssl-redirect": "true"});
+    reconciler.apply([object(Kind::Ingress, redirecting)]);
+    let filters = |reconciler: &Reconciler<Edge>| {
+        let hosts = &reconciler.snapshot().route_sets[&"edge".into()].hosts;
+        hosts[&host("i7.example")].routes[0].filters.len()
+    };
+    assert_eq!(filters(&reconciler), 0);
+    let tls = json!({
+        "metadata": {"name": "tls", "namespace": "other"},
+        "spec": {"ingressClassName": "edge", "tls": [{"hosts": ["*.example"]}]},
+    });
+    let outcome = reconciler.apply([object(Kind::Ingress, tls.clone())]);
+    assert_eq!((filters(&reconciler), outcome.hosts_translated), (1, 1001));
+    let mut more = tls;
+    more["metadata"]["name"] = json!("more");
+    assert_eq!(
+        reconciler.apply([object(Kind::Ingress, more)]).hosts_translated,
+        1,
+        "nothing new for the others"
+    );
+}
+
+#[test]
+fn a_service_that_becomes_an_external_name_and_back_brings_its_endpoints_again() {
+    let mut reconciler = thousand();
+    let mut mirror = Mirror::default();
+    mirror.apply(&Outcome { update: Some(reconciler.whole()), ..Outcome::default() });
+    let external = json!({
+        "metadata": {"name": "i7", "namespace": "ns"},
+        "spec": {"type": "ExternalName", "externalName": "origin.example"},
+    });
+    for event in [object(Kind::Service, external), service("i7")] {
+        mirror.apply(&reconciler.apply([event]));
+        assert_eq!(&mirror.endpoints, reconciler.endpoints());
+    }
+    assert_eq!(mirror.endpoints.len(), 1000);
+}
+
+#[test]
+fn what_was_not_found_counts_as_read() {
+    let settings = Settings::default();
+    let mut reconciler = Reconciler::new(Edge::new(settings));
+    let legacy = json!({
+        "metadata": {"name": "a", "namespace": "ns", "annotations": {"kubernetes.io/ingress.class": "edge"}},
+        "spec": {"tls": [{"hosts": ["a.example"], "secretName": "late"}]},
+    });
+    let outcome = reconciler.apply([object(Kind::Ingress, legacy)]);
+    assert!(outcome.statuses.is_empty());
+    let outcome = reconciler.apply([class("edge", "selvedge.dev/ingress")]);
+    assert_eq!((outcome.statuses.len(), outcome.problems_added.len()), (1, 2));
+    let late = json!({"metadata": {"name": "late", "namespace": "ns"}, "type": "kubernetes.io/tls"});
+    let outcome = reconciler.apply([object(Kind::Secret, late)]);
+    assert_eq!(outcome.problems_removed[0].reason, "SecretNotFound");
+    assert_eq!(reconciler.snapshot().certificates.len(), 1);
+}

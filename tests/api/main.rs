@@ -1,0 +1,10 @@
+//! What is read from and written to an API server: the small one of the tests, and a real one where it is found.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod edge;
+mod events;
+mod lease;
+mod servers;
+mod status;
+mod watch;

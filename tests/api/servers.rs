@@ -1,0 +1,172 @@
+//! The servers that tests run against, and what tests do with them.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use k8s_openapi::api::{core::v1::Namespace, networking::v1::Ingress};
+use kube::{Api, Client, api::PostParams};
+use selvedge_common::kube::{
+    objects::ObjectEvent,
+    watch::{self, Scope, WatchEvent},
+};
+use selvedge_tests::{
+    api_server::ApiServer,
+    real_api_server::{RealApiServer, find_binaries},
+    waiting::PATIENCE,
+};
+use tokio::sync::{OnceCell, mpsc};
+
+static REAL: OnceCell<Option<RealApiServer>> = OnceCell::const_new();
+static NAMESPACES: AtomicUsize = AtomicUsize::new(0);
+
+/// The real server that all tests share, if its binaries are found.
+async fn real() -> Option<&'static RealApiServer> {
+    let start = async || {
+        let Some(binaries) = find_binaries() else {
+            say("in-process only; tests/cluster/build.sh builds a real one");
+            return None;
+        };
+        say(&format!("in-process and {}", binaries.display()));
+        Some(RealApiServer::start(binaries).await.expect("a server whose binaries are there starts"))
+    };
+    REAL.get_or_init(start).await.as_ref()
+}
+
+/// Says which servers there are, past the capture of output by the test runner.
+fn say(servers: &str) {
+    use std::io::Write;
+    // A closed standard error is no reason to fail.
+    let _ = writeln!(std::io::stderr(), "API servers: {servers}");
+}
+
+/// Runs a test against each server, in a namespace of its own.
+pub async fn on_each(test: impl AsyncFn(Client, String)) {
+    let small = ApiServer::start().await;
+    let namespace = create_namespace(&small.client()).await;
+    test(small.client(), namespace).await;
+    if let Some(real) = real().await {
+        let namespace = create_namespace(&real.client()).await;
+        test(real.client(), namespace).await;
+    }
+}
+
+/// As [`on_each`], with a kubeconfig file of the server.
+pub async fn on_each_with_kubeconfig(test: impl AsyncFn(Client, String, String)) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("kubeconfig").to_str().unwrap().to_owned();
+    let small = ApiServer::start().await;
+    std::fs::write(&file, small.kubeconfig()).unwrap();
+    let namespace = create_namespace(&small.client()).await;
+    test(small.client(), namespace, file.clone()).await;
+    if let Some(real) = real().await {
+        std::fs::write(&file, real.kubeconfig()).unwrap();
+        let namespace = create_namespace(&real.client()).await;
+        test(real.client(), namespace, file).await;
+    }
+}
+
+/// The real server, where a test cannot do with a client alone.
+pub async fn own_real() -> Option<RealApiServer> {
+    match find_binaries() {
+        Some(binaries) => Some(RealApiServer::start(binaries).await.expect("the server starts")),
+        None => None,
+    }
+}
+
+/// Creates a namespace that no other test has.
+pub async fn create_namespace(client: &Client) -> String {
+    let name = format!("test-{}", NAMESPACES.fetch_add(1, Ordering::Relaxed));
+    let namespace = serde_json::from_value(serde_json::json!({"metadata": {"name": name}})).unwrap();
+    let _: Namespace = Api::all(client.clone()).create(&PostParams::default(), &namespace).await.unwrap();
+    name
+}
+
+/// An Ingress with one host.
+pub fn ingress(name: &str, host: &str) -> Ingress {
+    serde_json::from_value(serde_json::json!({
+        "metadata": {"name": name},
+        "spec": {"rules": [{"host": host, "http": {"paths": [{"path": "/", "pathType": "Prefix",
+            "backend": {"service": {"name": "shop", "port": {"number": 80}}}}]}}]}
+    }))
+    .unwrap()
+}
+
+/// Creates an Ingress.
+pub async fn create(client: &Client, namespace: &str, ingress: &Ingress) -> Ingress {
+    Api::namespaced(client.clone(), namespace).create(&PostParams::default(), ingress).await.unwrap()
+}
+
+/// A running watch of one namespace.
+pub struct Watched {
+    events: mpsc::Receiver<WatchEvent>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Watched {
+    pub fn new(client: Client, namespace: &str) -> Self {
+        let (sender, events) = mpsc::channel(64);
+        let scope = Scope { namespaces: vec![namespace.to_owned()] };
+        Self { events, task: tokio::spawn(watch::run(client, scope, sender)) }
+    }
+
+    /// The next event.
+    pub async fn next(&mut self) -> WatchEvent {
+        let next = tokio::time::timeout(PATIENCE, self.events.recv()).await;
+        next.expect("an event comes within a minute").expect("the watch goes on")
+    }
+
+    /// The next event, if there is one already.
+    pub fn try_next(&mut self) -> Option<WatchEvent> {
+        self.events.try_recv().ok()
+    }
+
+    /// The first list as text, sorted.
+    pub async fn synced(&mut self) -> Vec<String> {
+        match self.next().await {
+            WatchEvent::Synced(events) => sorted(&events),
+            other => panic!("not the first list: {other:?}"),
+        }
+    }
+
+    /// So many changes as text, in the order in which they come; all other events fail.
+    pub async fn changes(&mut self, count: usize) -> Vec<String> {
+        let mut changes = Vec::new();
+        while changes.len() < count {
+            match self.next().await {
+                WatchEvent::Changed(events) => changes.extend(events.iter().map(text)),
+                other => panic!("no change: {other:?}, after {changes:?}"),
+            }
+        }
+        changes
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Events as text, sorted.
+pub fn sorted(events: &[ObjectEvent]) -> Vec<String> {
+    let mut texts: Vec<_> = events.iter().map(text).collect();
+    texts.sort();
+    texts
+}
+
+/// `+ Ingress shop` or `- Ingress shop`; Ingresses with their host.
+pub fn text(event: &ObjectEvent) -> String {
+    match event {
+        ObjectEvent::Applied(object) => {
+            let key = object.key();
+            let host = match object {
+                selvedge_common::kube::objects::Object::Ingress(ingress) => {
+                    let rules = ingress.spec.as_ref().and_then(|spec| spec.rules.as_ref());
+                    rules.and_then(|rules| rules.first()?.host.clone()).unwrap_or_default()
+                }
+                _ => String::new(),
+            };
+            format!("+ {} {} {host}", key.kind.name(), key.name).trim_end().to_owned()
+        }
+        ObjectEvent::Deleted(key) => format!("- {} {}", key.kind.name(), key.name),
+    }
+}

@@ -1,0 +1,181 @@
+//! Objects of the in-process API server: versions, optimistic concurrency, server-side apply of what is owned.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+/// Group, version and plural as in the address, for example `apis/networking.k8s.io/v1/ingresses`.
+pub type ResourcePath = String;
+
+/// What names an object: resource, namespace, name.
+pub type Key = (ResourcePath, String, String);
+
+/// One change of one object.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// Version after it.
+    pub version: u64,
+    /// Resource of the object.
+    pub resource: ResourcePath,
+    /// `ADDED`, `MODIFIED` or `DELETED`.
+    pub action: &'static str,
+    /// The object after it.
+    pub object: Value,
+}
+
+/// A refusal: code, reason, message.
+pub type Refusal = (u16, &'static str, String);
+
+/// All objects and their history.
+#[derive(Debug, Default)]
+pub struct Store {
+    version: u64,
+    objects: BTreeMap<Key, Value>,
+    history: Vec<Change>,
+    /// Versions up to this one are forgotten.
+    compacted: u64,
+    /// What each manager has applied.
+    applied: BTreeMap<(Key, String), Value>,
+}
+
+impl Store {
+    /// The newest version.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The object of this key.
+    pub fn get(&self, key: &Key) -> Option<&Value> {
+        self.objects.get(key)
+    }
+
+    /// Objects of a resource, of one namespace or of all.
+    pub fn list(&self, resource: &str, namespace: Option<&str>) -> impl Iterator<Item = &Value> {
+        let objects = self.objects.iter().filter(move |((of, within, _), _)| {
+            of == resource && namespace.is_none_or(|namespace| within == namespace)
+        });
+        objects.map(|(_, object)| object)
+    }
+
+    /// Changes after a version; `None` if they are forgotten.
+    pub fn since(&self, version: u64) -> Option<impl Iterator<Item = &Change>> {
+        (version >= self.compacted)
+            .then(|| self.history.iter().filter(move |change| change.version > version))
+    }
+
+    /// Forgets the history.
+    pub fn compact(&mut self) {
+        // So that even the newest version that was told is too old.
+        self.version += 1;
+        self.compacted = self.version;
+        self.history.clear();
+    }
+
+    /// Creates an object.
+    pub fn create(&mut self, key: Key, mut object: Value) -> Result<Change, Refusal> {
+        if self.objects.contains_key(&key) {
+            return Err((409, "AlreadyExists", format!("{} already exists", key.2)));
+        }
+        if !object["metadata"].is_object() {
+            return Err((422, "Invalid", "metadata is missing".into()));
+        }
+        object["metadata"]["uid"] = format!("uid-{}", self.version + 1).into();
+        object["metadata"]["creationTimestamp"] = "2026-01-01T00:00:00Z".into();
+        if !key.1.is_empty() {
+            object["metadata"]["namespace"] = key.1.clone().into();
+        }
+        Ok(self.put(key, object, "ADDED"))
+    }
+
+    /// Replaces an object, if the version that came with it is the newest.
+    pub fn replace(&mut self, key: Key, mut object: Value) -> Result<Change, Refusal> {
+        let current = self.objects.get(&key).ok_or_else(|| not_found(&key))?;
+        let based_on = &object["metadata"]["resourceVersion"];
+        if based_on.as_str().is_some_and(|version| !version.is_empty())
+            && *based_on != current["metadata"]["resourceVersion"]
+        {
+            return Err((409, "Conflict", "the object has been modified".into()));
+        }
+        for field in ["uid", "creationTimestamp"] {
+            object["metadata"][field] = current["metadata"][field].clone();
+        }
+        Ok(self.put(key, object, "MODIFIED"))
+    }
+
+    /// Merges a patch into an object. With a manager it is an apply: what the manager applied before and leaves
+    /// out now is removed.
+    pub fn patch(
+        &mut self,
+        key: Key,
+        patch: Value,
+        manager: Option<&str>,
+    ) -> Result<Option<Change>, Refusal> {
+        let current = self.objects.get(&key).ok_or_else(|| not_found(&key))?;
+        let mut object = current.clone();
+        if let Some(manager) = manager {
+            let before = self.applied.insert((key.clone(), manager.to_owned()), patch.clone());
+            if let Some(before) = before {
+                remove_left_out(&mut object, &before, &patch);
+            }
+        }
+        merge(&mut object, &patch);
+        if object == *current {
+            return Ok(None);
+        }
+        Ok(Some(self.put(key, object, "MODIFIED")))
+    }
+
+    /// Deletes an object.
+    pub fn delete(&mut self, key: &Key) -> Result<Change, Refusal> {
+        let mut object = self.objects.remove(key).ok_or_else(|| not_found(key))?;
+        self.version += 1;
+        object["metadata"]["resourceVersion"] = self.version.to_string().into();
+        Ok(self.record(key.0.clone(), object, "DELETED"))
+    }
+
+    fn put(&mut self, key: Key, mut object: Value, action: &'static str) -> Change {
+        self.version += 1;
+        object["metadata"]["resourceVersion"] = self.version.to_string().into();
+        self.objects.insert(key.clone(), object.clone());
+        self.record(key.0, object, action)
+    }
+
+    fn record(&mut self, resource: ResourcePath, object: Value, action: &'static str) -> Change {
+        let change = Change { version: self.version, resource, action, object };
+        self.history.push(change.clone());
+        change
+    }
+}
+
+fn not_found(key: &Key) -> Refusal {
+    (404, "NotFound", format!("{} not found", key.2))
+}
+
+/// `{"kind":"Status",…}` as an API server answers.
+pub fn status(refusal: &Refusal) -> Value {
+    let (code, reason, message) = refusal;
+    json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+        "code": code, "reason": reason, "message": message})
+}
+
+fn merge(object: &mut Value, patch: &Value) {
+    match (object, patch) {
+        (Value::Object(object), Value::Object(patch)) => {
+            for (name, value) in patch {
+                merge(object.entry(name).or_insert(Value::Null), value);
+            }
+        }
+        (object, patch) => *object = patch.clone(),
+    }
+}
+
+fn remove_left_out(object: &mut Value, before: &Value, now: &Value) {
+    let (Value::Object(object), Value::Object(before)) = (object, before) else { return };
+    for (name, value) in before {
+        match (now.get(name), object.get_mut(name)) {
+            (None, Some(_)) => drop(object.remove(name)),
+            (Some(now), Some(object)) => remove_left_out(object, value, now),
+            (_, None) => {}
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! Waiting for what shall come true, with an end.
+
+use std::time::Duration;
+
+/// Longest time for anything that a test waits for.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Asks until the answer is as wanted.
+pub async fn eventually<T>(mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let asking = async {
+        loop {
+            if let Some(answer) = ask().await {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, asking).await.expect("it comes true within a minute")
+}
