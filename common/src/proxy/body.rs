@@ -16,7 +16,7 @@ use super::replay::Replay;
 use crate::{
     http1::{BodyError, BodyReader, BodyWriter},
     http2::{BodySender, BrokenOff},
-    message::Fields,
+    message::{Fields, Known},
     runtime::deadline::Deadlines,
 };
 
@@ -257,7 +257,11 @@ fn trailer_map(trailers: &Fields) -> Option<HeaderMap> {
         return None;
     }
     let mut map = HeaderMap::with_capacity(trailers.len());
-    for (name, value) in trailers.iter() {
+    for (known, name, value) in trailers.iter_known() {
+        if known.is_hop_by_hop() || matches!(known, Known::ContentLength | Known::Host) {
+            // HTTP/2 has no room for them (RFC 9113 §8.2.2), and they say nothing where they stand.
+            continue;
+        }
         let name = http::HeaderName::from_bytes(name);
         if let (Ok(name), Ok(value)) = (name, http::HeaderValue::from_bytes(value)) {
             map.append(name, value);
