@@ -14,8 +14,8 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 use crate::model::{BackendProtocol, BackendTls};
 
-/// Settings towards backends, made once for each protocol. The certificate of the backend is not verified: see
-/// [`AnyBackend`].
+/// Settings towards backends, made once for each protocol. The certificate of the backend is not verified: this
+/// protects against listening, not against an impostor, until a policy names a CA.
 pub fn client_settings(protocol: BackendProtocol) -> Arc<ClientConfig> {
     static HTTP1: OnceLock<Arc<ClientConfig>> = OnceLock::new();
     static HTTP2: OnceLock<Arc<ClientConfig>> = OnceLock::new();
