@@ -1,3 +1,34 @@
 //! The proxy on real sockets: a real engine between raw clients and scripted origins.
 
+#![allow(clippy::unwrap_used, reason = "all of this is test code, scripts of origins too")]
+
+mod answers;
+mod drain;
+mod endpoints;
+mod expect;
+mod fields;
+mod floods;
 mod forwarding;
+mod framing;
+mod grpc;
+mod h2spec;
+mod http2;
+mod http2_backend;
+mod http2_limits;
+mod limits;
+mod proxy_protocol;
+mod records;
+mod retries;
+mod streaming;
+mod strictness;
+mod tls;
+mod upgrades;
+
+use selvedge_tests::proxy::{Proxy, Setup};
+
+/// An engine without routes whose settings differ from the usual ones.
+fn proxy_with(change: impl FnOnce(&mut Setup)) -> Proxy {
+    let mut setup = Setup::default();
+    change(&mut setup);
+    Proxy::start(setup)
+}

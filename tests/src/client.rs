@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
-    net::{SocketAddr, TcpStream},
+    net::{Shutdown, SocketAddr, TcpStream},
     time::Duration,
 };
 
@@ -46,6 +46,18 @@ impl Client {
         stream.set_read_timeout(Some(PATIENCE)).expect("the limit is not zero");
         stream.set_nodelay(true).expect("TCP has this option");
         Self::over(stream)
+    }
+
+    /// Sends one request, maybe to a proxy that stops reading it, and reads everything up to the end.
+    pub fn exchange(address: SocketAddr, request: impl AsRef<[u8]>) -> Vec<u8> {
+        let mut client = Self::connect(address);
+        let _sent_as_far_as_it_was_read = client.try_send(request);
+        client.rest().expect("the proxy closes the connection in order")
+    }
+
+    /// Says that nothing more will be sent.
+    pub fn finish(&self) {
+        self.tcp().shutdown(Shutdown::Write).expect("the connection is open");
     }
 
     /// The TCP connection.
@@ -119,6 +131,18 @@ impl<S: Read + Write> Client<S> {
         let mut rest = Vec::new();
         self.reader.read_to_end(&mut rest)?;
         Ok(rest)
+    }
+
+    /// Reads one chunk of a chunked body; empty is the last one, whose trailers are left unread.
+    pub fn chunk(&mut self) -> io::Result<Vec<u8>> {
+        let size = usize::from_str_radix(&self.line()?, 16).map_err(|_| io::ErrorKind::InvalidData)?;
+        if size == 0 {
+            return Ok(Vec::new());
+        }
+        let mut chunk = vec![0; size + 2];
+        self.reader.read_exact(&mut chunk)?;
+        chunk.truncate(size);
+        Ok(chunk)
     }
 
     /// Whether the proxy has closed the connection and sent nothing more.

@@ -1,10 +1,14 @@
-//! Test harness shared by the test binaries: real engines, scripted origins and raw clients on loopback.
+//! Test harness shared by the test binaries: engines, API servers, origins and clients, all real, on loopback.
 
 pub mod api_server;
 pub mod client;
 pub mod edge;
+pub mod http2;
+pub mod http2_frames;
+pub mod log;
 pub mod origin;
 pub mod own_network;
 pub mod proxy;
 pub mod real_api_server;
+pub mod tls;
 pub mod waiting;

@@ -8,7 +8,11 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     thread,
+    time::Duration,
 };
+
+/// No request of a test takes this long.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// One request as an origin saw it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -83,6 +87,23 @@ impl Origin {
         Self::on(SocketAddr::from(([127, 0, 0, 1], 0)), false, script)
     }
 
+    /// An origin whose script has each connection to itself, from its first byte on; the number counts them from 0.
+    pub fn raw(script: impl Fn(usize, TcpStream) + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("loopback has free ports");
+        let address = listener.local_addr().expect("a bound socket has an address");
+        let origin = Self { address, seen: Arc::default(), connections: Arc::default() };
+        let (this, script) = (origin.clone(), Arc::new(script));
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (this, script) = (this.clone(), script.clone());
+                let connection = this.connections.fetch_add(1, Ordering::SeqCst);
+                stream.set_read_timeout(Some(PATIENCE)).expect("the limit is not zero");
+                thread::spawn(move || script(connection, stream));
+            }
+        });
+        origin
+    }
+
     /// An origin on this address.
     pub fn on(
         address: SocketAddr,
@@ -121,7 +142,10 @@ impl Origin {
     }
 
     fn serve(&self, mut stream: TcpStream, connection: usize, read_body: bool, script: &Script) {
-        let mut reader = BufReader::new(stream.try_clone().expect("sockets can be duplicated"));
+        // A script that reads for itself must find all that comes behind the head.
+        let capacity = if read_body { 8 << 10 } else { 1 };
+        let input = stream.try_clone().expect("sockets can be duplicated");
+        let mut reader = BufReader::with_capacity(capacity, input);
         while let Some(mut seen) = read_head(&mut reader) {
             seen.connection = connection;
             if read_body && read_body_into(&mut reader, &mut seen).is_none() {
@@ -154,7 +178,8 @@ fn read_fields(reader: &mut impl BufRead) -> Option<Vec<(String, String)>> {
     }
 }
 
-fn read_head(reader: &mut impl BufRead) -> Option<Seen> {
+/// Reads the head of a request; `None` at the end of the connection.
+pub fn read_head(reader: &mut impl BufRead) -> Option<Seen> {
     let line = read_line(reader)?;
     Some(Seen { line, fields: read_fields(reader)?, ..Seen::default() })
 }

@@ -16,6 +16,8 @@ pub struct BodyState {
     rest: Rest,
     /// Payload at the front of the buffer.
     available: usize,
+    /// Payload that came so far, of a body whose length is not known; counts no further than it must.
+    seen: u64,
     trailers: Fields,
 }
 
@@ -28,7 +30,7 @@ enum Rest {
 
 impl Default for BodyState {
     fn default() -> Self {
-        Self { rest: Rest::Done, available: 0, trailers: Fields::default() }
+        Self { rest: Rest::Done, available: 0, seen: 0, trailers: Fields::default() }
     }
 }
 
@@ -41,7 +43,7 @@ impl BodyState {
             BodyFraming::Chunked => Rest::Chunked(ChunkedDecoder::default()),
             BodyFraming::UntilClose => Rest::UntilClose,
         };
-        Self { rest, available: 0, trailers: Fields::default() }
+        Self { rest, available: 0, seen: 0, trailers: Fields::default() }
     }
 
     /// Whether the body has been read and used to its end.
@@ -66,6 +68,7 @@ impl BodyState {
     pub(super) fn appetite(&self) -> Appetite {
         match self.rest {
             Rest::Length(left) if left > LARGE_FROM => Appetite::Large,
+            Rest::Chunked(_) | Rest::UntilClose if self.seen > LARGE_FROM => Appetite::Large,
             _ => Appetite::Small,
         }
     }
@@ -90,7 +93,10 @@ impl BodyState {
                     self.rest = Rest::Done;
                 }
             }
-            Rest::UntilClose => self.available = arrived,
+            Rest::UntilClose => {
+                self.available = arrived;
+                self.seen += arrived as u64;
+            }
             Rest::Chunked(decoder) => match decoder.step(input.data(), &mut self.trailers)? {
                 ChunkedStep::More { consumed } => {
                     input.consume(consumed, buffers);
@@ -99,6 +105,7 @@ impl BodyState {
                 ChunkedStep::Data { start, len } => {
                     input.consume(start, buffers);
                     self.available = len;
+                    self.seen += len as u64;
                 }
                 ChunkedStep::End { consumed } => {
                     input.consume(consumed, buffers);

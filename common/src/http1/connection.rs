@@ -1,7 +1,7 @@
 //! One HTTP/1.1 connection: its stream and what was read ahead, lent out as a reading and a writing half.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     future::poll_fn,
     io::{self, IoSlice},
     pin::Pin,
@@ -19,6 +19,8 @@ pub struct Connection {
     stream: RefCell<Stream>,
     input: Buffer,
     buffers: Rc<Buffers>,
+    /// Whether any byte was written since [`Connection::split`].
+    wrote: Cell<bool>,
 }
 
 /// Why a body could not be read to its end.
@@ -38,7 +40,7 @@ pub enum BodyError {
 impl Connection {
     /// A connection on a fresh stream.
     pub fn new(stream: Stream, buffers: Rc<Buffers>) -> Self {
-        Self { stream: RefCell::new(stream), input: Buffer::default(), buffers }
+        Self { stream: RefCell::new(stream), input: Buffer::default(), buffers, wrote: Cell::new(false) }
     }
 
     /// What was received and not used yet.
@@ -66,6 +68,7 @@ impl Connection {
 
     /// The half that reads a body in this state, and the half that writes.
     pub fn split<'a>(&'a mut self, body: &'a mut BodyState) -> (BodyReader<'a>, Writer<'a>) {
+        self.wrote.set(false);
         let reader = BodyReader {
             stream: &self.stream,
             input: &mut self.input,
@@ -73,12 +76,20 @@ impl Connection {
             body,
             greeting: b"",
         };
-        (reader, Writer { stream: &self.stream })
+        (reader, Writer { stream: &self.stream, wrote: &self.wrote })
     }
 
     /// The half that writes.
     pub fn writer(&self) -> Writer<'_> {
-        Writer { stream: &self.stream }
+        Writer { stream: &self.stream, wrote: &self.wrote }
+    }
+
+    /// Lets the other side see that what was sent is not complete, even where only the end of the connection
+    /// would tell: dropping the connection resets it.
+    pub fn reset_on_drop(&self) {
+        let stream = self.stream.borrow();
+        // If that fails, the connection is broken already.
+        let _ = socket2::SockRef::from(stream.tcp()).set_linger(Some(std::time::Duration::ZERO));
     }
 
     /// Gives the stream up, with what was read ahead and not used.
@@ -101,12 +112,17 @@ pub struct BodyReader<'a> {
 impl BodyReader<'_> {
     /// Asks for the body with `100 Continue` (RFC 9110 §10.1.1) when its first byte is wanted.
     pub fn greet(&mut self) {
-        self.greeting = b"HTTP/1.1 100 Continue\r\n\r\n";
+        self.greeting = super::encode::CONTINUE;
     }
 
     /// Whether a `100 Continue` was to be sent and has not been.
     pub fn owes_greeting(&self) -> bool {
         !self.greeting.is_empty()
+    }
+
+    /// Whether the client waits for `100 Continue` before it sends any of the body.
+    pub fn awaits_greeting(&self) -> bool {
+        self.owes_greeting() && self.input.is_empty()
     }
 
     /// Waits for data: `true` when [`BodyReader::data`] has some, `false` at the end of the body.
@@ -183,6 +199,7 @@ impl BodyReader<'_> {
 #[derive(Clone, Copy)]
 pub struct Writer<'a> {
     stream: &'a RefCell<Stream>,
+    wrote: &'a Cell<bool>,
 }
 
 impl Writer<'_> {
@@ -205,9 +222,15 @@ impl Writer<'_> {
             if count == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
             }
+            self.wrote.set(true);
             IoSlice::advance_slices(&mut rest, count);
         }
         Ok(())
+    }
+
+    /// Whether any byte was written since the connection was split.
+    pub fn has_written(&self) -> bool {
+        self.wrote.get()
     }
 
     /// Sends what TLS may still hold; nothing to do on a plain stream.

@@ -21,20 +21,26 @@ pub fn channel(length: Option<u64>) -> (BodySender, ChannelBody) {
 
 #[derive(Default)]
 struct Shared {
-    frame: Option<Frame<Bytes>>,
+    data: Option<Bytes>,
+    trailers: Option<HeaderMap>,
     length: Option<u64>,
+    /// Nothing follows what is here.
     ended: bool,
-    sender_gone: bool,
+    /// The sender left before all of the body was taken.
+    broken: bool,
     receiver_gone: bool,
     sender: Option<Waker>,
     receiver: Option<Waker>,
 }
 
-/// The end that makes the body. Dropping it before [`BodySender::finish`] breaks the body off.
+/// The end that makes the body. Dropping it before [`BodySender::finish`] has ended breaks the body off.
 pub struct BodySender(Rc<RefCell<Shared>>);
 
 /// The end that hyper sends.
 pub struct ChannelBody(Rc<RefCell<Shared>>);
+
+/// Tells whether a body was broken off, to whoever waits for something else meanwhile.
+pub struct Breakage(Rc<RefCell<Shared>>);
 
 /// Whoever was to send or receive the body is gone.
 #[derive(Debug, thiserror::Error)]
@@ -47,22 +53,33 @@ impl BodySender {
     /// # Errors
     /// When the receiver is gone.
     pub async fn data(&mut self, data: Bytes) -> Result<(), BrokenOff> {
-        self.frame(Frame::data(data), false).await
-    }
-
-    /// Ends the body; waits until all of it has been taken.
-    ///
-    /// # Errors
-    /// When the receiver is gone.
-    pub async fn finish(&mut self, trailers: Option<HeaderMap>) -> Result<(), BrokenOff> {
-        if let Some(trailers) = trailers {
-            self.frame(Frame::trailers(trailers), true).await?;
-        }
-        self.empty().await?;
+        self.taken().await?;
         let mut shared = self.0.borrow_mut();
-        shared.ended = true;
+        shared.data = Some(data);
         shared.wake_receiver();
         Ok(())
+    }
+
+    /// Ends the body; waits until the receiver has passed all of it on and let go of it. So a receiver that has to
+    /// wait for its own peer keeps the sender waiting, to whom limits in time belong.
+    ///
+    /// # Errors
+    /// When the receiver has left before the end.
+    pub async fn finish(&mut self, trailers: Option<HeaderMap>) -> Result<(), BrokenOff> {
+        {
+            let mut shared = self.0.borrow_mut();
+            if !shared.receiver_gone {
+                shared.trailers = trailers;
+            }
+            shared.ended = true;
+            shared.wake_receiver();
+        }
+        poll_fn(|cx| self.poll_closed(cx)).await;
+        let shared = self.0.borrow();
+        match shared.is_empty() {
+            true => Ok(()),
+            false => Err(BrokenOff),
+        }
     }
 
     /// Waits until the receiver has gone.
@@ -70,43 +87,63 @@ impl BodySender {
         let mut shared = self.0.borrow_mut();
         match shared.receiver_gone {
             true => Poll::Ready(()),
-            false => {
-                shared.sender = Some(cx.waker().clone());
-                Poll::Pending
-            }
+            false => shared.wait_for_receiver(cx),
         }
     }
 
-    async fn frame(&mut self, frame: Frame<Bytes>, last: bool) -> Result<(), BrokenOff> {
-        self.empty().await?;
-        let mut shared = self.0.borrow_mut();
-        shared.frame = Some(frame);
-        shared.ended = last;
-        shared.wake_receiver();
-        Ok(())
-    }
-
-    /// Waits until the slot is empty.
-    async fn empty(&self) -> Result<(), BrokenOff> {
+    /// Waits until there is room for payload.
+    async fn taken(&self) -> Result<(), BrokenOff> {
         poll_fn(|cx| {
             let mut shared = self.0.borrow_mut();
-            match (shared.receiver_gone, &shared.frame) {
-                (_, None) if shared.ended => Poll::Ready(Ok(())),
+            match (shared.receiver_gone, &shared.data) {
                 (true, _) => Poll::Ready(Err(BrokenOff)),
                 (false, None) => Poll::Ready(Ok(())),
-                (false, Some(_)) => {
-                    shared.sender = Some(cx.waker().clone());
-                    Poll::Pending
-                }
+                (false, Some(_)) => shared.wait_for_receiver(cx),
             }
         })
         .await
     }
 }
 
+impl ChannelBody {
+    /// Tells of the end of a body whose receiver is itself kept waiting.
+    pub fn breakage(&self) -> Breakage {
+        Breakage(self.0.clone())
+    }
+}
+
+impl Breakage {
+    /// Whether the body was broken off. Wakes the task that receives the body, so the same one must ask.
+    pub fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut shared = self.0.borrow_mut();
+        match shared.broken {
+            true => Poll::Ready(()),
+            false => {
+                shared.receiver = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+}
+
 impl Shared {
+    fn is_empty(&self) -> bool {
+        self.data.is_none() && self.trailers.is_none()
+    }
+
     fn wake_receiver(&mut self) {
         if let Some(waker) = self.receiver.take() {
+            waker.wake();
+        }
+    }
+
+    fn wait_for_receiver<T>(&mut self, cx: &Context<'_>) -> Poll<T> {
+        self.sender = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    fn wake_sender(&mut self) {
+        if let Some(waker) = self.sender.take() {
             waker.wake();
         }
     }
@@ -115,7 +152,7 @@ impl Shared {
 impl Drop for BodySender {
     fn drop(&mut self) {
         let mut shared = self.0.borrow_mut();
-        shared.sender_gone = true;
+        shared.broken = !shared.receiver_gone;
         shared.wake_receiver();
     }
 }
@@ -124,9 +161,7 @@ impl Drop for ChannelBody {
     fn drop(&mut self) {
         let mut shared = self.0.borrow_mut();
         shared.receiver_gone = true;
-        if let Some(waker) = shared.sender.take() {
-            waker.wake();
-        }
+        shared.wake_sender();
     }
 }
 
@@ -139,16 +174,17 @@ impl Body for ChannelBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         let mut shared = self.0.borrow_mut();
-        if let Some(frame) = shared.frame.take() {
-            if let Some(waker) = shared.sender.take() {
-                waker.wake();
-            }
-            return Poll::Ready(Some(Ok(frame)));
+        if let Some(data) = shared.data.take() {
+            shared.wake_sender();
+            return Poll::Ready(Some(Ok(Frame::data(data))));
+        }
+        if let Some(trailers) = shared.trailers.take() {
+            return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
         }
         if shared.ended {
             return Poll::Ready(None);
         }
-        if shared.sender_gone {
+        if shared.broken {
             return Poll::Ready(Some(Err(BrokenOff)));
         }
         shared.receiver = Some(cx.waker().clone());
@@ -157,7 +193,7 @@ impl Body for ChannelBody {
 
     fn is_end_stream(&self) -> bool {
         let shared = self.0.borrow();
-        shared.ended && shared.frame.is_none()
+        shared.ended && shared.is_empty()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -204,5 +240,29 @@ mod tests {
         assert!(body.is_end_stream());
         drop(body);
         assert!(sender.finish(None).await.is_ok(), "an empty body has been sent with its head");
+    }
+
+    #[tokio::test]
+    async fn the_last_data_ends_the_body_without_a_further_frame() {
+        let (mut sender, mut body) = channel(None);
+        sender.data(Bytes::from_static(b"a")).await.unwrap();
+        assert!(poll_once(sender.finish(None)).is_pending(), "nobody has taken anything yet");
+        assert!(body.frame().await.unwrap().unwrap().is_data());
+        assert!(body.is_end_stream());
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_for_something_else_is_told_that_a_body_broke_off() {
+        let (mut sender, body) = channel(None);
+        let breakage = body.breakage();
+        sender.data(Bytes::from_static(b"a")).await.unwrap();
+        assert!(poll_once(poll_fn(|cx| breakage.poll(cx))).is_pending());
+        assert!(poll_once(sender.finish(None)).is_pending());
+        drop(sender);
+        assert!(poll_once(poll_fn(|cx| breakage.poll(cx))).is_ready(), "the end was not reached");
+    }
+
+    fn poll_once<T>(future: impl Future<Output = T>) -> Poll<T> {
+        std::pin::pin!(future).poll(&mut Context::from_waker(Waker::noop()))
     }
 }

@@ -2,6 +2,8 @@
 
 mod channel;
 mod executor;
+mod guard;
 
-pub use channel::{BodySender, BrokenOff, ChannelBody, channel};
-pub use executor::LocalExecutor;
+pub use channel::{BodySender, Breakage, BrokenOff, ChannelBody, channel};
+pub use executor::{LocalExecutor, Stream, StreamExecutor};
+pub use guard::{Guard, Traffic};

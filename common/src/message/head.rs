@@ -213,6 +213,11 @@ impl RequestHead {
         self.fields.at(self.authority)
     }
 
+    /// Where [`RequestHead::authority`] is stored, for a field with the same value.
+    pub(crate) fn authority_span(&self) -> Span {
+        self.authority
+    }
+
     /// The host for matching: lower case, without port and trailing dot; an IPv6 address without brackets.
     pub fn host(&self) -> &[u8] {
         self.fields.at(self.host)

@@ -20,6 +20,7 @@ pub struct Backend {
     #[serde(default)]
     pub discovery: Discovery,
     /// Longest time to open a connection, TLS included.
+    #[serde(with = "super::duration")]
     pub connect_timeout: Duration,
 }
 

@@ -19,20 +19,27 @@ pub struct Limits {
     /// Largest request target; more is answered 414.
     pub target_bytes: u32,
     /// Longest TLS handshake.
+    #[serde(with = "super::duration")]
     pub handshake_time: Duration,
     /// Longest time from the first byte of a request head to its last.
+    #[serde(with = "super::duration")]
     pub head_time: Duration,
     /// Longest silence while a request body is being read.
+    #[serde(with = "super::duration")]
     pub body_idle: Duration,
     /// Lowest average rate of a request body once `body_idle` has passed, in bytes per second; 0 is no limit.
     pub body_min_rate_bytes: u64,
     /// Longest time a connection may stay open between two requests.
+    #[serde(with = "super::duration")]
     pub keep_alive_idle: Duration,
     /// Longest time a client may take no byte of a response that is ready for it.
+    #[serde(with = "super::duration")]
     pub write_stall: Duration,
     /// Longest time a tunnel (WebSocket) may carry nothing in either direction.
+    #[serde(with = "super::duration")]
     pub tunnel_idle: Duration,
     /// Age after which a connection is closed at the end of a request; each gets up to 10 % more.
+    #[serde(with = "super::duration")]
     pub connection_age: Duration,
     /// Drop header fields whose name has an underscore.
     pub drop_underscore_fields: bool,

@@ -2,6 +2,7 @@
 
 mod backend;
 mod certificate;
+mod duration;
 mod endpoint;
 mod host;
 mod limits;

@@ -72,8 +72,10 @@ pub enum InvalidBackend {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Timeouts {
     /// From the whole request head to the response head of the backend, all tries together.
+    #[serde(with = "super::duration")]
     pub request: Duration,
     /// Longest silence of the backend while its response body is being read.
+    #[serde(with = "super::duration")]
     pub backend_idle: Duration,
 }
 

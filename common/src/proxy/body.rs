@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::Body;
 
+use super::replay::Replay;
 use crate::{
     http1::{BodyError, BodyReader, BodyWriter},
     http2::{BodySender, BrokenOff},
@@ -18,12 +19,19 @@ use crate::{
     runtime::deadline::Deadlines,
 };
 
+/// Most bytes handed to HTTP/2 at once: a client that opens its window by a single byte makes us hold that many.
+const HTTP2_PIECE_BYTES: usize = 32 << 10;
+
 /// A body that is being received.
 pub enum Incoming<'a> {
     /// From an HTTP/1.1 connection.
     Http1(BodyReader<'a>),
     /// From an HTTP/2 stream.
     Http2(Http2Incoming),
+    /// From either, with its begin kept.
+    Replay(Box<Replay<'a>>),
+    /// None any more: another value holds the body.
+    Taken(Fields),
 }
 
 /// A body that is being received over HTTP/2.
@@ -69,6 +77,8 @@ impl Incoming<'_> {
         match self {
             Self::Http1(reader) => reader.poll_data(cx),
             Self::Http2(incoming) => incoming.poll_data(cx),
+            Self::Replay(replay) => replay.poll_data(cx),
+            Self::Taken(_) => Poll::Ready(Ok(false)),
         }
     }
 
@@ -77,6 +87,8 @@ impl Incoming<'_> {
         match self {
             Self::Http1(reader) => reader.data(),
             Self::Http2(incoming) => &incoming.current,
+            Self::Replay(replay) => replay.data(),
+            Self::Taken(_) => b"",
         }
     }
 
@@ -85,18 +97,23 @@ impl Incoming<'_> {
         match self {
             Self::Http1(reader) => reader.consume(count),
             Self::Http2(incoming) => drop(incoming.current.split_to(count)),
+            Self::Replay(replay) => replay.consume(count),
+            Self::Taken(_) => debug_assert_eq!(count, 0),
         }
     }
 
-    /// Takes all payload that has arrived; without a copy if it came over HTTP/2.
-    fn take(&mut self) -> Bytes {
+    /// Takes payload that has arrived; without a copy if it came over HTTP/2.
+    pub(super) fn take(&mut self) -> Bytes {
         match self {
             Self::Http1(reader) => {
-                let data = Bytes::copy_from_slice(reader.data());
+                let arrived = reader.data();
+                let data = Bytes::copy_from_slice(&arrived[..arrived.len().min(HTTP2_PIECE_BYTES)]);
                 reader.consume(data.len());
                 data
             }
             Self::Http2(incoming) => std::mem::take(&mut incoming.current),
+            Self::Replay(replay) => replay.take(),
+            Self::Taken(_) => Bytes::new(),
         }
     }
 
@@ -105,6 +122,8 @@ impl Incoming<'_> {
         match self {
             Self::Http1(reader) => reader.trailers(),
             Self::Http2(incoming) => &incoming.trailers,
+            Self::Replay(replay) => replay.trailers(),
+            Self::Taken(none) => none,
         }
     }
 
@@ -113,12 +132,39 @@ impl Incoming<'_> {
         match self {
             Self::Http1(reader) => reader.is_done(),
             Self::Http2(incoming) => incoming.done && incoming.current.is_empty(),
+            Self::Replay(replay) => replay.is_done(),
+            Self::Taken(_) => true,
+        }
+    }
+
+    fn http1(&self) -> Option<&BodyReader<'_>> {
+        match self {
+            Self::Http1(reader) => Some(reader),
+            Self::Replay(replay) => replay.inner().http1(),
+            Self::Http2(_) | Self::Taken(_) => None,
+        }
+    }
+
+    fn owes_greeting(&self) -> bool {
+        self.http1().is_some_and(BodyReader::owes_greeting)
+    }
+
+    /// Whether the client waits for `100 Continue` before it sends any of the body.
+    pub fn awaits_greeting(&self) -> bool {
+        self.http1().is_some_and(BodyReader::awaits_greeting)
+    }
+
+    /// Goes back to the begin; false if that was not kept.
+    pub fn rewind(&mut self) -> bool {
+        match self {
+            Self::Replay(replay) => replay.rewind(),
+            Self::Http1(_) | Self::Http2(_) | Self::Taken(_) => false,
         }
     }
 
     /// Drops what has arrived already; says whether that was all of the body.
     pub fn discard_arrived(&mut self) -> bool {
-        if matches!(self, Self::Http1(reader) if reader.owes_greeting()) {
+        if self.owes_greeting() {
             return false;
         }
         let mut cx = Context::from_waker(std::task::Waker::noop());
@@ -143,15 +189,20 @@ pub enum Outgoing<'a> {
 
 impl Outgoing<'_> {
     async fn send(&mut self, from: &mut Incoming<'_>) -> io::Result<u64> {
-        let count = from.data().len();
         match self {
             Self::Http1(writer) => {
+                let count = from.data().len();
                 writer.data(from.data()).await?;
                 from.consume(count);
+                Ok(count as u64)
             }
-            Self::Http2(sender) => sender.data(from.take()).await.map_err(broken)?,
+            Self::Http2(sender) => {
+                let data = from.take();
+                let count = data.len() as u64;
+                sender.data(data).await.map_err(broken)?;
+                Ok(count)
+            }
         }
-        Ok(count as u64)
     }
 
     /// Sends what is pending without waiting for more of the body.
@@ -162,6 +213,14 @@ impl Outgoing<'_> {
         match self {
             Self::Http1(writer) => writer.flush().await,
             Self::Http2(_) => Ok(()),
+        }
+    }
+
+    /// Waits until whoever receives the body has gone; HTTP/1.1 does not tell before something is sent.
+    fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::Http1(_) => Poll::Pending,
+            Self::Http2(sender) => sender.poll_closed(cx),
         }
     }
 
@@ -234,6 +293,13 @@ pub enum PumpError {
     WriteTimeout,
 }
 
+impl PumpError {
+    /// The side that is written has gone.
+    pub fn gone() -> Self {
+        Self::Write(io::ErrorKind::BrokenPipe.into())
+    }
+}
+
 /// Moves a body to its end and adds the payload bytes to `moved` as it goes.
 ///
 /// # Errors
@@ -257,12 +323,16 @@ pub async fn pump(
             None => {
                 write_within(deadlines, pace.stall, to.flush()).await?;
                 let start = tokio::time::Instant::now();
-                let more = deadlines.within(pace.idle, poll_fn(|cx| from.poll_data(cx))).await;
+                let more = poll_fn(|cx| match from.poll_data(cx) {
+                    Poll::Ready(more) => Poll::Ready(Ok(more)),
+                    Poll::Pending => to.poll_closed(cx).map(|()| Err(PumpError::Write(broken(BrokenOff)))),
+                });
+                let more = deadlines.within(pace.idle, more).await;
                 waited += start.elapsed();
                 if waited > pace.idle && moved.get() < pace.min_rate_bytes.saturating_mul(waited.as_secs()) {
                     return Err(PumpError::ReadTimeout);
                 }
-                more.map_err(|_| PumpError::ReadTimeout)??
+                more.map_err(|_| PumpError::ReadTimeout)???
             }
         };
         if !more {

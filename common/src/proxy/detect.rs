@@ -56,11 +56,10 @@ pub async fn serve(
             let Some((stream, tls, is_http2)) = handshake.await else { return "handshake" };
             client.tls = Some(tls);
             if is_http2 {
-                Box::pin(http2::serve_connection(Rc::new(client), stream, limits, age_limit)).await;
-            } else {
-                let connection = Connection::new(stream, client.worker.buffers.clone());
-                http1::serve_connection(&client, connection, age_limit).await;
+                return Box::pin(http2::serve_connection(Rc::new(client), stream, limits, age_limit)).await;
             }
+            let connection = Connection::new(stream, client.worker.buffers.clone());
+            http1::serve_connection(&client, connection, age_limit).await;
             "done"
         }
     }
@@ -90,20 +89,29 @@ async fn serve_plain(
             return "idle";
         }
     }
+    if is_no_http(connection.input()) {
+        return "not_http";
+    }
     if connection.input().starts_with(PREFACE) {
         let (Stream::Plain(mut socket), ahead) = connection.into_parts() else { return "done" };
         socket.put_back(&ahead);
         let stream = Stream::Plain(socket);
-        Box::pin(http2::serve_connection(Rc::new(client), stream, limits, age_limit)).await;
-    } else {
-        http1::serve_connection(&client, connection, age_limit).await;
+        return Box::pin(http2::serve_connection(Rc::new(client), stream, limits, age_limit)).await;
     }
+    http1::serve_connection(&client, connection, age_limit).await;
     "done"
 }
 
 /// Whether these bytes may become the preface of HTTP/2 and are not all of it yet.
 fn is_part_of_preface(input: &[u8]) -> bool {
     input.len() < PREFACE.len() && PREFACE.starts_with(input)
+}
+
+/// Whether the first line has no slash, which every version of HTTP has in its version or target: who sent it would
+/// not understand an answer.
+fn is_no_http(input: &[u8]) -> bool {
+    let line = memchr::memchr(b'\n', input).map_or(&b""[..], |end| &input[..end]);
+    !line.trim_ascii().is_empty() && !line.contains(&b'/')
 }
 
 /// Up to a tenth more, so that connections that began together do not end together.

@@ -141,7 +141,7 @@ impl Drop for Exchange<'_> {
         if worker.log.is_on() {
             let target = self.target.and_then(|index| route?.targets.get(index));
             worker.log.record(&AccessRecord {
-                time: SystemTime::now(),
+                time: SystemTime::now() - duration,
                 client: self.client_ip,
                 method: self.head.method_name(),
                 target: self.head.target(),

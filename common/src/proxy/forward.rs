@@ -10,13 +10,14 @@ use super::{
     exchange::Exchange,
     headers,
     live::LiveListener,
+    replay::Replay,
     respond::Failure,
     responder::Responder,
     send_http1, send_http2,
 };
 use crate::{
     http1::Connection,
-    model::{Backend, BackendProtocol},
+    model::{Backend, BackendProtocol, Limits},
     upstream::{ConnectError, InFlight, Peer, Upstream, connect},
 };
 
@@ -42,15 +43,11 @@ pub struct TryError {
     pub reused: bool,
 }
 
-/// One try: everything that sending it needs to know.
-pub struct Try<'t> {
-    /// Settings of the backend.
-    pub backend: &'t Backend,
-    /// Where it goes; counts as busy while this lives.
-    pub peer: &'t Arc<Peer>,
+/// What all tries of one request have in common.
+pub struct Plan {
     /// Limits of the side that answers.
     pub answer_pace: Pace,
-    /// Longest wait for the head of the answer once the request is sent, interim answers included.
+    /// Longest wait for the head of the answer, all tries together.
     pub answer_limit: Duration,
     /// Limits of the side that asks.
     pub request_pace: Pace,
@@ -58,6 +55,33 @@ pub struct Try<'t> {
     pub tunnel_idle: Duration,
     /// Whether the request may become a tunnel.
     pub upgrade: bool,
+}
+
+impl Plan {
+    fn new(x: &Exchange<'_>, limits: &Limits, upgrade: bool) -> Self {
+        let timeouts = x.route.as_ref().map(|route| &route.route.timeouts);
+        let stall = limits.write_stall;
+        let idle = timeouts.map_or(limits.body_idle, |timeouts| timeouts.backend_idle);
+        Self {
+            answer_pace: Pace { idle, min_rate_bytes: 0, stall },
+            answer_limit: timeouts.map_or(limits.body_idle, |timeouts| timeouts.request),
+            request_pace: Pace { idle: limits.body_idle, min_rate_bytes: limits.body_min_rate_bytes, stall },
+            tunnel_idle: limits.tunnel_idle,
+            upgrade,
+        }
+    }
+}
+
+/// One try: everything that sending it needs to know.
+pub struct Try<'t> {
+    /// Settings of the backend.
+    pub backend: &'t Backend,
+    /// Where it goes; counts as busy while this lives.
+    pub peer: &'t Arc<Peer>,
+    /// What holds for all tries.
+    pub plan: &'t Plan,
+    /// Longest wait for the head of the answer once the request is sent, interim answers included.
+    pub answer_limit: Duration,
     /// Only a new connection will do.
     pub fresh: bool,
 }
@@ -73,20 +97,16 @@ pub async fn forward(
     responder: &mut Responder<'_>,
 ) -> Result<(), Failure> {
     let upstream = pick_upstream(x)?;
-    let upgrade = x.head.wants_upgrade() && send_http1::may_upgrade(&x.head);
+    // A body belongs to the request, not to the tunnel: who sends one gets an ordinary answer.
+    let upgrade = x.head.wants_upgrade() && body.is_done() && send_http1::may_upgrade(&x.head);
     headers::towards_backend(x, listener, upgrade);
-    let limits = &listener.settings.limits;
-    let request_pace = Pace {
-        idle: limits.body_idle,
-        min_rate_bytes: limits.body_min_rate_bytes,
-        stall: limits.write_stall,
-    };
-    let backend_idle = x.route.as_ref().map_or(limits.body_idle, |route| route.route.timeouts.backend_idle);
-    let answer_pace = Pace { idle: backend_idle, min_rate_bytes: 0, stall: limits.write_stall };
-    let (answer_limit, mut left) = x
-        .route
-        .as_ref()
-        .map_or((limits.body_idle, 0), |route| (route.route.timeouts.request, route.route.retry.attempts));
+    if x.head.method.is_idempotent() && !body.is_done() {
+        Replay::keep(body, headers::content_length(&x.head.fields));
+    }
+    upstream.retries.earn();
+    let plan = Plan::new(x, &listener.settings.limits, upgrade);
+    let start = Instant::now();
+    let mut left = x.route.as_ref().map_or(0, |route| route.route.retry.attempts);
     let (mut avoid, mut fresh) = (None::<Arc<Peer>>, false);
     loop {
         let backend = upstream.backend();
@@ -94,21 +114,17 @@ pub async fn forward(
             .pick(Instant::now(), x.worker().random(), avoid.as_deref())
             .ok_or(Failure::NoEndpoint)?;
         let busy: InFlight = peer.begin();
+        headers::name_host(x, peer.address);
         x.endpoint = Some(peer.address);
         x.tries += 1;
-        let this = Try {
-            backend: &backend,
-            peer: &peer,
-            answer_pace,
-            answer_limit,
-            request_pace,
-            tunnel_idle: limits.tunnel_idle,
-            upgrade,
-            fresh,
+        let answer_limit = match x.tries {
+            1 => plan.answer_limit,
+            _ => plan.answer_limit.saturating_sub(start.elapsed()),
         };
+        let this = Try { backend: &backend, peer: &peer, plan: &plan, answer_limit, fresh };
         let result = match peer.protocol {
             BackendProtocol::Http1 => send_http1::send(x, &this, body, responder).await,
-            BackendProtocol::Http2 => send_http2::send(x, &this, body, responder).await,
+            BackendProtocol::Http2 => Box::pin(send_http2::send(x, &this, body, responder)).await,
         };
         drop(busy);
         let Err(error) = result else {
@@ -116,7 +132,8 @@ pub async fn forward(
             return Ok(());
         };
         note_failure(&peer, &error);
-        if !may_try_again(x, &error, &mut left) {
+        let in_time = start.elapsed() < plan.answer_limit;
+        if !in_time || !is_safe(x, &error) || !is_allowed(&upstream, &error, &mut left) || !rewind(x, body) {
             return Err(error.failure);
         }
         x.worker().shared.metrics.upstream.retries.add(error.failure.reason());
@@ -147,26 +164,32 @@ fn note_failure(peer: &Peer, error: &TryError) {
     }
 }
 
-/// Whether a request may be sent again: nothing of it was sent, or sending it twice does no harm, and its body
-/// can still be read from the start. The loss of a connection that was closed for being idle is not counted.
-fn may_try_again(x: &Exchange<'_>, error: &TryError, left: &mut u32) -> bool {
-    let safe = match error.progress {
+/// Whether sending a request again does no harm: nothing of it was sent, or no answer came and doing it twice has
+/// the effect of doing it once. A POST of which a byte was sent may have been carried out, whatever became of the
+/// answer, so it is never sent again (RFC 9110 §9.2.2).
+fn is_safe(x: &Exchange<'_>, error: &TryError) -> bool {
+    match error.progress {
         Progress::Answered => false,
         Progress::Nothing => true,
         Progress::Sent => x.head.method.is_idempotent() && error.failure == Failure::UpstreamClosed,
-    };
-    let rewindable = x.received.get() == 0;
-    if !safe || !rewindable {
-        return false;
     }
+}
+
+/// Whether there is a try left. The loss of a connection that was closed for being idle is not counted.
+fn is_allowed(upstream: &Upstream, error: &TryError, left: &mut u32) -> bool {
     if error.reused {
         return true;
     }
-    *left = match left.checked_sub(1) {
-        Some(rest) => rest,
-        None => return false,
-    };
-    true
+    let allowed = *left > 0 && upstream.retries.take(Instant::now());
+    *left = left.saturating_sub(1);
+    allowed
+}
+
+/// Makes the body begin again; false if that is not possible.
+fn rewind(x: &Exchange<'_>, body: &mut Incoming<'_>) -> bool {
+    let rewound = x.received.get() == 0 || body.rewind();
+    x.received.set(0);
+    rewound
 }
 
 /// Opens a connection to the peer of a try.

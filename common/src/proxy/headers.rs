@@ -1,6 +1,6 @@
 //! Header fields on their way: what is taken away, and what the proxy adds of its own.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
@@ -59,9 +59,11 @@ pub fn towards_backend(x: &mut Exchange<'_>, listener: &LiveListener, upgrade: b
         false => push_ip(fields, b"x-forwarded-for", peer),
     }
     push_ip(fields, b"x-real-ip", x.client_ip);
-    if !host {
-        let authority = x.head.authority().to_vec();
-        x.head.fields.push(b"x-forwarded-host", &authority);
+    let authority = x.head.authority_span();
+    if !host && !authority.is_empty() {
+        let fields = &mut x.head.fields;
+        let name = fields.store(b"x-forwarded-host");
+        fields.push_stored(name, authority);
     }
     if !port {
         let port = listener.settings.public_port;
@@ -75,6 +77,11 @@ pub fn towards_backend(x: &mut Exchange<'_>, listener: &LiveListener, upgrade: b
     if listener.settings.forwarded_field {
         push_forwarded(x, peer);
     }
+}
+
+/// Makes an interim answer ready for the client.
+pub fn strip_interim(head: &mut ResponseHead) {
+    strip_hop_by_hop(&mut head.fields, false);
 }
 
 /// Makes the head of an answer ready for the client.
@@ -213,4 +220,24 @@ fn push_forwarded(x: &mut Exchange<'_>, peer: IpAddr) {
         out.extend_from_slice(b";proto=");
         out.extend_from_slice(scheme.as_bytes());
     });
+}
+
+/// A request of HTTP/1.0 without host gets the address it is sent to, as HTTP/1.1 needs one (RFC 9112 §3.2).
+pub fn name_host(x: &mut Exchange<'_>, endpoint: SocketAddr) {
+    if x.head.fields.contains(Known::Host) {
+        return;
+    }
+    match x.head.authority() {
+        [] => x.head.fields.push(b"host", endpoint.to_string().as_bytes()),
+        _ => {
+            let name = x.head.fields.store(b"host");
+            let authority = x.head.authority_span();
+            x.head.fields.push_stored(name, authority);
+        }
+    }
+}
+
+/// The length that a message announces; its form was checked when it was read.
+pub fn content_length(fields: &Fields) -> Option<u64> {
+    std::str::from_utf8(fields.get(Known::ContentLength)?).ok()?.parse().ok()
 }

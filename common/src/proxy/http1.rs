@@ -19,8 +19,6 @@ use crate::{
 
 /// Longest time that a connection which is about to close is still read, so that the client sees the answer.
 const LINGER: Duration = Duration::from_secs(2);
-/// Most bytes read during that time.
-const LINGER_BYTES: usize = 256 << 10;
 
 /// Why no request could be read.
 enum NoRequest {
@@ -119,13 +117,19 @@ async fn serve_request(
     }
     let mut body = Incoming::Http1(reader);
     let keep_alive = start.keep_alive && !last;
-    let mut responder = Responder::Http1(Http1Responder { writer, keep_alive, started: false });
+    let mut responder = Responder::Http1(Http1Responder::new(writer, keep_alive));
     let mut x = Exchange::new(client, head);
     let result = serve(&mut x, &mut body, &mut responder).await;
     drop(x);
     let Responder::Http1(responder) = responder else { return Next::Abort };
     match (result, responder.keep_alive && body.is_done()) {
-        (Err(_), _) => Next::Abort,
+        (Err(_), _) => {
+            if responder.until_close {
+                // A plain end would make the answer look complete (RFC 9112 §8).
+                connection.reset_on_drop();
+            }
+            Next::Abort
+        }
         (Ok(()), true) => Next::Request,
         (Ok(()), false) => Next::Close,
     }
@@ -148,7 +152,7 @@ async fn refuse_head(
     };
     let mut state = BodyState::default();
     let (reader, writer) = connection.split(&mut state);
-    let mut responder = Responder::Http1(Http1Responder { writer, keep_alive: false, started: false });
+    let mut responder = Responder::Http1(Http1Responder::new(writer, false));
     let mut x = Exchange::new(client, head);
     let mut body = Incoming::Http1(reader);
     let result = refuse(&mut x, &mut body, &mut responder, failure).await;
@@ -159,22 +163,16 @@ async fn refuse_head(
 }
 
 /// Closes a connection so that the client can still read the answer: ends our side and reads a little of what is
-/// still under way, as closing with unread bytes would reset the connection (RFC 9112 §9.6).
+/// still under way, as closing with unread bytes would reset the connection (RFC 9112 §9.6). Time alone limits it:
+/// a client in the middle of an upload looks at the answer only when it has sent a good deal more.
 async fn linger(client: &Client, mut connection: Connection) {
     let rest = async {
         if connection.writer().shutdown().await.is_err() {
             return;
         }
-        let mut count = connection.input().len();
-        connection.consume(count);
-        while count < LINGER_BYTES {
-            match connection.fill().await {
-                Ok(more) if more > 0 => {
-                    connection.consume(more);
-                    count += more;
-                }
-                _ => return,
-            }
+        connection.consume(connection.input().len());
+        while let Ok(count @ 1..) = connection.fill().await {
+            connection.consume(count);
         }
     };
     // Whatever comes of it, the connection is closed.

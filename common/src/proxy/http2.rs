@@ -1,6 +1,6 @@
 //! Http2: serves the streams of one HTTP/2 connection.
 
-use std::{cell::Cell, convert::Infallible, pin::pin, rc::Rc, time::Duration};
+use std::{cell::Cell, pin::pin, rc::Rc, time::Duration};
 
 use futures_util::future::{Either, select};
 use hyper::{Request, Response, server::conn::http2, service::service_fn};
@@ -15,41 +15,37 @@ use super::{
     responder::{Http2Responder, Responder},
 };
 use crate::{
-    http1::{HeadLimits, RequestError, Stream},
-    http2::{ChannelBody, LocalExecutor},
+    http1::{FramingError, HeadLimits, RequestError, Stream},
+    http2::{ChannelBody, Guard, StreamExecutor, Traffic},
     message::{RequestHead, Version},
     model::Limits,
-    runtime::drain::Phase,
+    runtime::{deadline::Deadlines, drain::Phase},
 };
 
-/// Streams a client may reset before we looked at them, and those that its faults made us reset, before the
-/// connection is closed.
-const RESETS: usize = 50;
-/// Bytes of answers that wait in one stream for the client's window.
-const SEND_BUFFER: usize = 128 << 10;
+/// Streams that a client may reset before we looked at them, before the connection is closed.
+const UNSEEN_RESETS: usize = 50;
+/// Streams that a client's faults may make us reset or refuse, before the connection is closed. Among them are
+/// those that it opens before it knows how many it may.
+const OWN_RESETS: usize = 200;
+/// Bytes of an answer that wait for the client's window, at most, before no more are made.
+const SEND_BUFFER: usize = 64 << 10;
 
-/// Serves a connection until it ends.
-pub async fn serve_connection(client: Rc<Client>, stream: Stream, limits: &Limits, age_limit: Duration) {
-    let settings = &limits.http2;
-    let mut builder = http2::Builder::new(LocalExecutor);
-    builder
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(settings.streams)
-        .initial_stream_window_size(settings.stream_window_bytes)
-        .initial_connection_window_size(settings.connection_window_bytes)
-        .max_header_list_size(settings.header_list_bytes)
-        .max_pending_accept_reset_streams(RESETS)
-        .max_local_error_reset_streams(RESETS)
-        .max_send_buf_size(SEND_BUFFER)
-        .keep_alive_interval(limits.keep_alive_idle)
-        .keep_alive_timeout(limits.handshake_time)
-        .auto_date_header(false);
-    let active = Rc::new(Active::default());
+/// Serves a connection until it ends; says why it ended.
+pub async fn serve_connection(
+    client: Rc<Client>,
+    stream: Stream,
+    limits: &Limits,
+    age_limit: Duration,
+) -> &'static str {
     let worker = client.worker.clone();
+    let executor = StreamExecutor::default();
+    let active = Rc::new(Active::default());
+    let (stream, traffic) = Guard::new(stream);
     let service = service_fn({
-        let active = active.clone();
-        move |request| answer(client.clone(), active.clone(), request)
+        let (active, executor) = (active.clone(), executor.clone());
+        move |request| answer(client.clone(), active.clone(), executor.announce(), request)
     });
+    let builder = builder(limits, executor.clone());
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     let ending = async {
         let draining = pin!(worker.shared.drain.reached(Phase::Draining));
@@ -57,18 +53,50 @@ pub async fn serve_connection(client: Rc<Client>, stream: Stream, limits: &Limit
         let idle = pin!(active.idle(&worker.deadlines, limits.keep_alive_idle));
         select(draining, select(aged, idle)).await;
     };
-    match select(connection.as_mut(), pin!(ending)).await {
-        Either::Left((result, _)) => log_end(result),
+    let result = match select(connection.as_mut(), pin!(ending)).await {
+        Either::Left((result, _)) => result,
         Either::Right(_) => {
             connection.as_mut().graceful_shutdown();
-            log_end(connection.await);
+            let stuck = pin!(stuck(&worker.deadlines, &executor, &traffic, limits.handshake_time));
+            match select(connection, stuck).await {
+                Either::Left((result, _)) => result,
+                Either::Right(_) => return "stuck",
+            }
         }
-    }
-}
-
-fn log_end(result: hyper::Result<()>) {
+    };
     if let Err(error) = result {
         tracing::debug!(%error, "HTTP/2 connection of a client ended");
+    }
+    if traffic.is_flooded() { "flood" } else { "done" }
+}
+
+fn builder(limits: &Limits, executor: StreamExecutor) -> http2::Builder<StreamExecutor> {
+    let settings = &limits.http2;
+    let mut builder = http2::Builder::new(executor);
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(settings.streams)
+        .initial_stream_window_size(settings.stream_window_bytes)
+        .initial_connection_window_size(settings.connection_window_bytes)
+        .max_header_list_size(settings.header_list_bytes)
+        .max_pending_accept_reset_streams(UNSEEN_RESETS)
+        .max_local_error_reset_streams(OWN_RESETS)
+        .max_send_buf_size(SEND_BUFFER)
+        .keep_alive_interval(limits.keep_alive_idle)
+        .keep_alive_timeout(limits.handshake_time)
+        .auto_date_header(false);
+    builder
+}
+
+/// Ends when a connection that was told to end has no stream left and its client has taken nothing for a while:
+/// it never answers the GOAWAY, or leaves the rest of an answer lying.
+async fn stuck(deadlines: &Deadlines, streams: &StreamExecutor, traffic: &Traffic, limit: Duration) {
+    loop {
+        let written = traffic.written();
+        let _ = deadlines.within(limit, std::future::pending::<()>()).await;
+        if streams.open() == 0 && traffic.written() == written {
+            return;
+        }
     }
 }
 
@@ -81,7 +109,7 @@ struct Active {
 
 impl Active {
     /// Ends when no stream was open for a while, or the worker wants idle connections closed.
-    async fn idle(&self, deadlines: &crate::runtime::deadline::Deadlines, limit: Duration) {
+    async fn idle(&self, deadlines: &Deadlines, limit: Duration) {
         loop {
             let served = self.served.get();
             if self.streams.get() == 0 {
@@ -97,37 +125,45 @@ impl Active {
 }
 
 /// Ends the serving of a stream whose client is gone before the answer started.
-struct AbortOnDrop(JoinHandle<()>);
+struct AbortOnDrop(Option<JoinHandle<()>>);
 
 impl Drop for AbortOnDrop {
     fn drop(&mut self) {
-        self.0.abort();
+        if let Some(task) = &self.0 {
+            task.abort();
+        }
     }
 }
 
 async fn answer(
     client: Rc<Client>,
     active: Rc<Active>,
+    stream: crate::http2::Stream,
     request: Request<hyper::body::Incoming>,
 ) -> Result<Response<ChannelBody>, BrokenStream> {
     let (sender, receiver) = oneshot::channel();
     let worker = client.worker.clone();
     let task = worker.spawn("http2 stream", async move {
-        active.streams.set(active.streams.get() + 1);
-        let counted = Counted(active);
+        let counted = Counted::new(active);
         serve_stream(&client, request, sender).await;
         drop(counted);
     });
-    let mut guard = AbortOnDrop(task);
-    let answer = receiver.await.map_err(|_| BrokenStream);
-    if answer.is_ok() {
-        // From here on the body says whether the client is still there.
-        guard.0 = tokio::task::spawn_local(async {});
-    }
-    answer
+    let mut guard = AbortOnDrop(Some(task));
+    let answer = receiver.await.map_err(|_| BrokenStream)?;
+    // From here on the body says whether the client is still there.
+    guard.0 = None;
+    stream.ends_with(answer.body().breakage());
+    Ok(answer)
 }
 
 struct Counted(Rc<Active>);
+
+impl Counted {
+    fn new(active: Rc<Active>) -> Self {
+        active.streams.set(active.streams.get() + 1);
+        Self(active)
+    }
+}
 
 impl Drop for Counted {
     fn drop(&mut self) {
@@ -140,12 +176,6 @@ impl Drop for Counted {
 #[derive(Debug, thiserror::Error)]
 #[error("the stream ended without an answer")]
 struct BrokenStream;
-
-impl From<Infallible> for BrokenStream {
-    fn from(never: Infallible) -> Self {
-        match never {}
-    }
-}
 
 async fn serve_stream(
     client: &Client,
@@ -196,23 +226,44 @@ fn read_fields(
     limits: &HeadLimits,
     head: &mut RequestHead,
 ) -> Result<(), Failure> {
+    let refused = |error| Err(Failure::Refused(error));
+    let count = |name| parts.headers.get_all(name).iter().count();
     let host = parts.headers.get(http::header::HOST).map(http::HeaderValue::as_bytes);
     let authority = parts.uri.authority().map(|authority| authority.as_str().as_bytes());
-    if parts.headers.get_all(http::header::HOST).iter().count() > 1 {
-        return Err(Failure::Refused(RequestError::SeveralHosts));
+    if count(http::header::HOST) > 1 {
+        return refused(RequestError::SeveralHosts);
+    }
+    if count(http::header::CONTENT_LENGTH) > 1 {
+        return refused(RequestError::Framing(FramingError::SeveralContentLengths));
     }
     if authority.zip(host).is_some_and(|(authority, host)| !authority.eq_ignore_ascii_case(host)) {
-        return Err(Failure::Refused(RequestError::HostDisagrees));
+        return refused(RequestError::HostDisagrees);
     }
     let authority = authority.or(host).ok_or(Failure::Refused(RequestError::NoHost))?;
     head.set_host(authority).map_err(|error| Failure::Refused(RequestError::BadHost(error)))?;
     head.fields.push(b"host", authority);
     for (name, value) in &parts.headers {
-        let dropped =
-            *name == http::header::HOST || (limits.drop_underscore_fields && name.as_str().contains('_'));
+        let dropped = matches!(*name, http::header::HOST | http::header::COOKIE)
+            || (limits.drop_underscore_fields && name.as_str().contains('_'));
         if !dropped {
             head.fields.push(name.as_str().as_bytes(), value.as_bytes());
         }
     }
+    join_cookies(parts, head);
     Ok(())
+}
+
+/// HTTP/2 may cut a cookie into several fields, which have to be one again for whoever does not know of that
+/// (RFC 9113 §8.2.3).
+fn join_cookies(parts: &http::request::Parts, head: &mut RequestHead) {
+    let crumbs = parts.headers.get_all(http::header::COOKIE);
+    if crumbs.iter().next().is_none() {
+        return;
+    }
+    head.fields.push_with(b"cookie", |out| {
+        for (index, crumb) in crumbs.iter().enumerate() {
+            out.extend_from_slice(if index == 0 { b"" } else { b"; " });
+            out.extend_from_slice(crumb.as_bytes());
+        }
+    });
 }

@@ -2,12 +2,13 @@
 
 use super::{
     exchange::Exchange,
+    grpc,
     responder::{Responder, ResponderError},
 };
 use crate::{
     filter::Reply,
     http1::{BodyFraming, RequestError},
-    message::{Known, Method, ResponseHead},
+    message::{Known, Method, ResponseHead, Version},
     model::InvalidBackend,
 };
 
@@ -109,7 +110,14 @@ pub async fn failure(
     }
     let mut head = x.worker().take_response();
     head.status = failure.status();
-    let result = own(x, responder, &mut head, "").await;
+    if failure == Failure::NotProxied {
+        // RFC 9110 §15.5.6: 405 says what would be allowed.
+        head.fields.push(b"Allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+    }
+    let result = match grpc::is_grpc(&x.head) {
+        true => own_grpc(x, responder, &mut head).await,
+        false => own(x, responder, &mut head, "").await,
+    };
     x.worker().give_response(head);
     result
 }
@@ -170,6 +178,31 @@ async fn own(
         Ok(())
     };
     deadlines.within(stall, write).await.unwrap_or(Err(ResponderError::Closed))
+}
+
+/// Sends a failure to a client of gRPC. Log and metrics keep the status that it stands for.
+async fn own_grpc(
+    x: &mut Exchange<'_>,
+    responder: &mut Responder<'_>,
+    head: &mut ResponseHead,
+) -> Result<(), ResponderError> {
+    grpc::write_failure(head.status, x.reason.unwrap_or_default(), head);
+    add_own_fields(x, head);
+    if x.worker().shared.settings.reason_field {
+        head.fields.push(b"x-selvedge-reason", x.reason.unwrap_or_default().as_bytes());
+    }
+    // HTTP/2 ends with the head; HTTP/1.1 needs to be told that nothing follows.
+    let framing = match x.head.version {
+        Version::Http2 => BodyFraming::None,
+        _ => BodyFraming::Length(0),
+    };
+    let write = async {
+        let mut out = responder.start(x, head, framing).await?;
+        out.finish(&Default::default()).await?;
+        x.worker().give_text(out);
+        Ok(())
+    };
+    x.worker().deadlines.within(x.write_stall(), write).await.unwrap_or(Err(ResponderError::Closed))
 }
 
 /// Adds the fields that every answer has: `Date` and `Server`, unless a backend sent its own.

@@ -43,6 +43,15 @@ pub struct Http1Responder<'c> {
     pub keep_alive: bool,
     /// Whether the head of the final answer has been started.
     pub started: bool,
+    /// Whether only the end of the connection tells the client where the answer ends.
+    pub until_close: bool,
+}
+
+impl<'c> Http1Responder<'c> {
+    /// Answers here; `keep_alive` says whether the connection may go on behind the answer.
+    pub fn new(writer: Writer<'c>, keep_alive: bool) -> Self {
+        Self { writer, keep_alive, started: false, until_close: false }
+    }
 }
 
 /// An answer over HTTP/2.
@@ -97,7 +106,8 @@ impl<'c> Responder<'c> {
         let mut text = x.worker().buffers.take_text();
         encode_response(head, BodyFraming::None, Persistence::KeepAlive, false, &mut text);
         let mut out = BodyWriter::new(responder.writer, text, BodyFraming::None);
-        out.flush().await?;
+        let flushed = x.worker().deadlines.within(x.write_stall(), out.flush()).await;
+        flushed.map_err(|_| ResponderError::Closed)??;
         x.worker().buffers.give_text(out.into_text());
         Ok(())
     }
@@ -123,7 +133,9 @@ impl<'c> Http1Responder<'c> {
             BodyFraming::UntilClose => BodyFraming::Chunked,
             other => other,
         };
-        if framing == BodyFraming::UntilClose {
+        self.until_close = framing == BodyFraming::UntilClose;
+        // The drain may have begun after the request did.
+        if self.until_close || x.worker().shared.drain.is_draining() {
             self.keep_alive = false;
         }
         let connection = match (head.status, self.keep_alive) {
@@ -149,7 +161,9 @@ impl Http2Responder {
         *response.status_mut() = StatusCode::from_u16(head.status).unwrap_or(StatusCode::BAD_GATEWAY);
         let map = response.headers_mut();
         for (known, name, value) in head.fields.iter_known() {
-            let own = matches!(known, Known::ContentLength) && !matches!(framing, BodyFraming::None);
+            // A length that is no length of this body is that of the answer to GET, but not with 204
+            // (RFC 9110 §8.6).
+            let own = known == Known::ContentLength && (framing != BodyFraming::None || head.status == 204);
             if own || known.is_hop_by_hop() {
                 continue;
             }

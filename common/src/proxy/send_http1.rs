@@ -1,13 +1,17 @@
 //! Sends a request to an endpoint over HTTP/1.1 and passes the answer on.
 
 use std::{
+    cell::Cell,
     future::poll_fn,
     pin::pin,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
+use tokio::time::Instant;
+
 use super::{
-    body::{Incoming, Outgoing, PumpError, pump},
+    body::{Incoming, Outgoing, Pace, PumpError, pump},
     exchange::Exchange,
     forward::{Progress, Try, TryError, open},
     headers, http,
@@ -22,10 +26,14 @@ use crate::{
         ResponseStart, encode_request, parse_response,
     },
     message::{Known, RequestHead, ResponseHead},
+    runtime::deadline::Deadlines,
 };
 
 /// Interim answers passed on before the final one; more are a fault of the backend.
 const MOST_INTERIM: usize = 16;
+/// How long a body that the client holds back (`Expect: 100-continue`) waits for the backend's word; one that does
+/// not know of such waits would never give it (RFC 9110 §10.1.1).
+const EXPECT_WAIT: Duration = Duration::from_secs(1);
 
 /// Whether a request that asks for an upgrade may get it: HTTP/2 over an upgrade never (RFC 9113 §3.1).
 pub fn may_upgrade(head: &RequestHead) -> bool {
@@ -52,14 +60,16 @@ pub async fn send(
         None => open(x, this).await?,
     };
     let answer = x.worker().take_response();
-    let mut hop = Hop { x, this, reused, answer };
+    let mut hop = Hop { x, this, reused, answer, answer_by: None };
     let result = hop.exchange(&mut connection, body, responder).await;
     let Hop { x, answer, .. } = hop;
     x.worker().give_response(answer);
     match result? {
         After::Reusable if connection.is_reusable() => x.worker().pool.give(this.peer, connection),
         After::Reusable | After::Closed => {}
-        After::Tunnel => Box::pin(upgrade::tunnel(x, this.tunnel_idle, body, responder, connection)).await,
+        After::Tunnel => {
+            Box::pin(upgrade::tunnel(x, this.plan.tunnel_idle, body, responder, connection)).await
+        }
     }
     Ok(())
 }
@@ -78,6 +88,8 @@ struct Hop<'a, 'c, 't> {
     this: &'a Try<'t>,
     reused: bool,
     answer: Box<ResponseHead>,
+    /// When the final answer must have begun; set once the request is sent.
+    answer_by: Option<Instant>,
 }
 
 impl Hop<'_, '_, '_> {
@@ -90,29 +102,43 @@ impl Hop<'_, '_, '_> {
         let framing = request_framing(&self.x.head, body);
         let worker = self.x.worker().clone();
         let mut text = worker.buffers.take_text();
-        let persistence = if self.this.upgrade { Persistence::Upgrade } else { Persistence::KeepAlive };
+        let persistence = if self.this.plan.upgrade { Persistence::Upgrade } else { Persistence::KeepAlive };
         encode_request(&self.x.head, framing, persistence, &mut text);
         let mut state = BodyState::default();
         let (mut reader, writer) = connection.split(&mut state);
         let received = self.x.received.clone();
         let mut out = Outgoing::Http1(BodyWriter::new(writer, text, framing));
-        let pace = self.this.request_pace;
+        let pace = self.this.plan.request_pace;
+        let wanted = &Cell::new(false);
+        let held = body.awaits_greeting();
         let future = pin!(async {
+            if held {
+                hold(&worker.deadlines, &mut out, pace, wanted).await?;
+            }
             let result = pump(&worker.deadlines, body, &mut out, pace, &received).await;
             worker.give_text(out);
             result
         });
         let mut sending = Sending::new(future);
-        let start = self.answer_head(&mut sending, &mut reader, responder).await;
+        let start = self.answer_head(&mut sending, wanted, &mut reader, responder).await;
         self.x.received.set(received.get());
-        let start = start?;
+        let start = start.map_err(|mut error| {
+            if error.progress == Progress::Sent && !writer.has_written() {
+                error.progress = Progress::Nothing;
+            }
+            error
+        })?;
         if self.answer.status == 101 {
             return self.switch(responder).await;
         }
-        if sending.result().is_none() {
+        if !matches!(sending.result(), Some(Ok(()))) {
             // The answer came before the whole request was sent: what is left of it is sent while the answer
             // lasts, but the client's connection cannot go on behind it.
             responder.close_after();
+        }
+        if held && !wanted.get() && sending.result().is_none() {
+            // The backend does without the body, and the client must not be asked for it in the middle of the answer.
+            sending.abandon();
         }
         let passed = self.pass_on(&mut sending, (reader, start.body), responder).await;
         self.x.received.set(received.get());
@@ -125,6 +151,7 @@ impl Hop<'_, '_, '_> {
     async fn answer_head(
         &mut self,
         sending: &mut Sending<'_, impl Future<Output = Result<(), PumpError>>>,
+        wanted: &Cell<bool>,
         reader: &mut BodyReader<'_>,
         responder: &mut Responder<'_>,
     ) -> Result<ResponseStart, TryError> {
@@ -132,10 +159,11 @@ impl Hop<'_, '_, '_> {
             let head = self.next_head(sending, reader, responder).await?;
             reader.begin(head.head_bytes, head.body);
             match self.answer.status {
-                101 if !self.this.upgrade => break,
+                101 if !self.this.plan.upgrade => break,
                 101 | 200..=999 => return Ok(head),
-                100 => {}
+                100 => wanted.set(true),
                 _ => {
+                    headers::strip_interim(&mut self.answer);
                     let passed = responder.interim(self.x, &self.answer).await;
                     passed.map_err(|_| self.error(Failure::ClientClosed, Progress::Answered))?;
                 }
@@ -164,7 +192,7 @@ impl Hop<'_, '_, '_> {
         let head = match early {
             Some(head) => head,
             None => {
-                self.check_sent(sending.result())?;
+                check_sent(sending.result()).map_err(|failure| self.error(failure, Progress::Answered))?;
                 self.late_head(reader, responder).await?
             }
         };
@@ -181,29 +209,17 @@ impl Hop<'_, '_, '_> {
         responder: &mut Responder<'_>,
     ) -> Result<Result<ResponseStart, HeadError>, TryError> {
         let method = self.x.head.method;
-        let limit = self.this.answer_limit;
+        let now = Instant::now();
+        let by = *self.answer_by.get_or_insert(now + self.this.answer_limit);
         let wait = poll_fn(|cx| match poll_head(cx, reader, method, &mut self.answer) {
             Poll::Ready(result) => Poll::Ready(Some(result)),
             Poll::Pending => responder.poll_closed(cx).map(|()| None),
         });
-        match self.x.worker().deadlines.within(limit, wait).await {
+        match self.x.worker().deadlines.within(by - now, wait).await {
             Ok(Some(head)) => Ok(head),
             Ok(None) => Err(self.error(Failure::ClientClosed, Progress::Answered)),
             Err(_) => Err(self.error(Failure::RequestTimeout, Progress::Answered)),
         }
-    }
-
-    /// Whether sending failed on the client's side, so that no answer can help. If the backend took no more, it
-    /// may still answer.
-    fn check_sent(&self, sent: Option<&Result<(), PumpError>>) -> Result<(), TryError> {
-        let failure = match sent {
-            Some(Err(PumpError::Read(BodyError::Chunk(_)))) => Failure::ClientBody,
-            Some(Err(PumpError::Read(_))) => Failure::ClientClosed,
-            Some(Err(PumpError::ReadTimeout)) => Failure::ClientBodyTimeout,
-            Some(Err(PumpError::WriteTimeout)) => Failure::RequestTimeout,
-            Some(Err(PumpError::Write(_)) | Ok(())) | None => return Ok(()),
-        };
-        Err(self.error(failure, Progress::Answered))
     }
 
     /// Passes the final answer on, and what is left of the request.
@@ -223,11 +239,15 @@ impl Hop<'_, '_, '_> {
         let worker = self.x.worker().clone();
         let mut from = Incoming::Http1(reader);
         let result = {
-            let pace = self.this.answer_pace;
+            let pace = self.this.plan.answer_pace;
             let mut passing = pin!(pump(&worker.deadlines, &mut from, &mut out, pace, &self.x.sent));
             poll_fn(|cx| {
-                sending.poll(cx);
-                passing.as_mut().poll(cx)
+                let sent = sending.poll(cx);
+                match passing.as_mut().poll(cx) {
+                    // A client that goes away shall not keep the backend busy until the next byte for it.
+                    Poll::Pending if sent => responder.poll_closed(cx).map(|()| Err(PumpError::gone())),
+                    result => result,
+                }
             })
             .await
         };
@@ -246,13 +266,45 @@ impl Hop<'_, '_, '_> {
         let gone = |hop: &Self| hop.error(Failure::ClientClosed, Progress::Answered);
         let mut out =
             responder.start(self.x, &self.answer, BodyFraming::None).await.map_err(|_| gone(self))?;
-        out.flush().await.map_err(|_| gone(self))?;
+        let flushed = self.x.worker().deadlines.within(self.this.plan.request_pace.stall, out.flush()).await;
+        if !matches!(flushed, Ok(Ok(()))) {
+            return Err(gone(self));
+        }
         self.x.worker().give_text(out);
         Ok(After::Tunnel)
     }
 
     fn error(&self, failure: Failure, progress: Progress) -> TryError {
         TryError { failure, progress, reused: self.reused }
+    }
+}
+
+/// Sends the head alone and waits until the backend wants the body, or has had time enough to say so.
+async fn hold(
+    deadlines: &Deadlines,
+    out: &mut Outgoing<'_>,
+    pace: Pace,
+    wanted: &Cell<bool>,
+) -> Result<(), PumpError> {
+    match deadlines.within(pace.stall, out.flush()).await {
+        Ok(flushed) => flushed.map_err(PumpError::Write)?,
+        Err(_) => return Err(PumpError::WriteTimeout),
+    }
+    // Polled again whenever something comes from the backend.
+    let word = poll_fn(|_| if wanted.get() { Poll::Ready(()) } else { Poll::Pending });
+    let _either_way = deadlines.within(EXPECT_WAIT, word).await;
+    Ok(())
+}
+
+/// Whether sending failed on the client's side, so that no answer can help. If the backend took no more, it may
+/// still answer.
+pub fn check_sent(sent: Option<&Result<(), PumpError>>) -> Result<(), Failure> {
+    match sent {
+        Some(Err(PumpError::Read(BodyError::Chunk(_)))) => Err(Failure::ClientBody),
+        Some(Err(PumpError::Read(_))) => Err(Failure::ClientClosed),
+        Some(Err(PumpError::ReadTimeout)) => Err(Failure::ClientBodyTimeout),
+        Some(Err(PumpError::WriteTimeout)) => Err(Failure::RequestTimeout),
+        Some(Err(PumpError::Write(_)) | Ok(())) | None => Ok(()),
     }
 }
 
@@ -313,7 +365,5 @@ fn request_framing(head: &RequestHead, body: &Incoming<'_>) -> BodyFraming {
         let given = head.fields.contains(Known::ContentLength);
         return if given { BodyFraming::Length(0) } else { BodyFraming::None };
     }
-    let length =
-        head.fields.get(Known::ContentLength).and_then(|value| std::str::from_utf8(value).ok()?.parse().ok());
-    length.map_or(BodyFraming::Chunked, BodyFraming::Length)
+    headers::content_length(&head.fields).map_or(BodyFraming::Chunked, BodyFraming::Length)
 }

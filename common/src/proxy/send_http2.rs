@@ -1,19 +1,27 @@
 //! Sends a request to an endpoint over HTTP/2 and passes the answer on, trailers included.
 
-use std::{future::poll_fn, pin::pin, task::Poll, time::Duration};
+use std::{
+    cell::Cell,
+    future::poll_fn,
+    pin::{Pin, pin},
+    rc::Rc,
+    task::Poll,
+    time::Duration,
+};
 
 use http::{HeaderName, HeaderValue, Request, Uri};
 use hyper_util::rt::{TokioIo, TokioTimer};
 
 use super::{
-    body::{Http2Incoming, Incoming, Outgoing, PumpError, pump},
+    body::{Http2Incoming, Incoming, Outgoing, Pace, PumpError, pump},
     exchange::Exchange,
     forward::{Progress, Try, TryError, open},
     headers, http as stage,
     respond::Failure,
     responder::{Responder, has_body},
-    send_http1::broken_answer,
+    send_http1::{broken_answer, check_sent},
     sending::Sending,
+    worker::Worker,
 };
 use crate::{
     http1::BodyFraming,
@@ -26,8 +34,10 @@ use crate::{
 const STREAM_WINDOW: u32 = 1 << 20;
 /// Flow-control window of a connection towards a backend.
 const CONNECTION_WINDOW: u32 = 4 << 20;
-/// How often a connection with open streams is asked whether it is alive, and how long it may take to say so.
-const PING: Duration = Duration::from_secs(20);
+/// Bytes of a request that wait for the backend's window, at most.
+const SEND_BUFFER: usize = 128 << 10;
+/// Largest head of an answer: more generous than for requests, as backends are ours.
+const HEADER_LIST: u32 = 64 << 10;
 
 /// Sends the request on a stream to the peer, of a shared or a new connection, and passes the answer on.
 ///
@@ -39,47 +49,42 @@ pub async fn send(
     body: &mut Incoming<'_>,
     responder: &mut Responder<'_>,
 ) -> Result<(), TryError> {
-    let shared = if this.fresh { None } else { x.worker().pool.take_http2(this.peer) };
-    let reused = shared.is_some();
-    let mut stream = match shared {
-        Some(stream) => {
-            x.worker().shared.metrics.upstream.reused.inc();
-            stream
-        }
-        None => connect(x, this).await?,
-    };
+    let (mut stream, reused) = stream(x, this).await?;
     let error = |failure, progress| TryError { failure, progress, reused };
-    let ready = x.worker().deadlines.within(this.backend.connect_timeout, stream.sender.ready()).await;
-    if !matches!(ready, Ok(Ok(()))) {
-        x.worker().pool.forget_http2(this.peer, &stream);
-        return Err(error(Failure::UpstreamClosed, Progress::Nothing));
-    }
     let length = if body.is_done() { Some(0) } else { content_length(x) };
     let (sender, outgoing) = channel(length);
     let request =
         request(x, this, outgoing).map_err(|_| error(Failure::UpstreamProtocol, Progress::Answered))?;
     let worker = x.worker().clone();
     let received = x.received.clone();
-    let answering = stream.sender.send_request(request);
+    let mut answering = pin!(stream.sender.send_request(request));
     let mut out = Outgoing::Http2(sender);
-    let future = pin!(pump(&worker.deadlines, body, &mut out, this.request_pace, &received));
+    // Once the answer has begun, either side may be silent for as long as the other lasts: streams of gRPC are.
+    let pace = Pace { idle: Duration::MAX, min_rate_bytes: 0, stall: this.plan.request_pace.stall };
+    let future = pin!(pump(&worker.deadlines, body, &mut out, pace, &received));
     let mut sending = Sending::new(future);
-    let answer = first_answer(answering, &mut sending, responder);
-    let answer = worker.deadlines.within(this.answer_limit, answer).await;
+    let answer = answer_head(answering.as_mut(), &mut sending, (&worker, this, &received), responder).await;
     x.received.set(received.get());
     let answer = match answer {
-        Ok(Some(Ok(answer))) => answer,
-        Ok(Some(Err(broken))) => {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(broken)) => {
             tracing::debug!(error = %broken, "HTTP/2 request failed");
-            if stream.sender.is_closed() {
-                worker.pool.forget_http2(this.peer, &stream);
+            let progress = progress(&broken);
+            let failure = Failure::UpstreamClosed;
+            if cause(&broken).is_some_and(h2::Error::is_reset) {
+                // The connection is well: this says nothing of how long it had been idle.
+                return Err(TryError { failure, progress, reused: false });
             }
-            // Only a stream that the peer says it never looked at is as good as not sent (RFC 9113 §8.7).
-            let progress = if broken.is_canceled() { Progress::Nothing } else { Progress::Sent };
-            return Err(error(Failure::UpstreamClosed, progress));
+            worker.pool.forget_http2(this.peer, &stream.id());
+            return Err(error(failure, progress));
         }
-        Ok(None) => return Err(error(Failure::ClientClosed, Progress::Answered)),
-        Err(_) => return Err(error(Failure::RequestTimeout, Progress::Answered)),
+        Err(failure) => {
+            if failure == Failure::RequestTimeout {
+                // It may be the connection that is dead; those who are on it may wait, new ones need not.
+                worker.pool.forget_http2(this.peer, &stream.id());
+            }
+            return Err(error(failure, Progress::Answered));
+        }
     };
     if sending.result().is_none() {
         responder.close_after();
@@ -89,45 +94,115 @@ pub async fn send(
     passed.map_err(|failure| error(failure, Progress::Answered))
 }
 
+/// How far a request had got whose stream failed. One that the peer says it never looked at is as good as not
+/// sent (RFC 9113 §8.7): it refused the stream, or went away before it.
+fn progress(broken: &hyper::Error) -> Progress {
+    let unseen = broken.is_canceled()
+        || cause(broken).is_some_and(|cause| {
+            cause.reason() == Some(h2::Reason::REFUSED_STREAM) || (cause.is_go_away() && cause.is_remote())
+        });
+    if unseen { Progress::Nothing } else { Progress::Sent }
+}
+
+/// What HTTP/2 says of a failure.
+fn cause(broken: &hyper::Error) -> Option<&h2::Error> {
+    std::error::Error::source(broken)?.downcast_ref()
+}
+
+/// A stream of a connection that has room for one, or else of a new one. Requests that come while a connection is
+/// being opened wait for it.
+async fn stream(x: &Exchange<'_>, this: &Try<'_>) -> Result<(Http2Stream, bool), TryError> {
+    let worker = x.worker();
+    let shared = || worker.pool.take_http2(this.peer);
+    let reuse = |stream| {
+        worker.shared.metrics.upstream.reused.inc();
+        Ok((stream, true))
+    };
+    if let Some(stream) = (!this.fresh).then(shared).flatten() {
+        return reuse(stream);
+    }
+    let turn = worker.pool.opening(this.peer);
+    // Whoever has to wait finds one that is new enough for anybody.
+    let first = turn.try_lock().is_ok();
+    let Ok(_turn) = worker.deadlines.within(this.backend.connect_timeout, turn.lock()).await else {
+        return Err(TryError {
+            failure: Failure::ConnectTimeout,
+            progress: Progress::Nothing,
+            reused: false,
+        });
+    };
+    match (!(first && this.fresh)).then(shared).flatten() {
+        Some(stream) => reuse(stream),
+        None => Ok((connect(x, this).await?, false)),
+    }
+}
+
 async fn connect(x: &Exchange<'_>, this: &Try<'_>) -> Result<Http2Stream, TryError> {
     let (stream, _) = open(x, this).await?.into_parts();
     let handshake = hyper::client::conn::http2::Builder::new(LocalExecutor)
         .timer(TokioTimer::new())
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .keep_alive_interval(PING)
-        .keep_alive_timeout(PING)
+        .max_send_buf_size(SEND_BUFFER)
+        .max_header_list_size(HEADER_LIST)
         .handshake(TokioIo::new(stream));
     let opened = x.worker().deadlines.within(this.backend.connect_timeout, handshake).await;
-    let Ok(Ok((sender, connection))) = opened else {
+    let Ok(Ok((sender, mut connection))) = opened else {
         return Err(TryError { failure: Failure::Connect, progress: Progress::Nothing, reused: false });
     };
+    let most_streams = Rc::new(Cell::new(usize::MAX));
+    let told = most_streams.clone();
     x.worker().spawn("upstream http2", async move {
-        if let Err(error) = connection.await {
+        let ended = poll_fn(|cx| {
+            let ended = Pin::new(&mut connection).poll(cx);
+            if ended.is_pending() {
+                told.set(connection.current_max_send_streams());
+            }
+            ended
+        });
+        if let Err(error) = ended.await {
             tracing::debug!(%error, "HTTP/2 connection to an endpoint ended");
         }
     });
-    Ok(x.worker().pool.share_http2(this.peer, sender))
+    Ok(x.worker().pool.share_http2(this.peer, sender, most_streams))
 }
 
-/// Sends the request while waiting for the head of the answer; `None` if the client goes away meanwhile.
-async fn first_answer<T>(
-    answering: impl Future<Output = T>,
+/// Sends the request while waiting for the head of the answer. While the request is being sent its own limits
+/// hold, and those of the answer afterwards. An error is what the client is to be told.
+async fn answer_head<T>(
+    mut answering: Pin<&mut impl Future<Output = T>>,
     sending: &mut Sending<'_, impl Future<Output = Result<(), PumpError>>>,
+    (worker, this, received): (&Worker, &Try<'_>, &Cell<u64>),
     responder: &mut Responder<'_>,
-) -> Option<T> {
-    let mut answering = pin!(answering);
-    poll_fn(|cx| {
-        let sent = sending.poll(cx);
-        if let Poll::Ready(answer) = answering.as_mut().poll(cx) {
-            return Poll::Ready(Some(answer));
+) -> Result<T, Failure> {
+    let Pace { idle, min_rate_bytes, .. } = this.plan.request_pace;
+    let mut waited = Duration::ZERO;
+    loop {
+        let before = received.get();
+        let early = poll_fn(|cx| {
+            let sent = sending.poll(cx);
+            match answering.as_mut().poll(cx) {
+                Poll::Ready(answer) => Poll::Ready(Some(answer)),
+                Poll::Pending if sent => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
+            }
+        });
+        match worker.deadlines.within(idle, early).await {
+            Ok(Some(answer)) => return Ok(answer),
+            Ok(None) => break,
+            Err(_) => waited += idle,
         }
-        match sent {
-            true => responder.poll_closed(cx).map(|()| None),
-            false => Poll::Pending,
+        let slow = received.get() < min_rate_bytes.saturating_mul(waited.as_secs());
+        if received.get() == before || slow {
+            return Err(Failure::ClientBodyTimeout);
         }
-    })
-    .await
+    }
+    check_sent(sending.result())?;
+    let answer = poll_fn(|cx| match answering.as_mut().poll(cx) {
+        Poll::Ready(answer) => Poll::Ready(Ok(answer)),
+        Poll::Pending => responder.poll_closed(cx).map(|()| Err(Failure::ClientClosed)),
+    });
+    worker.deadlines.within(this.plan.answer_limit, answer).await.unwrap_or(Err(Failure::RequestTimeout))
 }
 
 async fn pass_on(
@@ -153,7 +228,7 @@ async fn pass_on(
     let mut out = started.map_err(|_| Failure::ClientClosed)?;
     let mut from = Incoming::Http2(Http2Incoming::new(body));
     let result = {
-        let mut passing = pin!(pump(&worker.deadlines, &mut from, &mut out, this.answer_pace, &x.sent));
+        let mut passing = pin!(pump(&worker.deadlines, &mut from, &mut out, this.plan.answer_pace, &x.sent));
         poll_fn(|cx| {
             sending.poll(cx);
             passing.as_mut().poll(cx)

@@ -2,6 +2,7 @@
 
 use std::{io, time::Duration};
 
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -10,6 +11,9 @@ use super::{
     tls::{backend_name, client_settings},
 };
 use crate::http1::{Socket, Stream};
+
+/// Silence after which a peer is asked whether it is still there; half a minute later it is taken for gone.
+const KEEPALIVE: Duration = Duration::from_secs(30);
 
 /// Why a peer could not be reached. Nothing was sent to it.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +43,10 @@ pub async fn connect(peer: &Peer, limit: Duration) -> Result<Stream, ConnectErro
 async fn open(peer: &Peer) -> Result<Stream, ConnectError> {
     let tcp = TcpStream::connect(peer.address).await.map_err(ConnectError::Tcp)?;
     tcp.set_nodelay(true).map_err(ConnectError::Tcp)?;
+    // A peer whose machine is gone says nothing. PING of HTTP/2 would find out too, but gRPC servers close a
+    // connection that sends it more than once in five minutes.
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 3).with_retries(3);
+    SockRef::from(&tcp).set_tcp_keepalive(&keepalive).map_err(ConnectError::Tcp)?;
     let socket = Socket::new(tcp);
     let Some(tls) = &peer.tls else {
         return Ok(Stream::Plain(socket));

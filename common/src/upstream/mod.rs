@@ -7,6 +7,7 @@ mod peer;
 mod pool;
 mod registry;
 pub mod resolve;
+mod retry;
 pub mod tls;
 
 use std::{cell::OnceCell, sync::Arc, time::Instant};
@@ -17,6 +18,7 @@ pub use connect::{ConnectError, connect};
 pub use peer::{InFlight, Peer, PeerId};
 pub use pool::{Http2Stream, Pool};
 pub use registry::Registry;
+pub use retry::RetryBudget;
 
 use crate::{
     id::BackendId,
@@ -31,6 +33,8 @@ pub struct Upstream {
     pub id: BackendId,
     backend: ArcSwap<Backend>,
     peers: ArcSwap<PeerSet>,
+    /// How many of its requests may be sent again.
+    pub retries: RetryBudget,
 }
 
 /// The peers of an upstream at one moment, and how one of them is chosen.
@@ -46,7 +50,8 @@ impl Upstream {
     fn new(id: BackendId, backend: Arc<Backend>) -> Arc<Self> {
         let balancer = Arc::new(Balancer::new(backend.balance));
         let peers = PeerSet { ready: Vec::new(), draining: Vec::new(), balancer };
-        Arc::new(Self { id, backend: ArcSwap::new(backend), peers: ArcSwap::from_pointee(peers) })
+        let (backend, peers) = (ArcSwap::new(backend), ArcSwap::from_pointee(peers));
+        Arc::new(Self { id, backend, peers, retries: RetryBudget::new() })
     }
 
     /// The settings now in effect.

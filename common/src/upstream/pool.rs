@@ -9,7 +9,7 @@ use std::{
 };
 
 use hyper::client::conn::http2::SendRequest;
-use tokio::time::Instant;
+use tokio::{sync::Mutex, time::Instant};
 
 use super::{Peer, PeerId};
 use crate::{http1::Connection, http2::ChannelBody};
@@ -17,7 +17,7 @@ use crate::{http1::Connection, http2::ChannelBody};
 /// Connections that a worker keeps open for one peer while they are idle.
 const IDLE_PER_PEER: usize = 256;
 /// Streams on one HTTP/2 connection before another is opened.
-const STREAMS_PER_CONNECTION: u32 = 100;
+const STREAMS_PER_CONNECTION: usize = 100;
 
 /// The connections of one worker.
 pub struct Pool {
@@ -30,6 +30,8 @@ struct PeerPool {
     peer: Arc<Peer>,
     http1: Vec<Idle>,
     http2: Vec<Http2Connection>,
+    /// Held by who opens an HTTP/2 connection, so that requests that come together do not open one each.
+    opening: Rc<Mutex<()>>,
 }
 
 struct Idle {
@@ -38,10 +40,11 @@ struct Idle {
 }
 
 /// An HTTP/2 connection, shared by the streams on it.
-#[derive(Clone)]
-pub struct Http2Connection {
+struct Http2Connection {
     sender: SendRequest<ChannelBody>,
-    streams: Rc<Cell<u32>>,
+    streams: Rc<Cell<usize>>,
+    /// What the peer allows (RFC 9113 §6.5.2, SETTINGS_MAX_CONCURRENT_STREAMS), as last heard.
+    most_streams: Rc<Cell<usize>>,
     last_used: Rc<Cell<Instant>>,
 }
 
@@ -49,9 +52,12 @@ pub struct Http2Connection {
 pub struct Http2Stream {
     /// Where the request goes.
     pub sender: SendRequest<ChannelBody>,
-    streams: Rc<Cell<u32>>,
+    streams: Rc<Cell<usize>>,
     last_used: Rc<Cell<Instant>>,
 }
+
+/// Tells HTTP/2 connections apart.
+pub struct Http2Id(Rc<Cell<usize>>);
 
 impl Pool {
     /// An empty pool that keeps unused connections this long.
@@ -89,14 +95,28 @@ impl Pool {
         let list = &mut peers.get_mut(&peer.id)?.http2;
         list.retain(|connection| !connection.sender.is_closed());
         list.iter()
-            .find(|connection| connection.streams.get() < STREAMS_PER_CONNECTION)
+            .find(|connection| {
+                connection.streams.get() < STREAMS_PER_CONNECTION.min(connection.most_streams.get())
+            })
             .map(Http2Connection::stream)
     }
 
-    /// Shares a new HTTP/2 connection and takes its first stream.
-    pub fn share_http2(&self, peer: &Arc<Peer>, sender: SendRequest<ChannelBody>) -> Http2Stream {
-        let connection =
-            Http2Connection { sender, streams: Rc::default(), last_used: Rc::new(Cell::new(Instant::now())) };
+    /// To be held while an HTTP/2 connection to this peer is opened; who has waited for it looks first whether
+    /// there is one now.
+    pub fn opening(&self, peer: &Arc<Peer>) -> Rc<Mutex<()>> {
+        self.peers.borrow_mut().entry(peer.id).or_insert_with(|| PeerPool::new(peer)).opening.clone()
+    }
+
+    /// Shares a new HTTP/2 connection and takes its first stream. `most_streams` is what the peer allows, and may
+    /// change.
+    pub fn share_http2(
+        &self,
+        peer: &Arc<Peer>,
+        sender: SendRequest<ChannelBody>,
+        most_streams: Rc<Cell<usize>>,
+    ) -> Http2Stream {
+        let last_used = Rc::new(Cell::new(Instant::now()));
+        let connection = Http2Connection { sender, streams: Rc::default(), most_streams, last_used };
         let stream = connection.stream();
         if !peer.is_gone() {
             let mut peers = self.peers.borrow_mut();
@@ -106,9 +126,9 @@ impl Pool {
     }
 
     /// Forgets an HTTP/2 connection that failed; its other streams go on if they can.
-    pub fn forget_http2(&self, peer: &Peer, stream: &Http2Stream) {
+    pub fn forget_http2(&self, peer: &Peer, id: &Http2Id) {
         if let Some(pool) = self.peers.borrow_mut().get_mut(&peer.id) {
-            pool.http2.retain(|connection| !Rc::ptr_eq(&connection.streams, &stream.streams));
+            pool.http2.retain(|connection| !Rc::ptr_eq(&connection.streams, &id.0));
         }
     }
 
@@ -125,7 +145,7 @@ impl Pool {
                     connection.streams.get() == 0 && now - connection.last_used.get() >= self.idle_limit;
                 !unused && !connection.sender.is_closed()
             });
-            !pool.http1.is_empty() || !pool.http2.is_empty()
+            !pool.http1.is_empty() || !pool.http2.is_empty() || Rc::strong_count(&pool.opening) > 1
         });
     }
 
@@ -137,7 +157,7 @@ impl Pool {
 
 impl PeerPool {
     fn new(peer: &Arc<Peer>) -> Self {
-        Self { peer: peer.clone(), http1: Vec::new(), http2: Vec::new() }
+        Self { peer: peer.clone(), http1: Vec::new(), http2: Vec::new(), opening: Rc::default() }
     }
 }
 
@@ -149,6 +169,13 @@ impl Http2Connection {
             streams: self.streams.clone(),
             last_used: self.last_used.clone(),
         }
+    }
+}
+
+impl Http2Stream {
+    /// Which connection it is on.
+    pub fn id(&self) -> Http2Id {
+        Http2Id(self.streams.clone())
     }
 }
 

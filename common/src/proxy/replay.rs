@@ -1,0 +1,106 @@
+//! Replay: keeps the begin of a request body, so that the request can be sent again.
+
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+
+use super::body::Incoming;
+use crate::{http1::BodyError, message::Fields};
+
+/// Largest body that is kept. A larger one cannot be sent again once some of it was read.
+const MOST_BYTES: usize = 64 << 10;
+
+/// A body of which everything read so far is kept, as long as it is not too much.
+pub struct Replay<'a> {
+    inner: Incoming<'a>,
+    kept: Vec<u8>,
+    /// How much of what is kept has been used by the present try.
+    at: usize,
+    keeping: bool,
+}
+
+impl<'a> Replay<'a> {
+    /// Keeps what will be read of a body, if its length, where that is known, leaves hope to send it again.
+    pub fn keep(body: &mut Incoming<'a>, length: Option<u64>) {
+        let expected = match length {
+            None => 0,
+            Some(length) if length <= MOST_BYTES as u64 => length as usize,
+            Some(_) => return,
+        };
+        let inner = std::mem::replace(body, Incoming::Taken(Fields::default()));
+        let kept = Vec::with_capacity(expected);
+        *body = Incoming::Replay(Box::new(Self { inner, kept, at: 0, keeping: true }));
+    }
+
+    /// Goes back to the begin; false if that is not kept any more.
+    pub fn rewind(&mut self) -> bool {
+        if self.keeping {
+            self.at = 0;
+        }
+        self.keeping
+    }
+
+    /// The body itself.
+    pub fn inner(&self) -> &Incoming<'a> {
+        &self.inner
+    }
+
+    /// See [`Incoming::poll_data`].
+    pub fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, BodyError>> {
+        match self.is_behind() {
+            true => Poll::Ready(Ok(true)),
+            false => self.inner.poll_data(cx),
+        }
+    }
+
+    /// See [`Incoming::data`].
+    pub fn data(&self) -> &[u8] {
+        match self.is_behind() {
+            true => &self.kept[self.at..],
+            false => self.inner.data(),
+        }
+    }
+
+    /// See [`Incoming::consume`].
+    pub fn consume(&mut self, count: usize) {
+        if self.is_behind() {
+            self.at += count;
+            return;
+        }
+        if self.keeping {
+            match self.kept.len() + count <= MOST_BYTES {
+                true => {
+                    self.kept.extend_from_slice(&self.inner.data()[..count]);
+                    self.at = self.kept.len();
+                }
+                false => (self.kept, self.at, self.keeping) = (Vec::new(), 0, false),
+            }
+        }
+        self.inner.consume(count);
+    }
+
+    /// Takes all payload that is there.
+    pub fn take(&mut self) -> Bytes {
+        if !self.keeping && !self.is_behind() {
+            return self.inner.take();
+        }
+        let data = Bytes::copy_from_slice(self.data());
+        self.consume(data.len());
+        data
+    }
+
+    /// See [`Incoming::trailers`].
+    pub fn trailers(&self) -> &Fields {
+        self.inner.trailers()
+    }
+
+    /// See [`Incoming::is_done`].
+    pub fn is_done(&self) -> bool {
+        !self.is_behind() && self.inner.is_done()
+    }
+
+    /// Whether some of what is kept has still to be used.
+    fn is_behind(&self) -> bool {
+        self.at < self.kept.len()
+    }
+}

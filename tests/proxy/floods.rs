@@ -1,0 +1,169 @@
+//! Floods over HTTP/2: each ends its own connection, and no other one.
+
+use std::io::Write;
+
+use selvedge_tests::{
+    client::Client,
+    http2_frames::{END_HEADERS, END_STREAM, Frames, encode, get_block, kind, literal, request_block},
+    origin::{After, Origin},
+    proxy::Proxy,
+};
+
+/// GOAWAY with this code was all right, as is a connection that just ends: what was sent after the end may reset it
+/// before the GOAWAY is read.
+const CALM: [Option<u32>; 2] = [Some(11), None];
+
+/// Sends pieces of a flood until the proxy has had enough; it must not take this many.
+fn flood(proxy: &Proxy, most: u32, piece: impl Fn(u32) -> Vec<u8>) -> Option<u32> {
+    let mut witness = Client::connect(proxy.http());
+    assert_eq!(witness.get("a", "/").status, 200);
+    let mut frames = Frames::connect(proxy.http(), &[]);
+    let mut reader = frames.tcp().try_clone().map(Frames::reading).unwrap();
+    let reading = std::thread::spawn(move || reader.ended());
+    (0..most).find(|index| frames.raw(&piece(*index)).is_err());
+    let code = reading.join().unwrap();
+    assert_eq!(witness.get("a", "/").status, 200, "other connections are served");
+    code
+}
+
+fn quick() -> (Origin, Proxy) {
+    let origin = Origin::named("ok");
+    let proxy = Proxy::to(&[origin.address]);
+    (origin, proxy)
+}
+
+/// Many frames in one write.
+fn times(count: u32, frame: impl Fn(u32) -> Vec<u8>) -> Vec<u8> {
+    (0..count).flat_map(frame).collect()
+}
+
+#[test]
+fn resets_of_streams_that_were_just_opened() {
+    let (_origin, proxy) = quick();
+    let open = |stream| encode(kind::HEADERS, END_STREAM | END_HEADERS, stream, &get_block());
+    let reset = |stream| encode(kind::RST_STREAM, 0, stream, &8u32.to_be_bytes());
+    let code = flood(&proxy, 20_000, |index| {
+        times(100, |step| {
+            let stream = (index * 100 + step) * 2 + 1;
+            [open(stream), reset(stream)].concat()
+        })
+    });
+    assert!(CALM.contains(&code), "{code:?}");
+}
+
+#[test]
+fn resets_that_the_client_makes_us_send() {
+    let (_origin, proxy) = quick();
+    // A window larger than can be is an error of its stream (RFC 9113 §6.9.1).
+    let code = flood(&proxy, 20_000, |index| {
+        let stream = index * 2 + 1;
+        let open = encode(kind::HEADERS, END_HEADERS, stream, &request_block("POST", "/", "a"));
+        [open, encode(kind::WINDOW_UPDATE, 0, stream, &[0x7f, 255, 255, 255])].concat()
+    });
+    assert!(CALM.contains(&code), "{code:?}");
+}
+
+#[test]
+fn frames_that_are_answered_or_dropped_at_once() {
+    let rows = [
+        ("ping", encode(kind::PING, 0, 0, &[0; 8])),
+        ("settings", encode(kind::SETTINGS, 0, 0, &[])),
+        ("settings of the table", encode(kind::SETTINGS, 0, 0, &[0, 1, 0, 0, 0, 0])),
+        ("priority", encode(kind::PRIORITY, 0, 1, &[0, 0, 0, 0, 1])),
+        ("window update", encode(kind::WINDOW_UPDATE, 0, 0, &[0, 0, 0, 1])),
+        ("unknown", encode(99, 0, 0, &[])),
+    ];
+    for (name, frame) in rows {
+        let (_origin, proxy) = quick();
+        let code = flood(&proxy, 20_000, |_| frame.repeat(100));
+        assert!(CALM.contains(&code), "{name}: {code:?}");
+    }
+}
+
+#[test]
+fn empty_data() {
+    let (_origin, proxy) = quick();
+    let code = flood(&proxy, 20_000, |index| match index {
+        0 => encode(kind::HEADERS, END_HEADERS, 1, &request_block("POST", "/", "a")),
+        _ => encode(kind::DATA, 0, 1, &[]).repeat(100),
+    });
+    assert!(CALM.contains(&code), "{code:?}");
+}
+
+#[test]
+fn continuation_without_end() {
+    let (_origin, proxy) = quick();
+    let mut field = Vec::new();
+    literal(&mut field, "x-bomb", &"b".repeat(1000));
+    for piece in [field, Vec::new()] {
+        let code = flood(&proxy, 20_000, |index| match index {
+            0 => encode(kind::HEADERS, END_STREAM, 1, &get_block()),
+            _ => encode(kind::CONTINUATION, 0, 1, &piece).repeat(10),
+        });
+        assert!(CALM.contains(&code) || code == Some(9), "{code:?}");
+    }
+}
+
+#[test]
+fn a_header_bomb_is_refused_before_it_is_unpacked() {
+    let (origin, proxy) = quick();
+    let mut frames = Frames::connect(proxy.http(), &[]);
+    // One field of 3,000 bytes in the table, and 12,000 references to it: 36 MB.
+    let mut block = get_block();
+    let mut field = Vec::new();
+    literal(&mut field, "x-bomb", &"b".repeat(3000));
+    field[0] = 0x40;
+    block.extend(field);
+    block.extend([0xbe; 12_000]);
+    frames.frame(kind::HEADERS, END_STREAM | END_HEADERS, 1, &block);
+    let answer = frames.next_of(&[kind::HEADERS, kind::RST_STREAM, kind::GOAWAY]);
+    assert!(answer.is_none_or(|frame| frame.status() != Some(200)));
+    assert_eq!(origin.seen().len(), 0);
+    assert_eq!(Client::connect(proxy.http()).get("a", "/").status, 200);
+}
+
+#[test]
+fn a_header_list_over_the_limit_is_answered_431() {
+    let (origin, proxy) = quick();
+    let mut frames = Frames::connect(proxy.http(), &[]);
+    let mut block = get_block();
+    for index in 0..40 {
+        literal(&mut block, &format!("x-{index}"), &"b".repeat(1000));
+    }
+    let (first, rest) = block.split_at(16_000);
+    let (second, third) = rest.split_at(16_000);
+    frames.frame(kind::HEADERS, END_STREAM, 1, first);
+    frames.frame(kind::CONTINUATION, 0, 1, second);
+    frames.frame(kind::CONTINUATION, END_HEADERS, 1, third);
+    let answer = frames.until(kind::HEADERS, 1).unwrap();
+    // 431 in the form that h2 gives it: the name of `:status` by index, the value as it is or packed.
+    let is_431 = answer.payload.windows(3).any(|text| text == b"431" || text == [0x68, 0x17, 0x2f]);
+    assert!(is_431 || answer.status().is_none(), "{answer:?}");
+    frames.get(3);
+    assert_eq!(frames.until(kind::HEADERS, 3).unwrap().status(), Some(200), "the connection goes on");
+    assert_eq!(origin.seen().len(), 1);
+}
+
+#[test]
+fn more_streams_than_allowed_are_refused_and_the_others_served() {
+    let gate = std::sync::Arc::new(std::sync::Barrier::new(101));
+    let waiting = gate.clone();
+    let origin = Origin::scripted(move |_, stream| {
+        waiting.wait();
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").unwrap();
+        After::Close
+    });
+    let proxy = Proxy::to(&[origin.address]);
+    let mut frames = Frames::connect(proxy.http(), &[]);
+    frames.until(kind::SETTINGS, 0).unwrap();
+    let open: Vec<u8> = (0..102)
+        .flat_map(|index| encode(kind::HEADERS, END_STREAM | END_HEADERS, index * 2 + 1, &get_block()))
+        .collect();
+    frames.raw(&open).unwrap();
+    assert_eq!(frames.until(kind::RST_STREAM, 201).unwrap().code(), 7, "REFUSED_STREAM");
+    gate.wait();
+    let mut answered = 0;
+    while answered < 100 {
+        answered += u32::from(frames.read_frame().unwrap().status() == Some(200));
+    }
+}

@@ -1,0 +1,206 @@
+//! TLS of tests: certificates, clients that trust every one of them and tell which they got, and origins.
+
+use std::{
+    collections::HashSet,
+    io::{self, Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::{Arc, Mutex},
+    thread,
+    time::Duration,
+};
+
+use rustls::{
+    ClientConfig, ClientConnection, DigitallySignedStruct, Error, ServerConfig, ServerConnection,
+    SignatureScheme, StreamOwned, SupportedProtocolVersion,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    crypto::aws_lc_rs,
+};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject};
+use selvedge_common::model::Certificate;
+
+use crate::client::Client;
+
+/// No handshake of a test takes this long.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A client's TLS connection.
+pub type TlsClient = StreamOwned<ClientConnection, TcpStream>;
+
+/// A self-signed certificate for these names.
+pub fn certificate(names: &[&str]) -> Arc<Certificate> {
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    let made = rcgen::generate_simple_self_signed(names).expect("names of tests are valid");
+    let (chain, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+    Arc::new(Certificate { chain_pem: chain.into_bytes().into(), key_pem: key.into_bytes().into() })
+}
+
+/// The first certificate of a chain.
+pub fn leaf(certificate: &Certificate) -> CertificateDer<'static> {
+    CertificateDer::from_pem_slice(&certificate.chain_pem).expect("certificates of tests are PEM")
+}
+
+/// Settings of a client with these versions and protocols.
+pub fn settings(versions: &[&'static SupportedProtocolVersion], alpn: &[&str]) -> Arc<ClientConfig> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let mut settings = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions)
+        .expect("the provider has suites for the versions")
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Anyone))
+        .with_no_client_auth();
+    settings.alpn_protocols = alpn.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+    Arc::new(settings)
+}
+
+/// Settings of a client with both versions and these protocols.
+pub fn usual(alpn: &[&str]) -> Arc<ClientConfig> {
+    settings(&[&rustls::version::TLS13, &rustls::version::TLS12], alpn)
+}
+
+/// Connects and shakes hands; an address as name sends no SNI.
+///
+/// # Errors
+/// When the handshake fails.
+pub fn connect(address: SocketAddr, settings: Arc<ClientConfig>, name: &str) -> io::Result<TlsClient> {
+    let tcp = TcpStream::connect(address)?;
+    tcp.set_read_timeout(Some(PATIENCE))?;
+    tcp.set_write_timeout(Some(PATIENCE))?;
+    tcp.set_nodelay(true)?;
+    let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
+    let session = ClientConnection::new(settings, name).map_err(io::Error::other)?;
+    let mut stream = StreamOwned::new(session, tcp);
+    while stream.conn.is_handshaking() {
+        stream.conn.complete_io(&mut stream.sock)?;
+    }
+    Ok(stream)
+}
+
+/// An HTTP/1.1 client under TLS with this name in SNI.
+pub fn client(address: SocketAddr, name: &str) -> Client<TlsClient> {
+    Client::over(connect(address, usual(&["http/1.1"]), name).expect("the handshake succeeds"))
+}
+
+/// The certificate that a client with this name in SNI is shown.
+pub fn shown(address: SocketAddr, name: &str) -> CertificateDer<'static> {
+    let stream = connect(address, usual(&[]), name).expect("the handshake succeeds");
+    let chain = stream.conn.peer_certificates().expect("servers have certificates");
+    chain[0].clone().into_owned()
+}
+
+/// What an origin under TLS saw of a handshake.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Shaken {
+    /// Name in SNI.
+    pub name: Option<String>,
+    /// Protocol agreed on by ALPN.
+    pub alpn: Option<String>,
+}
+
+/// A running origin under TLS that answers each request on a connection with the same bytes.
+pub struct TlsOrigin {
+    /// Where it listens.
+    pub address: SocketAddr,
+    seen: Arc<Mutex<HashSet<Shaken>>>,
+}
+
+impl TlsOrigin {
+    /// An HTTP/1.1 origin that accepts these protocols by ALPN.
+    pub fn answering(alpn: &[&str], answer: &'static str) -> Self {
+        let settings = server_settings(alpn);
+        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("loopback has free ports");
+        let address = listener.local_addr().expect("a bound socket has an address");
+        let seen: Arc<Mutex<HashSet<Shaken>>> = Arc::default();
+        let noted = seen.clone();
+        thread::spawn(move || {
+            for tcp in listener.incoming().flatten() {
+                let (settings, noted) = (settings.clone(), noted.clone());
+                thread::spawn(move || serve(tcp, settings, &noted, answer));
+            }
+        });
+        Self { address, seen }
+    }
+
+    /// The handshakes so far.
+    pub fn seen(&self) -> HashSet<Shaken> {
+        self.seen.lock().expect("no test panics while it holds this").clone()
+    }
+}
+
+/// Settings of an origin with a certificate of its own.
+pub fn server_settings(alpn: &[&str]) -> Arc<ServerConfig> {
+    let certificate = certificate(&["origin.invalid"]);
+    let key = PrivateKeyDer::from_pem_slice(&certificate.key_pem).expect("keys of tests are PEM");
+    let mut settings = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("the provider has suites")
+        .with_no_client_auth()
+        .with_single_cert(vec![leaf(&certificate)], key)
+        .expect("key and certificate are a pair");
+    settings.alpn_protocols = alpn.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+    Arc::new(settings)
+}
+
+fn serve(
+    mut tcp: TcpStream,
+    settings: Arc<ServerConfig>,
+    seen: &Mutex<HashSet<Shaken>>,
+    answer: &str,
+) -> Option<()> {
+    let mut session = ServerConnection::new(settings).ok()?;
+    while session.is_handshaking() {
+        session.complete_io(&mut tcp).ok()?;
+    }
+    let alpn = session.alpn_protocol().map(|alpn| String::from_utf8_lossy(alpn).into_owned());
+    let shaken = Shaken { name: session.server_name().map(str::to_owned), alpn };
+    seen.lock().expect("no test panics while it holds this").insert(shaken);
+    let mut stream = StreamOwned::new(session, tcp);
+    let mut text = Vec::new();
+    loop {
+        let mut piece = [0; 4096];
+        let count = stream.read(&mut piece).ok().filter(|count| *count > 0)?;
+        text.extend_from_slice(&piece[..count]);
+        if text.ends_with(b"\r\n\r\n") {
+            text.clear();
+            stream.write_all(answer.as_bytes()).ok()?;
+        }
+    }
+}
+
+/// Accepts every certificate.
+#[derive(Debug)]
+struct Anyone;
+
+impl ServerCertVerifier for Anyone {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        aws_lc_rs::default_provider().signature_verification_algorithms.supported_schemes()
+    }
+}
