@@ -1,12 +1,7 @@
 //! Feature "Ingress class": an Ingress of an unknown class is left alone.
 
 use k8s_openapi::api::networking::v1::Ingress;
-use kube::{
-    Api, Client,
-    api::{DynamicObject, PostParams},
-    core::discovery::ApiResource,
-};
-use selvedge_common::kube::objects::Kind;
+use kube::{Api, Client};
 use selvedge_tests::{
     api_server::ApiServer,
     edge::{self, Edge, eventually},
@@ -29,18 +24,6 @@ fn ingress(name: &str, class: &str) -> Value {
     })
 }
 
-async fn create(client: &Client, object: Value) {
-    let word = |name: &str| object[name].as_str().unwrap_or_default();
-    let kind = Kind::find(word("apiVersion"), word("kind")).expect("a kind that is read");
-    let resource: ApiResource = kind.resource();
-    let api: Api<DynamicObject> = match kind.is_namespaced() {
-        true => Api::namespaced_with(client.clone(), "default", &resource),
-        false => Api::all_with(client.clone(), &resource),
-    };
-    let object = serde_json::from_value(object).expect("an object");
-    api.create(&PostParams::default(), &object).await.expect("the server takes it");
-}
-
 async fn status(client: &Client, name: &str) -> Vec<Option<String>> {
     let api: Api<Ingress> = Api::namespaced(client.clone(), "default");
     let status = api.get(name).await.expect("it is there").status.and_then(|status| status.load_balancer);
@@ -55,10 +38,10 @@ async fn ingress_of_an_unknown_class_has_no_address_and_no_traffic_while_its_nei
     let server = ApiServer::start().await;
     let client = server.client();
     for object in surroundings(&["ingress-class-prefix"], 1) {
-        create(&client, object).await;
+        server.create(object).await;
     }
-    create(&client, ingress("test-ingress-class", "some-invalid-class-name")).await;
-    create(&client, ingress("neighbour", "conformance")).await;
+    server.create(ingress("test-ingress-class", "some-invalid-class-name")).await;
+    server.create(ingress("neighbour", "conformance")).await;
     let folder = edge::folder();
     let kubeconfig = folder.path().join("kubeconfig");
     std::fs::write(&kubeconfig, server.kubeconfig()).expect("the folder can be written to");

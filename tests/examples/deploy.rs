@@ -15,9 +15,12 @@ use selvedge_ingress::{
     args::{Arguments, Command, RunArgs},
     class::CONTROLLER,
 };
-use selvedge_tests::edge;
+use selvedge_tests::{
+    api_server::ApiServer,
+    edge::{self, Edge, eventually},
+};
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::files;
 
@@ -144,6 +147,105 @@ fn rights_are_those_that_the_code_uses_and_no_more() {
         let names = rule.resource_names.clone().unwrap_or_default();
         let wanted = if rule.verbs == ["create"] { vec![] } else { vec![run.publish.lease.clone()] };
         assert_eq!(names, wanted, "{:?}", rule.verbs);
+    }
+}
+
+/// What a request to an API server needs.
+fn needed(verb: &str, path: &str) -> (String, String) {
+    let mut parts: Vec<_> = path.split('/').filter(|part| !part.is_empty()).collect();
+    let group = if parts[0] == "api" { "" } else { parts.remove(1) };
+    // The word `api` or `apis`, and the version.
+    let mut rest = &parts[2..];
+    if rest.len() > 2 && rest[0] == "namespaces" {
+        rest = &rest[2..];
+    }
+    let resource = match rest {
+        [resource, _, part] => format!("{group}/{resource}/{part}"),
+        [resource, ..] => format!("{group}/{resource}"),
+        [] => path.to_owned(),
+    };
+    let verb = match (verb, rest.len()) {
+        ("GET", 1) => "list",
+        ("GET", _) => "get",
+        ("WATCH", _) => "watch",
+        ("POST", _) => "create",
+        ("PUT", _) => "update",
+        ("PATCH", _) => "patch",
+        (other, _) => other,
+    };
+    (resource, verb.to_owned())
+}
+
+#[test]
+fn requests_to_an_api_server_need_rights() {
+    let cases = [
+        ("GET", "/api/v1/secrets", "/secrets", "list"),
+        ("WATCH", "/apis/discovery.k8s.io/v1/endpointslices", "discovery.k8s.io/endpointslices", "watch"),
+        ("GET", "/api/v1/namespaces/a/services/b", "/services", "get"),
+        (
+            "PATCH",
+            "/apis/networking.k8s.io/v1/namespaces/a/ingresses/b/status",
+            "networking.k8s.io/ingresses/status",
+            "patch",
+        ),
+    ];
+    for (verb, path, resource, wanted) in cases {
+        assert_eq!(needed(verb, path), (resource.to_owned(), wanted.to_owned()), "{verb} {path}");
+    }
+}
+
+/// The edge with a published Service, a status to write, an event to tell and a lease to take and give back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn everything_that_a_running_edge_asks_is_permitted() {
+    let server = ApiServer::start().await;
+    let backend = json!({"service": {"name": "missing", "port": {"number": 80}}});
+    for object in [
+        of_kind::<Value>("IngressClass").remove(0),
+        json!({
+            "apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "a"},
+            "spec": {"ingressClassName": "selvedge", "defaultBackend": backend},
+        }),
+        json!({
+            "apiVersion": "v1", "kind": "Service", "metadata": {"name": "edge"},
+            "spec": {"type": "LoadBalancer", "ports": [{"port": 80}]},
+            "status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}},
+        }),
+    ] {
+        server.create(object).await;
+    }
+    server.take_requests();
+    let folder = edge::folder();
+    let kubeconfig = folder.path().join("kubeconfig");
+    std::fs::write(&kubeconfig, server.kubeconfig()).expect("the folder can be written to");
+    let seen = tokio::task::spawn_blocking(move || {
+        let kubeconfig = kubeconfig.to_str().expect("paths of tests are text");
+        let running = Edge::start(&["--kubeconfig", kubeconfig, "--publish-service", "default/edge"]);
+        let mut seen = BTreeSet::new();
+        let written = ["networking.k8s.io/ingresses/status", "events.k8s.io/events"];
+        eventually("a status and an event", || {
+            let requests = server.take_requests().into_iter();
+            seen.extend(requests.map(|request| needed(&request.verb, &request.path)));
+            written.iter().all(|wanted| seen.iter().any(|(resource, _)| resource == wanted)).then_some(())
+        });
+        // It gives the lease back.
+        drop(running);
+        let requests = server.take_requests().into_iter();
+        seen.extend(requests.map(|request| needed(&request.verb, &request.path)));
+        seen
+    });
+    let seen = seen.await.expect("the edge runs");
+    let mut permitted = rights(of_kind::<ClusterRole>("ClusterRole")[0].rules.as_deref().unwrap_or_default());
+    permitted.extend(rights(of_kind::<Role>("Role")[0].rules.as_deref().unwrap_or_default()));
+    let denied = |(resource, verb): &&(String, String)| {
+        !permitted.get(resource).is_some_and(|verbs| verbs.contains(verb))
+    };
+    assert_eq!(seen.iter().filter(denied).collect::<Vec<_>>(), Vec::<&(String, String)>::new());
+    // What is permitted to be written is written, all of it.
+    let writes = |verb: &str| !["get", "list", "watch"].contains(&verb);
+    for (resource, verbs) in &permitted {
+        for verb in verbs.iter().filter(|verb| writes(verb)) {
+            assert!(seen.contains(&(resource.clone(), verb.clone())), "{verb} {resource} in {seen:?}");
+        }
     }
 }
 

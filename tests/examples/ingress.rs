@@ -1,11 +1,17 @@
 //! `examples/ingress`: every request at the top of a file is answered as the file says.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, path::Path};
 
 use rustls_pki_types::CertificateDer;
 use selvedge_tests::{
     client::{Answer, Client},
     edge::{self, Edge, eventually},
+};
+
+use clap::Parser;
+use selvedge_ingress::{
+    app,
+    args::{Arguments, Command},
 };
 
 use crate::{
@@ -25,12 +31,27 @@ fn every_example_answers_as_it_says() {
         let certificates = origins::supply(&mut objects);
         let manifests = edge::folder();
         edge::write(manifests.path(), "objects.json", &objects);
+        let said = checked(manifests.path());
+        let wanted: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("# check: ")).collect();
+        let fits = said.lines().count() == wanted.len() && wanted.iter().all(|wanted| said.contains(wanted));
+        wrong.extend((!fits).then(|| format!("{name}: `check` says\n{said}instead of {wanted:?}")));
         let edge = Edge::with_manifests(manifests.path());
         wrong.extend(tries.iter().filter_map(|one| {
             check(&edge, &certificates, one).err().map(|seen| format!("{name}: {}: but {seen}", one.line))
         }));
     }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+/// What `selvedge-ingress check` prints of a folder.
+fn checked(folder: &Path) -> String {
+    let words = ["selvedge-ingress", "check", folder.to_str().expect("paths of tests are text")];
+    let Command::Check(args) = Arguments::parse_from(words).command else { panic!("not the command check") };
+    let mut output = Vec::new();
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts");
+    runtime.block_on(app::check(&args, &mut output)).expect("the folder is readable");
+    String::from_utf8(output).expect("it prints text")
 }
 
 /// Fails with what was seen instead.

@@ -1,16 +1,16 @@
 //! The whole edge on loopback: from manifests, through the program's own code, to sockets.
 
 use std::{
-    io::{self, Read, Write},
-    net::{SocketAddr, TcpStream},
+    io,
+    net::SocketAddr,
     path::Path,
     sync::Arc,
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
-use rustls_pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::CertificateDer;
 use selvedge_common::id::ListenerName;
 use selvedge_ingress::{
     app,
@@ -20,7 +20,10 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
-use crate::client::{Answer, Client};
+use crate::{
+    client::{Answer, Client},
+    tls::{self, TlsClient},
+};
 
 /// Nothing that a test waits for takes this long.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -74,7 +77,7 @@ impl Edge {
     }
 
     /// A client over TLS that asks for this name and trusts just this certificate.
-    pub fn tls(&self, name: &str, certificate: &CertificateDer<'static>) -> Client<impl Read + Write> {
+    pub fn tls(&self, name: &str, certificate: &CertificateDer<'static>) -> Client<TlsClient> {
         tls_client(self.https, name, certificate).expect("the handshake succeeds")
     }
 }
@@ -96,20 +99,14 @@ pub fn tls_client(
     address: SocketAddr,
     name: &str,
     certificate: &CertificateDer<'static>,
-) -> io::Result<Client<impl Read + Write + use<>>> {
+) -> io::Result<Client<TlsClient>> {
     let mut roots = RootCertStore::empty();
     roots.add(certificate.clone()).map_err(io::Error::other)?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let mut config = config.map_err(io::Error::other)?.with_root_certificates(roots).with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
-    let connection = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
-    let stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    let mut stream = StreamOwned::new(connection, stream);
-    stream.flush()?;
-    Ok(Client::over(stream))
+    Ok(Client::over(tls::connect(address, Arc::new(config), name)?))
 }
 
 /// Asks again and again until there is an answer; panics after a long time.

@@ -11,6 +11,11 @@ use std::{
 };
 
 use hyper_util::rt::TokioIo;
+use kube::{
+    Api,
+    api::{DynamicObject, PostParams},
+};
+use selvedge_common::kube::objects::Kind;
 use store::{Change, Store};
 use tokio::{
     net::{TcpListener, TcpSocket},
@@ -112,6 +117,19 @@ impl ApiServer {
     /// The text of a kubeconfig for it.
     pub fn kubeconfig(&self) -> String {
         kubeconfig(&format!("http://{}", self.address), "none")
+    }
+
+    /// Creates an object of a kind that is read, in namespace `default` if its kind has one.
+    pub async fn create(&self, object: serde_json::Value) {
+        let word = |name: &str| object[name].as_str().unwrap_or_default();
+        let kind = Kind::find(word("apiVersion"), word("kind")).expect("a kind that is read");
+        let resource = kind.resource();
+        let api: Api<DynamicObject> = match kind.is_namespaced() {
+            true => Api::namespaced_with(self.client(), "default", &resource),
+            false => Api::all_with(self.client(), &resource),
+        };
+        let object = serde_json::from_value(object).expect("an object");
+        api.create(&PostParams::default(), &object).await.expect("the server takes it");
     }
 
     /// Breaks every open watch.
