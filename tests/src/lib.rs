@@ -4,6 +4,7 @@ pub mod api_server;
 pub mod client;
 pub mod origin;
 pub mod own_network;
+pub mod ports;
 pub mod proxy;
 pub mod real_api_server;
 pub mod waiting;
