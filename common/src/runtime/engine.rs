@@ -40,6 +40,9 @@ pub struct EngineSettings {
     pub metrics: Arc<Metrics>,
     /// Where requests are logged.
     pub access_log: AccessLog,
+    /// Listen beside another process that shares its ports too, as when one takes over from the other. Without it
+    /// an address in use is an error.
+    pub share_ports: bool,
 }
 
 /// Why an engine could not be started.
@@ -91,6 +94,13 @@ impl Engine {
         let mut addresses = BTreeMap::new();
         for (name, listener) in listeners {
             let mut address = listener.address;
+            if !settings.share_ports {
+                probe(address).map_err(|source| StartError::Bind {
+                    listener: name.clone(),
+                    address,
+                    source,
+                })?;
+            }
             for of_worker in &mut sockets {
                 let bound = bind(address).and_then(|socket| Ok((socket.local_addr()?, socket)));
                 let (local, socket) =
@@ -234,6 +244,18 @@ impl Drop for Engine {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether nobody listens on this address. Workers share their ports, and the system would let any other process of
+/// the same user share them as well, in silence; a socket that does not share is refused.
+fn probe(address: SocketAddr) -> io::Result<()> {
+    if address.port() == 0 {
+        return Ok(());
+    }
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // Connections of an earlier process that are still closing are no obstacle.
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())
 }
 
 /// A listening socket that other workers can bind beside this one.
