@@ -122,7 +122,7 @@ fn run(folder: &Path, program: &Path, flags: &[String]) -> io::Result<Child> {
     let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let log = fs::File::create(folder.join(format!("{name}.log")))?;
     Command::new("sh")
-        .args(["-c", "\"$@\" & pid=$!; read -r _; kill -9 $pid", "sh"])
+        .args(["-c", "\"$@\" & pid=$!; read -r _; kill -9 $pid; wait $pid", "sh"])
         .arg(program)
         .args(flags)
         .stdin(Stdio::piped())
