@@ -129,6 +129,12 @@ fn requests_without_a_route_or_backend_are_recorded_once() {
         let (line, metrics) = only_line(logged(|_| {}), request);
         assert_eq!((&line["status"], &line["reason"]), (&json!(status), &json!(reason)), "{line}");
         assert!(metrics.contains(&format!("reason=\"{reason}\"}} 1")), "{metrics}");
+        let words: Vec<_> = request.split_ascii_whitespace().take(2).collect();
+        assert_eq!(
+            [&line["method"], &line["target"]],
+            [&json!(words[0]), &json!(words[1])],
+            "what was refused"
+        );
     }
     let (line, _) = only_line(logged(|proxy| proxy.route_all(&[])), GET);
     assert_eq!((&line["status"], &line["reason"]), (&json!(503), &json!("no_endpoint")));

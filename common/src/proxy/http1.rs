@@ -17,6 +17,8 @@ use crate::{
     message::RequestHead,
 };
 
+/// Most bytes of method and target in the record of a head that was refused.
+const QUOTED_BYTES: usize = 256;
 /// Longest time that a connection which is about to close is still read, so that the client sees the answer.
 const LINGER: Duration = Duration::from_secs(2);
 
@@ -144,7 +146,7 @@ async fn serve_request(
 async fn refuse_head(
     client: &Client,
     mut connection: Connection,
-    head: Box<RequestHead>,
+    mut head: Box<RequestHead>,
     no_request: NoRequest,
 ) {
     let failure = match no_request {
@@ -155,6 +157,7 @@ async fn refuse_head(
         NoRequest::Timeout => Failure::HeadTimeout,
         NoRequest::Refused(error) => Failure::Refused(error),
     };
+    quote(&mut head, connection.input());
     let mut state = BodyState::default();
     let (reader, writer) = connection.split(&mut state);
     let mut responder = Responder::Http1(Http1Responder::new(writer, false));
@@ -165,6 +168,18 @@ async fn refuse_head(
     if result.is_ok() {
         linger(client, connection).await;
     }
+}
+
+/// Puts the beginning of what came into the head, as method and target: nothing is served for it, but its record
+/// shall say what was refused.
+fn quote(head: &mut RequestHead, input: &[u8]) {
+    head.clear();
+    let line =
+        input.split(|byte| matches!(byte, b'\r' | b'\n')).find(|line| !line.is_empty()).unwrap_or_default();
+    let (method, rest) = line.split_at(line.iter().position(|byte| *byte == b' ').unwrap_or(line.len()));
+    let target = rest.trim_ascii_start().split(|byte| *byte == b' ').next().unwrap_or_default();
+    head.set_method(&method[..method.len().min(QUOTED_BYTES)]);
+    head.set_target(&target[..target.len().min(QUOTED_BYTES)]);
 }
 
 /// Closes a connection so that the client can still read the answer: ends our side and reads a little of what is
