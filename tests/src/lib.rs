@@ -8,6 +8,7 @@ pub mod http2_frames;
 pub mod log;
 pub mod origin;
 pub mod own_network;
+pub mod ports;
 pub mod proxy;
 pub mod real_api_server;
 pub mod tls;

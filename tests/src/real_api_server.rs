@@ -2,11 +2,12 @@
 
 use std::{
     fs, io,
-    net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
 };
+
+use crate::ports::lasting_port;
 
 /// Binaries that must be in the folder.
 const BINARIES: [&str; 2] = ["etcd", "kube-apiserver"];
@@ -55,7 +56,7 @@ impl RealApiServer {
         let key = rcgen::KeyPair::generate().map_err(io::Error::other)?;
         fs::write(folder.path().join("sa.key"), key.serialize_pem())?;
         fs::write(folder.path().join("sa.pub"), key.public_key_pem())?;
-        let (etcd_port, port) = (free_port()?, free_port()?);
+        let (etcd_port, port) = (lasting_port()?, lasting_port()?);
         let etcd = run(folder.path(), &binaries.join("etcd"), &etcd_flags(folder.path(), etcd_port))?;
         let server =
             run(folder.path(), &binaries.join("kube-apiserver"), &flags(folder.path(), etcd_port, port))?;
@@ -161,8 +162,4 @@ fn flags(folder: &Path, etcd_port: u16, port: u16) -> Vec<String> {
         "--disable-admission-plugins=ServiceAccount".into(),
     ]
     .into()
-}
-
-fn free_port() -> io::Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }

@@ -23,6 +23,8 @@ use tokio::{
     task::{AbortHandle, JoinSet},
 };
 
+use crate::ports::lasting_port;
+
 /// What happens to the watches that are open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Break {
@@ -80,7 +82,8 @@ impl ApiServer {
     pub async fn start() -> Self {
         let changes = broadcast::Sender::new(4_096);
         let shared = Arc::new(Shared { state: Mutex::default(), changes });
-        let mut server = Self { address: SocketAddr::from(([127, 0, 0, 1], 0)), shared, serving: None };
+        let port = lasting_port().expect("there are free ports");
+        let mut server = Self { address: SocketAddr::from(([127, 0, 0, 1], port)), shared, serving: None };
         server.restart().await;
         server
     }
