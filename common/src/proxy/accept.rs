@@ -5,9 +5,10 @@ use std::{
     net::{IpAddr, SocketAddr},
     rc::Rc,
     sync::{Arc, atomic::Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
+use futures_util::FutureExt;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::{detect, live::LiveListener, shared::Shared, worker::Worker};
@@ -15,6 +16,8 @@ use crate::runtime::{drain::Phase, metrics::ListenerMetrics};
 
 /// Pause after the system was short of descriptors or memory, so that the loop does not spin.
 const SHORTAGE_PAUSE: Duration = Duration::from_millis(50);
+/// A shortage is logged once in this time.
+const SHORTAGE_TOLD: Duration = Duration::from_secs(1);
 /// Idle connections closed when the system is short of something.
 const SHED: usize = 32;
 
@@ -31,11 +34,12 @@ pub struct Handover {
 /// Accepts connections on one listener until the engine drains.
 pub async fn accept(worker: Rc<Worker>, listener: usize, socket: TcpListener) {
     let drain = worker.shared.drain.clone();
+    let mut told = None;
     let accepting = async {
         loop {
             match socket.accept().await {
                 Ok((tcp, peer)) => place(&worker, listener, tcp, peer),
-                Err(error) => pause_after(&worker, &error).await,
+                Err(error) => pause_after(&worker, &error, &mut told).await,
             }
         }
     };
@@ -43,10 +47,14 @@ pub async fn accept(worker: Rc<Worker>, listener: usize, socket: TcpListener) {
         () = accepting => {}
         () = drain.reached(Phase::Draining) => {}
     }
+    // Clients whose connection the system has taken already would see it reset.
+    while let Some(Ok((tcp, peer))) = socket.accept().now_or_never() {
+        place(&worker, listener, tcp, peer);
+    }
 }
 
 /// After a failed accept: a client that gave up is nothing; a shortage wants idle connections closed and a pause.
-async fn pause_after(worker: &Worker, error: &io::Error) {
+async fn pause_after(worker: &Worker, error: &io::Error, told: &mut Option<Instant>) {
     let gave_up = matches!(
         error.kind(),
         io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
@@ -56,7 +64,10 @@ async fn pause_after(worker: &Worker, error: &io::Error) {
     }
     let shed = worker.deadlines.expire_idle(SHED);
     worker.pool.sweep();
-    tracing::error!(%error, shed, "cannot accept connections; closed idle ones and will try again");
+    if told.is_none_or(|told| told.elapsed() >= SHORTAGE_TOLD) {
+        *told = Some(Instant::now());
+        tracing::error!(%error, shed, "cannot accept connections; closed idle ones and will try again");
+    }
     tokio::time::sleep(SHORTAGE_PAUSE).await;
 }
 

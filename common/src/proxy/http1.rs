@@ -20,6 +20,10 @@ use crate::{
 /// Longest time that a connection which is about to close is still read, so that the client sees the answer.
 const LINGER: Duration = Duration::from_secs(2);
 
+/// How long a connection may be silent while the engine drains. Clients that are at it send their next request
+/// within this time and are told to close; one that is closed in that moment would lose a request.
+pub const DRAIN_IDLE: Duration = Duration::from_secs(1);
+
 /// Why no request could be read.
 enum NoRequest {
     /// The connection ended, was idle for too long or the worker wants it closed.
@@ -78,10 +82,11 @@ async fn read_head(
     let limits = &listener.settings.limits;
     let deadlines = &client.worker.deadlines;
     if connection.input().is_empty() {
-        if client.worker.shared.drain.is_draining() {
-            return Err(NoRequest::Ended);
-        }
-        match deadlines.idle_within(limits.keep_alive_idle, connection.fill()).await {
+        let idle = match client.worker.shared.drain.is_draining() {
+            true => limits.keep_alive_idle.min(DRAIN_IDLE),
+            false => limits.keep_alive_idle,
+        };
+        match deadlines.idle_within(idle, connection.fill()).await {
             Ok(Ok(count)) if count > 0 => {}
             _ => return Err(NoRequest::Ended),
         }

@@ -26,6 +26,7 @@ mod upgrade;
 mod worker;
 
 pub use accept::{Handover, accept, serve_connection};
+pub use http1::DRAIN_IDLE;
 pub use live::{Live, LiveListener, LiveRoute, Parts, Target};
 pub use shared::{ProxySettings, Shared};
 pub use worker::Worker;

@@ -95,6 +95,20 @@ impl Deadlines {
         idle.len()
     }
 
+    /// Ends the idle waits that have lasted at least `age`.
+    pub fn expire_idle_for(&self, age: Duration) {
+        let latest = self.now.get().checked_sub(age.as_millis() as u64);
+        let Some(latest) = latest else { return };
+        for slot in &mut self.slots.borrow_mut().list {
+            if slot.idle && slot.since <= latest {
+                slot.at = 0;
+                if let Some(waker) = slot.waker.take() {
+                    waker.wake();
+                }
+            }
+        }
+    }
+
     /// Keeps time and ends what has waited too long; runs as long as the worker does, calling `tick` each time.
     pub async fn sweep(&self, mut tick: impl FnMut()) {
         let mut ticks = interval(SWEEP);
@@ -270,6 +284,23 @@ mod tests {
             assert_eq!(deadlines.expire_idle(9), 1);
             assert_eq!(young.await.unwrap(), Err(Elapsed));
             assert!(!busy.is_finished());
+        })
+        .await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn idle_waits_of_an_age_are_ended_and_younger_ones_go_on() {
+        with_deadlines(|deadlines| async move {
+            let limit = Duration::from_secs(60);
+            let (one, two) = (deadlines.clone(), deadlines.clone());
+            let old = tokio::task::spawn_local(async move { one.idle_within(limit, pending::<()>()).await });
+            sleep(Duration::from_secs(2)).await;
+            let young =
+                tokio::task::spawn_local(async move { two.idle_within(limit, pending::<()>()).await });
+            sleep(Duration::from_millis(500)).await;
+            deadlines.expire_idle_for(Duration::from_secs(1));
+            assert_eq!(old.await.unwrap(), Err(Elapsed));
+            assert!(!young.is_finished());
         })
         .await;
     }

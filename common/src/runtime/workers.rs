@@ -5,7 +5,7 @@ use std::{io, net::TcpListener, rc::Rc, sync::Arc, thread::JoinHandle};
 use tokio::{runtime::Builder, sync::mpsc::UnboundedReceiver, task::LocalSet};
 
 use super::drain::Phase;
-use crate::proxy::{Handover, Shared, Worker, accept, serve_connection};
+use crate::proxy::{DRAIN_IDLE, Handover, Shared, Worker, accept, serve_connection};
 
 /// Sweeps between two looks at the pools: once a second.
 const SWEEPS_PER_POOL_SWEEP: u32 = 10;
@@ -43,13 +43,18 @@ fn run(shared: Arc<Shared>, post: Post) {
         worker.spawn("sweep", sweep(worker.clone()));
         worker.spawn("departures", close_departed(worker.clone()));
         worker.spawn("handovers", take_over(worker.clone(), post.handovers));
+        let mut accepting = Vec::new();
         for (index, socket) in post.sockets.into_iter().enumerate() {
             match tokio::net::TcpListener::from_std(socket) {
-                Ok(socket) => drop(worker.spawn("accept", accept(worker.clone(), index, socket))),
+                Ok(socket) => accepting.push(worker.spawn("accept", accept(worker.clone(), index, socket))),
                 Err(error) => tracing::error!(%error, "cannot listen"),
             }
         }
         drain.reached(Phase::Draining).await;
+        // They still take what the system has accepted.
+        for accepting in accepting {
+            let _ = accepting.await;
+        }
         tokio::select! {
             () = worker.connections_ended() => {}
             () = drain.reached(Phase::Stopped) => {}
@@ -63,7 +68,7 @@ async fn sweep(worker: Rc<Worker>) {
     let tick = || {
         worker.log.flush();
         if worker.shared.drain.is_draining() {
-            worker.deadlines.expire_idle(usize::MAX);
+            worker.deadlines.expire_idle_for(DRAIN_IDLE);
         }
         ticks += 1;
         if ticks % SWEEPS_PER_POOL_SWEEP == 0 {
