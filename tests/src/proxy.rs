@@ -87,6 +87,7 @@ impl Proxy {
             },
             metrics: Metrics::new(),
             access_log: setup.access_log,
+            share_ports: false,
         };
         let engine = Engine::start(settings, &listeners).expect("an engine starts on free ports");
         let route_sets = BTreeMap::from([(RouteSetId::new("test"), Arc::new(RouteSet::default()))]);

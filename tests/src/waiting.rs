@@ -17,3 +17,18 @@ pub async fn eventually<T>(mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     };
     tokio::time::timeout(PATIENCE, asking).await.expect("it comes true within a minute")
 }
+
+/// Asks until the answer is as wanted, on a thread that has nothing else to do.
+///
+/// # Panics
+/// If it takes too long.
+pub fn until<T>(mut ask: impl FnMut() -> Option<T>) -> T {
+    let start = std::time::Instant::now();
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(start.elapsed() < PATIENCE, "it comes true within a minute");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}

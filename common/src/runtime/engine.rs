@@ -40,6 +40,9 @@ pub struct EngineSettings {
     pub metrics: Arc<Metrics>,
     /// Where requests are logged.
     pub access_log: AccessLog,
+    /// Listen beside another process that shares its ports too, as when one takes over from the other. Without it
+    /// an address in use is an error.
+    pub share_ports: bool,
 }
 
 /// Why an engine could not be started.
@@ -93,7 +96,9 @@ impl Engine {
             let mut address = listener.address;
             let wrong =
                 |source| StartError::Bind { listener: name.clone(), address: listener.address, source };
-            check_unused(address).map_err(wrong)?;
+            if !settings.share_ports {
+                check_unused(address).map_err(wrong)?;
+            }
             for of_worker in &mut sockets {
                 let bound = bind(address).and_then(|socket| Ok((socket.local_addr()?, socket)));
                 let (local, socket) = bound.map_err(wrong)?;
@@ -238,7 +243,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A listening socket that other workers can bind beside this one.
 /// Workers share an address in a way that would let another process of the same user share it, too; requests would
 /// go to the one or the other. A socket that does not share finds out.
 fn check_unused(address: SocketAddr) -> io::Result<()> {
@@ -251,6 +255,7 @@ fn socket(address: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
+/// A listening socket that other workers can bind beside this one.
 fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = socket(address)?;
     socket.set_reuse_port(true)?;

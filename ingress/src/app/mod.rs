@@ -58,6 +58,7 @@ impl Edge {
             },
             metrics,
             access_log: access_log.clone(),
+            share_ports: args.listen.share_ports,
         };
         let listeners = args.settings().listeners.into_iter();
         let listeners: BTreeMap<_, _> =

@@ -139,6 +139,9 @@ pub struct ListenArgs {
     /// Worker threads; 0 is one per core
     #[arg(long, env = "SELVEDGE_WORKERS", value_name = "N", default_value_t = 0)]
     pub workers: usize,
+    /// Listen beside another process that shares its ports as well, to take over from it
+    #[arg(long, env = "SELVEDGE_SHARE_PORTS")]
+    pub share_ports: bool,
     /// Do not say in x-selvedge-reason why the proxy itself answered
     #[arg(long, env = "SELVEDGE_HIDE_REASON")]
     pub hide_reason: bool,

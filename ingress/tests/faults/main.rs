@@ -1,0 +1,46 @@
+//! Faults: the program as a process of its own, while what it depends on fails or it is asked to stop.
+
+mod backends;
+mod changes;
+mod cluster;
+mod descriptors;
+mod log_output;
+mod ports;
+mod stopping;
+
+use std::{net::SocketAddr, path::Path};
+
+use selvedge_tests::{
+    manifests::{CLASS, ingress, service, slices, write},
+    process::EdgeProcess,
+};
+
+/// The program under test.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_selvedge-ingress");
+/// The host that the load asks for.
+const HOST: &str = "shop.test";
+
+fn program() -> &'static Path {
+    Path::new(PROGRAM)
+}
+
+/// Manifests of one host; its endpoints are in a file of their own.
+fn write_shop(folder: &Path, endpoints: &[SocketAddr]) {
+    let shop = [CLASS, &ingress("shop", HOST, "/", "shop"), &service("shop")].concat();
+    write(folder, "shop.yaml", &shop).expect("the folder is there");
+    write_endpoints(folder, endpoints, &[]);
+}
+
+fn write_endpoints(folder: &Path, ready: &[SocketAddr], draining: &[SocketAddr]) {
+    write(folder, "endpoints.yaml", &slices("shop", ready, draining)).expect("the folder is there");
+}
+
+/// A folder that says so, and an edge that serves it, ready.
+fn edge_to(endpoints: &[SocketAddr], flags: &[&str]) -> (tempfile::TempDir, EdgeProcess) {
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    write_shop(folder.path(), endpoints);
+    let manifests = ["--manifests", folder.path().to_str().expect("temporary folders are UTF-8")];
+    let edge = EdgeProcess::start(program(), &[&manifests[..], flags].concat());
+    edge.until_ready();
+    (folder, edge)
+}
