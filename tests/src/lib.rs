@@ -16,4 +16,5 @@ pub mod process;
 pub mod proxy;
 pub mod real_api_server;
 pub mod tls;
+pub mod shops;
 pub mod waiting;
