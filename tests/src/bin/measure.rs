@@ -75,7 +75,7 @@ fn files(arguments: &Arguments, program: &Path) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     write_shops(folder.path(), count, files, pod.address)?;
     let edge = start(program, &["--manifests", path(folder.path())?], count);
-    let changes = Changes::of(&edge, arguments.changes, |number, prefix| {
+    let changes = Changes::of(&edge, arguments, |number, prefix| {
         let text = file_with_change(number, prefix, count.div_ceil(files), pod.address);
         let name = format!("shops-{}.yaml", number / count.div_ceil(files));
         // Written beforehand; the rename alone is the change.
@@ -83,7 +83,7 @@ fn files(arguments: &Arguments, program: &Path) -> anyhow::Result<()> {
         fs::write(&prepared, text)?;
         let start = Instant::now();
         fs::rename(&prepared, folder.path().join(name))?;
-        Ok((start, 200))
+        Ok(start)
     })?;
     changes.print(&edge);
     Ok(())
@@ -105,10 +105,10 @@ fn api(arguments: &Arguments, program: &Path) -> anyhow::Result<()> {
     let kubeconfig = folder.path().join("kubeconfig");
     fs::write(&kubeconfig, server.kubeconfig())?;
     let edge = start(program, &["--read-only", "--kubeconfig", path(&kubeconfig)?], arguments.ingresses);
-    let changes = Changes::of(&edge, arguments.changes, |number, prefix| {
+    let changes = Changes::of(&edge, arguments, |number, prefix| {
         let start = Instant::now();
         runtime.block_on(change_shop(&client, number, prefix))?;
-        Ok((start, 503))
+        Ok(start)
     })?;
     changes.print(&edge);
     Ok(())
@@ -142,13 +142,16 @@ struct Changes {
 }
 
 impl Changes {
-    /// Makes changes, one after the other: each gives a shop a path that it did not have, and is over when that
-    /// path is answered. `make` says when it was begun and how it is answered.
+    /// Makes changes, one after the other: each gives another shop a path in the place of `/`, and is over when `/` is
+    /// answered 404. `make` says when it was begun.
     fn of(
         edge: &EdgeProcess,
-        count: usize,
-        make: impl Fn(usize, &str) -> anyhow::Result<(Instant, u16)>,
+        arguments: &Arguments,
+        make: impl Fn(usize, &str) -> anyhow::Result<Instant>,
     ) -> anyhow::Result<Self> {
+        // Far apart, so that those in files are each in another one.
+        let count = arguments.changes.min(arguments.ingresses);
+        let apart = arguments.ingresses / count.max(1);
         let counters = || {
             let hosts = edge.metric("selvedge_hosts_translated_total");
             (edge.processor_time(), hosts, edge.metric("selvedge_translation_duration_seconds_sum"))
@@ -157,10 +160,9 @@ impl Changes {
         let mut client = Client::connect(edge.http());
         let mut answered = Vec::new();
         for change in 0..count {
-            let prefix = format!("/change-{change}");
-            let (start, status) = make(change, &prefix)?;
+            let start = make(change * apart, "/changed")?;
             // Not `until`, which pauses for longer than a change should take.
-            while client.get(&host(change), &prefix).status != status {
+            while client.get(&host(change * apart), "/").status != 404 {
                 std::thread::sleep(Duration::from_micros(200));
             }
             answered.push(start.elapsed());
