@@ -15,5 +15,6 @@ pub mod ports;
 pub mod process;
 pub mod proxy;
 pub mod real_api_server;
+pub mod shops;
 pub mod tls;
 pub mod waiting;

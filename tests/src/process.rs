@@ -168,6 +168,11 @@ impl EdgeProcess {
         kib.unwrap_or(0) * 1024
     }
 
+    /// Descriptors that it has open.
+    pub fn descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.child.id())).map_or(0, Iterator::count)
+    }
+
     /// Time of processors that it has used so far, its own and the system's for it, to a few milliseconds.
     pub fn processor_time(&self) -> Duration {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();

@@ -48,7 +48,7 @@ pub struct Reply {
 macro_rules! filters {
     ($($(#[$doc:meta])* $variant:ident($type:ty),)*) => {
         /// One filter of a route with its settings. The order of variants is the order of execution.
-        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(rename_all = "camelCase")]
         pub enum Filter {
             $($(#[$doc])* $variant($type),)*

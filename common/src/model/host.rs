@@ -21,7 +21,7 @@ pub enum HostMatch {
 }
 
 /// The configuration of one host: its certificate and its routes.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VirtualHost {
     /// Certificate for clients that name this host in SNI. A host can have a certificate and no routes;
     /// then requests for it are matched as if the entry were not there.

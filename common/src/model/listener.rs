@@ -9,7 +9,7 @@ use super::Limits;
 use crate::id::{CertificateId, RouteSetId};
 
 /// An address on which clients are served.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listener {
     /// Address to bind; port 0 lets the system choose.
     pub address: SocketAddr,

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// One route of a virtual host.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Route {
     /// Names the route in logs, metrics and `explain`.
     pub id: RouteId,
@@ -33,7 +33,7 @@ pub struct Route {
 }
 
 /// A backend with its share of the requests.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackendRef {
     /// Which backend, or why there is none. An invalid one keeps its share of the requests.
     pub target: BackendTarget,

@@ -11,7 +11,10 @@ use crate::id::{BackendId, CertificateId, ListenerName, RouteSetId};
 ///
 /// Endpoints are not in it: they change more often and take a way of their own
 /// ([`Update::Endpoints`](crate::source::Update::Endpoints)).
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+///
+/// All of the model is `Eq`, by which the same `Arc` is known to be equal without a look into it: comparing two
+/// snapshots costs a step for each key and a deep look only where something was made anew.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
     /// Where clients connect.
     pub listeners: BTreeMap<ListenerName, Arc<Listener>>,
@@ -24,7 +27,7 @@ pub struct Snapshot {
 }
 
 /// Hosts with their routes, and what answers when none of them does.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RouteSet {
     /// One entry for each distinct host; the most specific one that matches decides alone.
     pub hosts: BTreeMap<HostMatch, Arc<VirtualHost>>,

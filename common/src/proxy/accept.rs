@@ -18,8 +18,6 @@ use crate::runtime::{drain::Phase, metrics::ListenerMetrics};
 const SHORTAGE_PAUSE: Duration = Duration::from_millis(50);
 /// A shortage is logged once in this time.
 const SHORTAGE_TOLD: Duration = Duration::from_secs(1);
-/// Idle connections closed when the system is short of something.
-const SHED: usize = 32;
 
 /// A connection that another worker shall serve.
 pub struct Handover {
@@ -62,8 +60,7 @@ async fn pause_after(worker: &Worker, error: &io::Error, told: &mut Option<Insta
     if gave_up {
         return;
     }
-    let shed = worker.deadlines.expire_idle(SHED);
-    worker.pool.sweep();
+    let shed = worker.shed();
     if told.is_none_or(|told| told.elapsed() >= SHORTAGE_TOLD) {
         *told = Some(Instant::now());
         tracing::error!(%error, shed, "cannot accept connections; closed idle ones and will try again");

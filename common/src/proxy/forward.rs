@@ -207,7 +207,13 @@ fn rewind(x: &Exchange<'_>, body: &mut Incoming<'_>) -> bool {
 /// # Errors
 /// As [`connect()`], with nothing sent.
 pub async fn open(x: &Exchange<'_>, this: &Try<'_>) -> Result<Connection, TryError> {
-    let opened = connect(this.peer, this.backend.connect_timeout).await;
+    let mut opened = connect(this.peer, this.backend.connect_timeout).await;
+    if matches!(opened, Err(ConnectError::Shortage(_))) {
+        x.worker().shed();
+        // Those that shall close need their turn.
+        tokio::task::yield_now().await;
+        opened = connect(this.peer, this.backend.connect_timeout).await;
+    }
     match opened {
         Ok(stream) => {
             x.worker().shared.metrics.upstream.opened.inc();
@@ -217,6 +223,7 @@ pub async fn open(x: &Exchange<'_>, this: &Try<'_>) -> Result<Connection, TryErr
             tracing::debug!(peer = %this.peer.address, %error, "cannot connect");
             let failure = match error {
                 ConnectError::Timeout => Failure::ConnectTimeout,
+                ConnectError::Shortage(_) => Failure::Shortage,
                 ConnectError::Tcp(_) | ConnectError::Tls(_) => Failure::Connect,
             };
             x.worker().shared.metrics.upstream.failed.add(failure.reason());

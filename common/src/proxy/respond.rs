@@ -33,6 +33,8 @@ pub enum Failure {
     NoEndpoint,
     /// An endpoint could not be connected to.
     Connect,
+    /// The system has no descriptor or memory left for a connection to an endpoint.
+    Shortage,
     /// An endpoint did not accept the connection in time.
     ConnectTimeout,
     /// The connection to the endpoint ended before an answer.
@@ -58,7 +60,7 @@ impl Failure {
             Self::NotProxied => 405,
             Self::Misdirected => 421,
             Self::NoRoute => 404,
-            Self::InvalidBackend(_) | Self::NoWeight | Self::NoEndpoint => 503,
+            Self::InvalidBackend(_) | Self::NoWeight | Self::NoEndpoint | Self::Shortage => 503,
             Self::Connect | Self::UpstreamClosed | Self::UpstreamProtocol => 502,
             Self::ConnectTimeout | Self::RequestTimeout => 504,
             Self::ClientClosed => 499,
@@ -83,6 +85,7 @@ impl Failure {
             Self::NoWeight => "no_weight",
             Self::NoEndpoint => "no_endpoint",
             Self::Connect => "connect",
+            Self::Shortage => "shortage",
             Self::ConnectTimeout => "connect_timeout",
             Self::UpstreamClosed => "upstream_closed",
             Self::UpstreamProtocol => "upstream_protocol",

@@ -22,6 +22,8 @@ use crate::{
 /// Heads that a worker keeps for the next requests.
 const KEPT_HEADS: usize = 64;
 
+/// Idle connections of clients closed when the system is short of something.
+const SHED: usize = 32;
 /// How often a draining worker looks whether its connections have ended.
 const DRAIN_LOOK: Duration = Duration::from_millis(20);
 
@@ -94,6 +96,13 @@ impl Worker {
         let watch = PanicWatch { name, shared: self.shared.clone() };
         // `map` rather than an `async` block, which would hold the task twice.
         tokio::task::spawn_local(task.map(move |()| drop(watch)))
+    }
+
+    /// Closes connections that wait for a request, on both sides, as the system is short of descriptors or memory.
+    /// Says how many of clients they are.
+    pub fn shed(&self) -> usize {
+        self.pool.close_idle();
+        self.deadlines.expire_idle(SHED)
     }
 
     /// Waits until no connection from a client is open on this worker.

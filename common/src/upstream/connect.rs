@@ -24,6 +24,9 @@ pub enum ConnectError {
     /// TLS failed.
     #[error("TLS handshake failed: {0}")]
     Tls(io::Error),
+    /// The system has no descriptor or memory left for it; the peer is not to blame.
+    #[error("no descriptors or memory left: {0}")]
+    Shortage(io::Error),
     /// It took longer than the backend's `connect_timeout`.
     #[error("connection took too long")]
     Timeout,
@@ -41,7 +44,10 @@ pub async fn connect(peer: &Peer, limit: Duration) -> Result<Stream, ConnectErro
 }
 
 async fn open(peer: &Peer) -> Result<Stream, ConnectError> {
-    let tcp = TcpStream::connect(peer.address).await.map_err(ConnectError::Tcp)?;
+    let tcp = TcpStream::connect(peer.address).await.map_err(|error| match is_shortage(&error) {
+        true => ConnectError::Shortage(error),
+        false => ConnectError::Tcp(error),
+    })?;
     tcp.set_nodelay(true).map_err(ConnectError::Tcp)?;
     // A peer whose machine is gone says nothing. PING of HTTP/2 would find out too, but gRPC servers close a
     // connection that sends it more than once in five minutes.
@@ -55,4 +61,11 @@ async fn open(peer: &Peer) -> Result<Stream, ConnectError> {
     let stream =
         connector.connect(backend_name(tls, peer.address), socket).await.map_err(ConnectError::Tls)?;
     Ok(Stream::TlsClient(Box::new(stream)))
+}
+
+/// Whether the system or this process is short of something that it needs for a connection.
+fn is_shortage(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let short = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS];
+    error.raw_os_error().is_some_and(|code| short.iter().any(|errno| errno.raw_os_error() == code))
 }

@@ -149,6 +149,14 @@ impl Pool {
         });
     }
 
+    /// Closes every connection that waits for a request.
+    pub fn close_idle(&self) {
+        self.peers.borrow_mut().values_mut().for_each(|pool| {
+            pool.http1.clear();
+            pool.http2.retain(|connection| connection.streams.get() > 0);
+        });
+    }
+
     /// Number of HTTP/1.1 connections that wait for a request.
     pub fn idle(&self) -> usize {
         self.peers.borrow().values().map(|pool| pool.http1.len()).sum()

@@ -13,6 +13,10 @@ use crate::{HOST, program, write_shop};
 
 /// Descriptors that the process has; about 20 are its own.
 const FEW: &str = "ulimit -n 64";
+/// The same as a number; what the process inherited may come on top.
+const LIMIT: usize = 64;
+/// Looks at full descriptors until they count as settled; longer than the pause after a failed accept.
+const LOOKS: usize = 100;
 /// More connections than that.
 const MANY: usize = 100;
 
@@ -55,19 +59,42 @@ fn idle_connections_give_way_when_descriptors_run_out() {
     assert!(ran_out(&edge));
 }
 
+/// Connections that have sent half of a head, so that none of them is idle.
+fn busy(edge: &EdgeProcess) -> Vec<Client> {
+    let half = |_| {
+        let mut client = Client::connect(edge.http());
+        client.send("GET / HTTP/1.1\r\nHost: ");
+        client
+    };
+    (0..MANY).map(half).collect()
+}
+
+#[test]
+fn a_request_that_no_descriptor_is_left_for_is_503_and_blames_no_endpoint() {
+    let pod = Pod::start("pod", Manners::Good);
+    let folder = tempfile::tempdir().unwrap();
+    let edge = edge_with_few(&folder, &pod);
+    let mut busy = busy(&edge);
+    // Some may have been closed as idle before their first byte was seen; then others took their place.
+    let mut full = 0;
+    until(|| {
+        full = if edge.descriptors() >= LIMIT { full + 1 } else { 0 };
+        (full == LOOKS).then_some(())
+    });
+    let client = &mut busy[0];
+    client.send(format!("{HOST}\r\n\r\n"));
+    let answer = client.answer();
+    assert_eq!((answer.status, answer.field("x-selvedge-reason")), (503, Some("shortage")), "{answer:?}");
+    busy.truncate(1);
+    until(|| (busy[0].get(HOST, "/").status == 200).then_some(()));
+}
+
 #[test]
 fn it_neither_spins_nor_stays_deaf_when_descriptors_run_out() {
     let pod = Pod::start("pod", Manners::Good);
     let folder = tempfile::tempdir().unwrap();
     let edge = edge_with_few(&folder, &pod);
-    // Half a head each, so that none of them is idle.
-    let busy: Vec<_> = (0..MANY)
-        .map(|_| {
-            let mut client = Client::connect(edge.http());
-            client.send("GET / HTTP/1.1\r\nHost: ");
-            client
-        })
-        .collect();
+    let busy = busy(&edge);
     until(|| ran_out(&edge).then_some(()));
     let (before, tries) = (edge.processor_time(), edge.log().len());
     // Their heads are too slow; before that, dozens of times nothing can be accepted.

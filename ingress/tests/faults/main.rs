@@ -1,6 +1,6 @@
 //! Faults: the program as a process of its own, while what it depends on fails or it is asked to stop.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by its panics, in whatever function")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod backends;
 mod changes;
