@@ -10,6 +10,7 @@ use selvedge_tests::{
     client::Client,
     origin::{After, Origin},
     proxy::{Proxy, Setup},
+    waiting::until,
 };
 
 const SHORT: Duration = Duration::from_millis(200);
@@ -165,6 +166,26 @@ fn a_full_listener_closes_an_idle_connection_for_a_new_one() {
     assert_eq!(new.get("a", "/").status, 200);
     assert!(old.is_closed(), "the one that was idle for longest goes");
     assert_eq!(young.get("a", "/").status, 200);
+}
+
+#[test]
+fn a_worker_without_idle_connections_has_another_one_close_one() {
+    let origin = Origin::named("ok");
+    let mut proxy = crate::proxy_with(|setup| {
+        setup.limits.connections = 1;
+        setup.workers = 4;
+    });
+    proxy.route_all(&[origin.address]);
+    // The system chooses the worker of each connection, so that most rounds have two of them.
+    for _ in 0..8 {
+        let mut idle = until(|| {
+            let mut client = Client::connect(proxy.http());
+            client.try_send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").ok()?;
+            client.try_answer().ok().map(|_| client)
+        });
+        let _another = Client::connect(proxy.http());
+        assert!(idle.is_closed(), "it makes room for the other one, or for the next");
+    }
 }
 
 #[test]

@@ -114,8 +114,8 @@ fn admit(worker: &Rc<Worker>, listener: usize, settings: &LiveListener, source: 
         of_listener > limits.connections as usize || of_all > shared.settings.connections
     };
     counted.metrics.accepted();
-    let too_many = counted.of_source > limits.connections_per_source as usize
-        || (full() && worker.deadlines.expire_idle(1) == 0);
+    let too_many =
+        counted.of_source > limits.connections_per_source as usize || (full() && !worker.make_room());
     if too_many {
         counted.metrics.closed("limit");
         return None;

@@ -44,6 +44,8 @@ pub struct Shared {
     pub listener_connections: Vec<AtomicUsize>,
     /// Open connections of each worker.
     pub worker_connections: Vec<AtomicUsize>,
+    /// Connections that each worker is asked to close, as another one has no room.
+    pub room_wanted: Vec<AtomicUsize>,
     /// Open connections of each source address, where that is limited.
     pub sources: Sources,
     handovers: Vec<mpsc::UnboundedSender<Handover>>,
@@ -93,6 +95,7 @@ impl Shared {
                 tls,
                 listener_connections: listeners.iter().map(|_| AtomicUsize::new(0)).collect(),
                 worker_connections: handovers.iter().map(|_| AtomicUsize::new(0)).collect(),
+                room_wanted: handovers.iter().map(|_| AtomicUsize::new(0)).collect(),
                 sources: Sources::default(),
                 handovers,
             }

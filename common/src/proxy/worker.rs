@@ -105,6 +105,28 @@ impl Worker {
         self.deadlines.expire_idle(SHED)
     }
 
+    /// Closes the connection that has waited longest for a request, to make room for a new one. If none waits here,
+    /// the other workers are asked to close one each: that helps the next connection, not this one.
+    pub fn make_room(&self) -> bool {
+        let made = self.deadlines.expire_idle(1) > 0;
+        if !made {
+            for (index, wanted) in self.shared.room_wanted.iter().enumerate() {
+                if index != self.index {
+                    wanted.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        }
+        made
+    }
+
+    /// Closes as many waiting connections as other workers have asked for.
+    pub fn make_room_for_others(&self) {
+        let wanted = &self.shared.room_wanted[self.index];
+        if wanted.load(Ordering::Relaxed) > 0 {
+            self.deadlines.expire_idle(wanted.swap(0, Ordering::Relaxed));
+        }
+    }
+
     /// Waits until no connection from a client is open on this worker.
     pub async fn connections_ended(&self) {
         while self.shared.worker_connections[self.index].load(Ordering::Relaxed) > 0 {

@@ -67,6 +67,7 @@ async fn sweep(worker: Rc<Worker>) {
     let mut ticks = 0;
     let tick = || {
         worker.log.flush();
+        worker.make_room_for_others();
         if worker.shared.drain.is_draining() {
             worker.deadlines.expire_idle_for(DRAIN_IDLE);
         }
