@@ -18,6 +18,16 @@ const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 const BACKEND: &str = "test/origin:80";
 
 #[test]
+fn clients_that_come_before_the_first_snapshot_are_served_when_it_is_there() {
+    let origin = Origin::named("ok");
+    let mut proxy = Proxy::bound(Setup::default());
+    let mut client = Client::connect(proxy.http());
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    proxy.route_all(&[origin.address]);
+    assert_eq!(client.answer().text(), "ok");
+}
+
+#[test]
 fn ten_endpoints_share_a_hundred_requests() {
     let origins: Vec<Origin> = (0..10).map(|_| Origin::named("ok")).collect();
     let addresses: Vec<SocketAddr> = origins.iter().map(|origin| origin.address).collect();

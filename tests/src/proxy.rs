@@ -59,6 +59,13 @@ impl Default for Setup {
 impl Proxy {
     /// Starts an engine with a plain and a TLS listener and no routes.
     pub fn start(setup: Setup) -> Self {
+        let mut proxy = Self::bound(setup);
+        proxy.apply(&[]);
+        proxy
+    }
+
+    /// As [`Proxy::start`], but before the engine has been told of any snapshot.
+    pub fn bound(setup: Setup) -> Self {
         let listener = |protocol, public_port| {
             let mut listener = Listener {
                 address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
@@ -92,9 +99,7 @@ impl Proxy {
         let engine = Engine::start(settings, &listeners).expect("an engine starts on free ports");
         let route_sets = BTreeMap::from([(RouteSetId::new("test"), Arc::new(RouteSet::default()))]);
         let snapshot = Snapshot { listeners, route_sets, ..Snapshot::default() };
-        let mut proxy = Self { engine, snapshot };
-        proxy.apply(&[]);
-        proxy
+        Self { engine, snapshot }
     }
 
     /// An engine with default settings that sends everything to these endpoints over HTTP/1.1.

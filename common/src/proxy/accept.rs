@@ -29,11 +29,12 @@ pub struct Handover {
     pub peer: SocketAddr,
 }
 
-/// Accepts connections on one listener until the engine drains.
+/// Accepts connections on one listener from the first snapshot on until the engine drains.
 pub async fn accept(worker: Rc<Worker>, listener: usize, socket: TcpListener) {
     let drain = worker.shared.drain.clone();
     let mut told = None;
     let accepting = async {
+        worker.shared.opened().await;
         loop {
             match socket.accept().await {
                 Ok((tcp, peer)) => place(&worker, listener, tcp, peer),

@@ -8,7 +8,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::{accept::Handover, detect::LiveResolver, live::Live, tls};
 use crate::{
@@ -44,6 +44,8 @@ pub struct Shared {
     pub listener_connections: Vec<AtomicUsize>,
     /// Open connections of each worker.
     pub worker_connections: Vec<AtomicUsize>,
+    /// Whether there is a snapshot to serve; until then clients wait in the queue of the system.
+    has_snapshot: watch::Sender<bool>,
     /// Connections that each worker is asked to close, as another one has no room.
     pub room_wanted: Vec<AtomicUsize>,
     /// Open connections of each source address, where that is limited.
@@ -95,12 +97,24 @@ impl Shared {
                 tls,
                 listener_connections: listeners.iter().map(|_| AtomicUsize::new(0)).collect(),
                 worker_connections: handovers.iter().map(|_| AtomicUsize::new(0)).collect(),
+                has_snapshot: watch::Sender::new(false),
                 room_wanted: handovers.iter().map(|_| AtomicUsize::new(0)).collect(),
                 sources: Sources::default(),
                 handovers,
             }
         });
         error.map_or(Ok(shared), Err)
+    }
+
+    /// The first snapshot is in effect: clients may come.
+    pub fn open(&self) {
+        self.has_snapshot.send_if_modified(|has| !std::mem::replace(has, true));
+    }
+
+    /// Waits for the first snapshot.
+    pub async fn opened(&self) {
+        // The sender lives in `self`, so it cannot be gone.
+        let _ = self.has_snapshot.subscribe().wait_for(|has| *has).await;
     }
 
     /// Gives a connection to another worker; one that has ended already drops it.

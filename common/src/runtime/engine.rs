@@ -78,7 +78,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Binds all listeners and starts the workers. Until the first snapshot every connection is closed at once.
+    /// Binds all listeners and starts the workers. Until the first snapshot clients wait to be accepted.
     ///
     /// # Errors
     /// When an address cannot be bound or the system gives no threads.
@@ -205,6 +205,7 @@ impl Engine {
         let (live, rejected) = Live::build(snapshot, &before, &parts);
         let generation = live.generation;
         self.shared.live.store(Arc::new(live));
+        self.shared.open();
         retired.push(before);
         retired.retain(|live| Arc::strong_count(live) > 1);
         self.shared.metrics.configuration.generation.set(generation as i64);
