@@ -221,17 +221,26 @@ fn read_field(line: &[u8]) -> Option<(&[u8], &[u8])> {
 
 /// Whether a field may come after the body (RFC 9110 §6.5.1): not if it tells framing, routing, authentication,
 /// how to read the content or how to answer. Neither if the proxy itself looks at that name in heads.
-fn may_be_trailer(name: &[u8]) -> bool {
+pub fn may_be_trailer(name: &[u8]) -> bool {
     let mut folded = [0; 32];
-    let Some(folded) = folded.get_mut(..name.len()) else { return true };
+    let Some(folded) = folded.get_mut(..name.len()) else { return !is_forwarded(name) };
     for (to, from) in folded.iter_mut().zip(name) {
         // Backends may take an underscore for a hyphen.
         *to = if *from == b'_' { b'-' } else { from.to_ascii_lowercase() };
     }
-    let is_forbidden = folded.starts_with(b"if-")
-        || folded.starts_with(b"x-forwarded-")
-        || FORBIDDEN.iter().any(|name| *name == folded);
+    let is_forbidden =
+        folded.starts_with(b"if-") || is_forwarded(folded) || FORBIDDEN.iter().any(|name| *name == folded);
     !is_forbidden && Known::of(folded) == Known::Other
+}
+
+/// Whether a name begins with `x-forwarded-`, in any case and with either dash.
+fn is_forwarded(name: &[u8]) -> bool {
+    let begins = b"x-forwarded-";
+    name.len() >= begins.len()
+        && name.iter().zip(begins).all(|(byte, begin)| match byte {
+            b'_' => *begin == b'-',
+            byte => byte.eq_ignore_ascii_case(begin),
+        })
 }
 
 /// Names that may not come in a trailer section, besides those that [`Known`] lists.

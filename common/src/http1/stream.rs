@@ -65,11 +65,18 @@ impl Stream {
     /// Whether nothing has arrived, not even an end, since the last read: so for an idle connection whether
     /// it can still be used. Costs no system call as a rule.
     pub fn is_quiet(&self) -> bool {
+        if let Self::TlsClient(tls) = self
+            && !tls.get_ref().1.wants_read()
+        {
+            // Decrypted bytes or the end of TLS are waiting already, whatever TCP says.
+            return false;
+        }
         let mut cx = Context::from_waker(Waker::noop());
         self.tcp().poll_read_ready(&mut cx).is_pending() || self.probe() == Probe::Nothing
     }
 
-    /// Waits until the other side has closed or reset the connection; never ends if it sends bytes instead.
+    /// Waits until the other side has closed or reset the connection. If it sends bytes instead, its end behind them
+    /// is only seen when this is polled again.
     pub fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             if self.tcp().poll_read_ready(cx).is_pending() {
@@ -83,12 +90,22 @@ impl Stream {
         }
     }
 
+    /// Whether the other side has ended its half, though bytes of it still wait to be read: the end of TLS, or another
+    /// request.
+    fn has_hung_up(&self) -> bool {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let mut looked_at = [PollFd::new(self.tcp(), PollFlags::RDHUP)];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        poll(&mut looked_at, Some(&now)).is_ok_and(|count| count > 0)
+    }
+
     fn probe(&self) -> Probe {
         use std::os::fd::AsFd;
         let mut byte = [std::mem::MaybeUninit::uninit(); 1];
         let peek = || socket2::SockRef::from(&self.tcp().as_fd()).peek(&mut byte);
         match self.tcp().try_io(tokio::io::Interest::READABLE, peek) {
             Ok(0) => Probe::Closed,
+            Ok(_) if self.has_hung_up() => Probe::Closed,
             Ok(_) => Probe::Bytes,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Probe::Nothing,
             Err(_) => Probe::Closed,

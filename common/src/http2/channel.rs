@@ -53,11 +53,17 @@ impl BodySender {
     /// # Errors
     /// When the receiver is gone.
     pub async fn data(&mut self, data: Bytes) -> Result<(), BrokenOff> {
-        self.taken().await?;
+        self.ready().await?;
+        self.put(data);
+        Ok(())
+    }
+
+    /// Sends payload at once, after [`BodySender::ready`].
+    pub fn put(&mut self, data: Bytes) {
         let mut shared = self.0.borrow_mut();
+        debug_assert!(shared.data.is_none(), "payload is only put where there is room");
         shared.data = Some(data);
         shared.wake_receiver();
-        Ok(())
     }
 
     /// Ends the body; waits until the receiver has passed all of it on and let go of it. So a receiver that has to
@@ -92,7 +98,10 @@ impl BodySender {
     }
 
     /// Waits until there is room for payload.
-    async fn taken(&self) -> Result<(), BrokenOff> {
+    ///
+    /// # Errors
+    /// When the receiver is gone.
+    pub async fn ready(&self) -> Result<(), BrokenOff> {
         poll_fn(|cx| {
             let mut shared = self.0.borrow_mut();
             match (shared.receiver_gone, &shared.data) {

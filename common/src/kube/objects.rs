@@ -82,7 +82,7 @@ macro_rules! kinds {
             /// The path of the field that does not fit, and why.
             pub fn from_json(kind: Kind, value: serde_json::Value) -> Result<Object, FieldError> {
                 Ok(match kind {
-                    $(Kind::$kind => Self::$kind(Arc::new(read::<$type>(value)?)),)*
+                    $(Kind::$kind => Self::$kind(Arc::new(read::<$type>(value).map_err(|e| conceal(kind, e))?)),)*
                 })
             }
         }
@@ -171,6 +171,14 @@ impl ObjectKey {
 impl fmt::Display for ObjectKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.to_ref(), f)
+    }
+}
+
+/// What does not fit in a Secret is quoted by nobody: it may be the secret itself.
+fn conceal(kind: Kind, error: FieldError) -> FieldError {
+    match kind {
+        Kind::Secret => FieldError { message: "does not have the form of this field".into(), ..error },
+        _ => error,
     }
 }
 

@@ -11,8 +11,11 @@ use std::{
 use futures_util::FutureExt;
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{detect, live::LiveListener, shared::Shared, worker::Worker};
-use crate::runtime::{drain::Phase, metrics::ListenerMetrics};
+use super::{detect, shared::Shared, worker::Worker};
+use crate::{
+    model::Listener,
+    runtime::{drain::Phase, metrics::ListenerMetrics},
+};
 
 /// Pause after the system was short of descriptors or memory, so that the loop does not spin.
 const SHORTAGE_PAUSE: Duration = Duration::from_millis(50);
@@ -75,8 +78,10 @@ fn place(worker: &Rc<Worker>, listener: usize, tcp: TcpStream, peer: SocketAddr)
     let own = loads[worker.index].load(Ordering::Relaxed);
     let least =
         loads.iter().map(|load| load.load(Ordering::Relaxed)).enumerate().min_by_key(|(_, load)| *load);
+    // A worker that drains may have ended before it takes over.
+    let may_hand_over = !worker.shared.drain.is_draining();
     match least {
-        Some((index, load)) if own > load + 1 + load / 16 => {
+        Some((index, load)) if may_hand_over && own > load + 1 + load / 16 => {
             if let Ok(tcp) = tcp.into_std() {
                 worker.shared.hand_over(index, Handover { listener, tcp, peer });
             }
@@ -88,7 +93,8 @@ fn place(worker: &Rc<Worker>, listener: usize, tcp: TcpStream, peer: SocketAddr)
 /// Serves an accepted connection in a task of its own, if the limits allow one more.
 pub fn serve_connection(worker: &Rc<Worker>, listener: usize, tcp: TcpStream, peer: SocketAddr) {
     let live = worker.shared.live.load();
-    let Some(settings) = live.listeners.get(listener).and_then(Clone::clone) else { return };
+    let Some(live) = live.listeners.get(listener).and_then(Option::as_ref) else { return };
+    let settings = live.settings.clone();
     let Some(counted) = admit(worker, listener, &settings, peer.ip()) else {
         return;
     };
@@ -103,9 +109,9 @@ pub fn serve_connection(worker: &Rc<Worker>, listener: usize, tcp: TcpStream, pe
 }
 
 /// Counts a connection in, unless that would exceed a limit even after an idle one has been closed.
-fn admit(worker: &Rc<Worker>, listener: usize, settings: &LiveListener, source: IpAddr) -> Option<Counted> {
+fn admit(worker: &Rc<Worker>, listener: usize, settings: &Listener, source: IpAddr) -> Option<Counted> {
     let shared = &worker.shared;
-    let limits = &settings.settings.limits;
+    let limits = &settings.limits;
     let counted =
         Counted::new(shared, listener, worker.index, (limits.connections_per_source > 0).then_some(source));
     let full = || {

@@ -14,7 +14,7 @@ use http_body::Body;
 
 use super::replay::Replay;
 use crate::{
-    http1::{BodyError, BodyReader, BodyWriter},
+    http1::{BodyError, BodyReader, BodyWriter, chunked::may_be_trailer},
     http2::{BodySender, BrokenOff},
     message::{Fields, Known},
     runtime::deadline::Deadlines,
@@ -59,7 +59,8 @@ impl Http2Incoming {
                     Ok(data) => self.current = data,
                     Err(frame) => {
                         if let Ok(trailers) = frame.into_trailers() {
-                            trailers.iter().for_each(|(n, v)| self.trailers.push(n.as_ref(), v.as_bytes()));
+                            let allowed = trailers.iter().filter(|(name, _)| may_be_trailer(name.as_ref()));
+                            allowed.for_each(|(n, v)| self.trailers.push(n.as_ref(), v.as_bytes()));
                         }
                     }
                 },
@@ -198,9 +199,11 @@ impl Outgoing<'_> {
                 Ok(count as u64)
             }
             Self::Http2(sender) => {
+                // Nothing is taken before there is room: a retry must find all that was not sent.
+                sender.ready().await.map_err(broken)?;
                 let data = from.take();
                 let count = data.len() as u64;
-                sender.data(data).await.map_err(broken)?;
+                sender.put(data);
                 Ok(count)
             }
         }

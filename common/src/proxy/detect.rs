@@ -10,13 +10,12 @@ use tokio_rustls::TlsAcceptor;
 use super::{
     exchange::{Client, ClientTls},
     http1, http2,
-    live::LiveListener,
     shared::Shared,
     worker::Worker,
 };
 use crate::{
     http1::{Connection, Socket, Stream, proxy_protocol},
-    model::ListenerProtocol,
+    model::{Listener, ListenerProtocol},
 };
 
 /// How a client that speaks HTTP/2 by prior knowledge begins (RFC 9113 §3.4).
@@ -28,14 +27,14 @@ const PROXY_HEADER_BYTES: usize = 8 << 10;
 pub async fn serve(
     worker: Rc<Worker>,
     listener: usize,
-    settings: Arc<LiveListener>,
+    settings: Arc<Listener>,
     tcp: TcpStream,
     peer: SocketAddr,
 ) -> &'static str {
-    let limits = &settings.settings.limits;
+    let limits = &settings.limits;
     let mut socket = Socket::new(tcp);
     let mut address = peer;
-    if settings.settings.proxy_protocol {
+    if settings.proxy_protocol {
         let header = Box::pin(read_proxy_header(&mut socket));
         match worker.deadlines.within(limits.head_time, header).await {
             Ok(Ok(Some(source))) => address = source,
@@ -49,7 +48,7 @@ pub async fn serve(
     }
     let age_limit = with_jitter(limits.connection_age, worker.random());
     let mut client = Client { worker, listener, address, tls: None };
-    match settings.settings.protocol {
+    match settings.protocol {
         ListenerProtocol::Http => serve_plain(client, &settings, socket, age_limit).await,
         ListenerProtocol::Https => {
             let handshake = Box::pin(handshake(&client, &settings, socket));
@@ -67,11 +66,11 @@ pub async fn serve(
 
 async fn serve_plain(
     client: Client,
-    settings: &LiveListener,
+    settings: &Listener,
     socket: Socket,
     age_limit: Duration,
 ) -> &'static str {
-    let limits = &settings.settings.limits;
+    let limits = &settings.limits;
     let mut connection = Connection::new(Stream::Plain(socket), client.worker.buffers.clone());
     let deadlines = &client.worker.deadlines;
     match deadlines.idle_within(limits.keep_alive_idle, connection.fill()).await {
@@ -149,13 +148,13 @@ async fn read_proxy_header(socket: &mut Socket) -> std::io::Result<Option<Socket
 
 async fn handshake(
     client: &Client,
-    settings: &LiveListener,
+    settings: &Listener,
     socket: Socket,
 ) -> Option<(Stream, ClientTls, bool)> {
     let worker = &client.worker;
     let metrics = &worker.shared.listener_metrics[client.listener];
     let acceptor = TlsAcceptor::from(worker.shared.tls[client.listener].clone()?);
-    let limit = settings.settings.limits.handshake_time;
+    let limit = settings.limits.handshake_time;
     let stream = match worker.deadlines.within(limit, acceptor.accept(socket)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {

@@ -8,12 +8,10 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use super::{
-    live::{Live, LiveRoute},
-    worker::Worker,
-};
+use super::{live::LiveRoute, worker::Worker};
 use crate::{
     message::{Known, RequestHead, Scheme},
+    model::Listener,
     runtime::access_log::AccessRecord,
 };
 
@@ -54,8 +52,13 @@ pub struct Exchange<'c> {
     pub client: &'c Client,
     /// What is asked; the exchange gives the memory back when it ends.
     pub head: Box<RequestHead>,
-    /// The state that the request is served with.
-    pub live: Arc<Live>,
+    /// Settings of the listener that it came to. Neither a request nor a connection holds the state that it was
+    /// routed with: streams may live for hours, and tables are large.
+    pub listener: Option<Arc<Listener>>,
+    /// Generation of the state that it was routed with.
+    pub generation: u64,
+    /// Port that clients use for HTTPS, for filters.
+    pub https_port: u16,
     /// Address of the client after trusted proxies have been believed.
     pub client_ip: IpAddr,
     /// Scheme after trusted proxies have been believed.
@@ -82,11 +85,14 @@ pub struct Exchange<'c> {
 impl<'c> Exchange<'c> {
     /// A request that begins now.
     pub fn new(client: &'c Client, head: Box<RequestHead>) -> Self {
-        let live = client.worker.shared.live.load_full();
+        let live = client.worker.shared.live.load();
+        let listener = live.listeners.get(client.listener).and_then(Option::as_ref);
         Self {
             client,
             head,
-            live,
+            listener: listener.map(|listener| listener.settings.clone()),
+            generation: live.generation,
+            https_port: live.https_port,
             client_ip: client.address.ip(),
             scheme: client.scheme(),
             route: None,
@@ -114,8 +120,7 @@ impl<'c> Exchange<'c> {
 
     /// Longest time that writing to the client may stall.
     pub fn write_stall(&self) -> Duration {
-        let listener = self.live.listeners.get(self.client.listener).and_then(Option::as_ref);
-        listener.map_or(Duration::from_secs(60), |listener| listener.settings.limits.write_stall)
+        self.listener.as_ref().map_or(Duration::from_secs(60), |listener| listener.limits.write_stall)
     }
 
     /// When it began.
@@ -155,7 +160,7 @@ impl Drop for Exchange<'_> {
                 backend: target.and_then(|target| target.upstream.as_ref().ok()).map(|up| up.id.as_str()),
                 endpoint: self.endpoint,
                 tries: self.tries,
-                generation: self.live.generation,
+                generation: self.generation,
                 reason: self.reason,
                 request_id: self.head.fields.get(Known::XRequestId).unwrap_or_default(),
                 user_agent: self.head.fields.get(Known::UserAgent),

@@ -9,7 +9,6 @@ use super::{
     body::{Incoming, Pace},
     exchange::Exchange,
     headers,
-    live::LiveListener,
     replay::Replay,
     respond::Failure,
     responder::Responder,
@@ -17,7 +16,7 @@ use super::{
 };
 use crate::{
     http1::Connection,
-    model::{Backend, BackendProtocol, Limits},
+    model::{Backend, BackendProtocol, Limits, Listener},
     upstream::{ConnectError, InFlight, Peer, Upstream, connect},
 };
 
@@ -102,7 +101,7 @@ pub struct Try<'t> {
 /// What the client is to be told, unless the answer has started.
 pub async fn forward(
     x: &mut Exchange<'_>,
-    listener: &LiveListener,
+    listener: &Listener,
     body: &mut Incoming<'_>,
     responder: &mut Responder<'_>,
 ) -> Result<(), Failure> {
@@ -114,7 +113,7 @@ pub async fn forward(
         Replay::keep(body, headers::content_length(&x.head.fields));
     }
     upstream.retries.earn();
-    let plan = Plan::new(x, &listener.settings.limits, upgrade);
+    let plan = Plan::new(x, &listener.limits, upgrade);
     let start = Instant::now();
     let mut left = x.route.as_ref().map_or(0, |route| route.route.retry.attempts);
     let (mut avoid, mut fresh) = (None::<Arc<Peer>>, false);
@@ -143,11 +142,15 @@ pub async fn forward(
         };
         note_failure(&peer, &error);
         let in_time = start.elapsed() < plan.answer_limit;
-        if !in_time || !is_safe(x, &error) || !is_allowed(&upstream, &error, &mut left) || !rewind(x, body) {
+        if !in_time
+            || !is_safe(x, &error)
+            || !is_allowed(&upstream, error.reused && !fresh, &mut left)
+            || !rewind(x, body)
+        {
             return Err(error.failure);
         }
         x.worker().shared.metrics.upstream.retries.add(error.failure.reason());
-        fresh = error.reused;
+        fresh |= error.reused;
         avoid = if error.reused { None } else { Some(peer) };
     }
 }
@@ -185,9 +188,9 @@ fn is_safe(x: &Exchange<'_>, error: &TryError) -> bool {
     }
 }
 
-/// Whether there is a try left. The loss of a connection that was closed for being idle is not counted.
-fn is_allowed(upstream: &Upstream, error: &TryError, left: &mut u32) -> bool {
-    if error.reused {
+/// Whether there is a try left. The loss of a connection that was closed for being idle is not counted, once.
+fn is_allowed(upstream: &Upstream, was_idle: bool, left: &mut u32) -> bool {
+    if was_idle {
         return true;
     }
     let allowed = *left > 0 && upstream.retries.take(Instant::now());
@@ -197,7 +200,7 @@ fn is_allowed(upstream: &Upstream, error: &TryError, left: &mut u32) -> bool {
 
 /// Makes the body begin again; false if that is not possible.
 fn rewind(x: &Exchange<'_>, body: &mut Incoming<'_>) -> bool {
-    let rewound = x.received.get() == 0 || body.rewind();
+    let rewound = body.rewind() || x.received.get() == 0;
     x.received.set(0);
     rewound
 }

@@ -4,15 +4,16 @@ use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
-use super::{exchange::Exchange, live::LiveListener, respond::add_own_fields};
+use super::{exchange::Exchange, respond::add_own_fields};
 use crate::{
     filter::FilterContext,
     message::{Fields, Known, ResponseHead, Scheme, lists},
+    model::Listener,
 };
 
 /// Takes from a request what forwarded fields say of the client, if whoever sent them is trusted.
-pub fn believe_forwarded(x: &mut Exchange<'_>, listener: &LiveListener) {
-    let trusted = &listener.settings.trusted_cidrs;
+pub fn believe_forwarded(x: &mut Exchange<'_>, listener: &Listener) {
+    let trusted = &listener.trusted_cidrs;
     if !is_trusted(trusted, x.client.address.ip()) {
         return;
     }
@@ -28,16 +29,13 @@ pub fn believe_forwarded(x: &mut Exchange<'_>, listener: &LiveListener) {
 
 /// What filters know about the request.
 pub fn filter_context(x: &Exchange<'_>) -> FilterContext {
-    let https_port = (x.live.listeners.iter().flatten())
-        .find(|listener| listener.settings.protocol == crate::model::ListenerProtocol::Https)
-        .map_or(443, |listener| listener.settings.public_port);
-    FilterContext { client: x.client_ip, scheme: x.scheme, https_port, now: x.start() }
+    FilterContext { client: x.client_ip, scheme: x.scheme, https_port: x.https_port, now: x.start() }
 }
 
 /// Makes the head of a request ready for a backend: hop-by-hop fields go, forwarded fields are added.
 /// `upgrade` keeps the `Upgrade` field of a request that may become a tunnel.
-pub fn towards_backend(x: &mut Exchange<'_>, listener: &LiveListener, upgrade: bool) {
-    let trusted = is_trusted(&listener.settings.trusted_cidrs, x.client.address.ip());
+pub fn towards_backend(x: &mut Exchange<'_>, listener: &Listener, upgrade: bool) {
+    let trusted = is_trusted(&listener.trusted_cidrs, x.client.address.ip());
     strip_hop_by_hop(&mut x.head.fields, upgrade);
     add_request_id(x, trusted);
     let fields = &mut x.head.fields;
@@ -66,7 +64,7 @@ pub fn towards_backend(x: &mut Exchange<'_>, listener: &LiveListener, upgrade: b
         fields.push_stored(name, authority);
     }
     if !port {
-        let port = listener.settings.public_port;
+        let port = listener.public_port;
         x.head.fields.push_with(b"x-forwarded-port", |out| {
             out.extend_from_slice(itoa::Buffer::new().format(port).as_bytes())
         });
@@ -74,7 +72,7 @@ pub fn towards_backend(x: &mut Exchange<'_>, listener: &LiveListener, upgrade: b
     if !proto {
         x.head.fields.push(b"x-forwarded-proto", x.scheme.as_str().as_bytes());
     }
-    if listener.settings.forwarded_field {
+    if listener.forwarded_field {
         push_forwarded(x, peer);
     }
 }
@@ -124,7 +122,7 @@ fn strip_hop_by_hop(fields: &mut Fields, upgrade: bool) {
         Known::Upgrade => upgrade,
         known if known.is_hop_by_hop() => false,
         known if known.is_protected() => true,
-        _ => nominated.is_empty() || !nominated.iter().any(|other| other.eq_ignore_ascii_case(name)),
+        _ => nominated.is_empty() || nominated.binary_search(&name.to_ascii_lowercase()).is_err(),
     });
     if trailers {
         // RFC 9110 §10.1.4: the one value that says something of the next hop too; gRPC insists on it.
@@ -132,17 +130,19 @@ fn strip_hop_by_hop(fields: &mut Fields, upgrade: bool) {
     }
 }
 
-/// Names in `Connection` beyond the usual ones; almost always none.
+/// Names in `Connection` beyond the usual ones, in lower case and sorted; almost always none.
 fn nominated_fields(fields: &Fields) -> Vec<Vec<u8>> {
-    (fields.all(Known::Connection))
+    let mut names: Vec<_> = (fields.all(Known::Connection))
         .flat_map(|value| value.split(|b| *b == b','))
         .map(<[u8]>::trim_ascii)
         .filter(|name| {
             let usual: [&[u8]; 5] = [b"", b"close", b"keep-alive", b"upgrade", b"te"];
             !usual.iter().any(|usual| usual.eq_ignore_ascii_case(name))
         })
-        .map(<[u8]>::to_vec)
-        .collect()
+        .map(<[u8]>::to_ascii_lowercase)
+        .collect();
+    names.sort_unstable();
+    names
 }
 
 fn add_request_id(x: &mut Exchange<'_>, trusted: bool) {

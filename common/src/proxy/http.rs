@@ -1,11 +1,12 @@
 //! Http: the way of one request, from its head to the end of its answer, whichever protocol brought it.
 
+use std::sync::Arc;
+
 use super::{
     body::Incoming,
     exchange::Exchange,
     forward::forward,
     headers,
-    live::LiveListener,
     respond::{self, Failure},
     responder::{Responder, ResponderError},
     tls,
@@ -13,6 +14,7 @@ use super::{
 use crate::{
     filter::Flow,
     message::{Method, ResponseHead},
+    model::Listener,
 };
 
 /// Serves one request. On return the answer is complete; after an error the client's connection or stream must
@@ -25,12 +27,10 @@ pub async fn serve(
     body: &mut Incoming<'_>,
     responder: &mut Responder<'_>,
 ) -> Result<(), ResponderError> {
-    let Some(listener) = x.live.listeners.get(x.client.listener).cloned().flatten() else {
-        return refuse(x, body, responder, Failure::NoRoute).await;
+    let listener = match route(x) {
+        Ok(listener) => listener,
+        Err(failure) => return refuse(x, body, responder, failure).await,
     };
-    if let Err(failure) = route(x, &listener) {
-        return refuse(x, body, responder, failure).await;
-    }
     if let Some(reply) = apply_filters(x) {
         prepare_close(body, responder);
         return respond::reply(x, responder, &reply).await;
@@ -63,8 +63,11 @@ fn prepare_close(body: &mut Incoming<'_>, responder: &mut Responder<'_>) {
     }
 }
 
-/// Finds the route of a request and notes it.
-fn route(x: &mut Exchange<'_>, listener: &LiveListener) -> Result<(), Failure> {
+/// Finds the route of a request and notes it; gives the settings that it is served with.
+fn route(x: &mut Exchange<'_>) -> Result<Arc<Listener>, Failure> {
+    let live = x.worker().shared.live.load();
+    let listener = live.listeners.get(x.client.listener).and_then(Option::as_ref).ok_or(Failure::NoRoute)?;
+    x.generation = live.generation;
     if x.head.method == Method::Connect || x.head.path() == b"*" {
         return Err(Failure::NotProxied);
     }
@@ -76,10 +79,10 @@ fn route(x: &mut Exchange<'_>, listener: &LiveListener) -> Result<(), Failure> {
             return Err(Failure::Misdirected);
         }
     }
-    headers::believe_forwarded(x, listener);
+    headers::believe_forwarded(x, &listener.settings);
     let found = listener.table.find(x.head.host(), x.head.path()).cloned();
     x.set_route(found.ok_or(Failure::NoRoute)?);
-    Ok(())
+    Ok(listener.settings.clone())
 }
 
 /// Asks the filters of the route in their order; the first reply ends it.

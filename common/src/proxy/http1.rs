@@ -1,6 +1,6 @@
 //! Http1: serves the requests of one HTTP/1.1 connection, one after the other.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
@@ -8,13 +8,13 @@ use super::{
     body::Incoming,
     exchange::{Client, Exchange},
     http::{refuse, serve},
-    live::LiveListener,
     respond::Failure,
     responder::{Http1Responder, Responder},
 };
 use crate::{
-    http1::{BodyState, Connection, RequestError, RequestStart, parse_request},
+    http1::{BodyState, Connection, HeadLimits, RequestError, RequestStart, parse_request},
     message::RequestHead,
+    model::Listener,
 };
 
 /// Most bytes of method and target in the record of a head that was refused.
@@ -40,16 +40,15 @@ enum NoRequest {
 pub async fn serve_connection(client: &Client, mut connection: Connection, age_limit: Duration) {
     let oldest = Instant::now() + age_limit;
     loop {
-        let Some(listener) = listener(client) else { return };
+        let Some(reading) = reading(client) else { return };
         let mut head = client.worker.take_request();
-        let start = match read_head(client, &listener, &mut connection, &mut head).await {
+        let start = match read_head(client, &reading, &mut connection, &mut head).await {
             Ok(start) => start,
             Err(no_request) => {
                 refuse_head(client, connection, head, no_request).await;
                 return;
             }
         };
-        drop(listener);
         let last = client.worker.shared.drain.is_draining() || Instant::now() >= oldest;
         match serve_request(client, &mut connection, head, start, last).await {
             Next::Request => {}
@@ -71,17 +70,25 @@ enum Next {
     Abort,
 }
 
-fn listener(client: &Client) -> Option<std::sync::Arc<LiveListener>> {
-    client.worker.shared.live.load().listeners.get(client.listener)?.clone()
+/// What a head is read with. The table is left where it is: a connection may wait long for its next request.
+struct Reading {
+    settings: Arc<Listener>,
+    limits: HeadLimits,
+}
+
+fn reading(client: &Client) -> Option<Reading> {
+    let live = client.worker.shared.live.load();
+    let listener = live.listeners.get(client.listener)?.as_ref()?;
+    Some(Reading { settings: listener.settings.clone(), limits: listener.head_limits })
 }
 
 async fn read_head(
     client: &Client,
-    listener: &LiveListener,
+    reading: &Reading,
     connection: &mut Connection,
     head: &mut RequestHead,
 ) -> Result<RequestStart, NoRequest> {
-    let limits = &listener.settings.limits;
+    let limits = &reading.settings.limits;
     let deadlines = &client.worker.deadlines;
     if connection.input().is_empty() {
         let idle = match client.worker.shared.drain.is_draining() {
@@ -96,7 +103,7 @@ async fn read_head(
     let rest = async {
         loop {
             if let Some(start) =
-                parse_request(connection.input(), &listener.head_limits, head).map_err(NoRequest::Refused)?
+                parse_request(connection.input(), &reading.limits, head).map_err(NoRequest::Refused)?
             {
                 connection.consume(start.head_bytes);
                 return Ok(start);

@@ -5,7 +5,10 @@ use std::{cell::Cell, pin::pin, rc::Rc, time::Duration};
 use futures_util::future::{Either, select};
 use hyper::{Request, Response, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{sync::oneshot, task::JoinHandle};
+use tokio::{
+    sync::{Notify, oneshot},
+    task::JoinHandle,
+};
 
 use super::{
     body::{Http2Incoming, Incoming},
@@ -104,20 +107,21 @@ async fn stuck(deadlines: &Deadlines, streams: &StreamExecutor, traffic: &Traffi
 #[derive(Default)]
 struct Active {
     streams: Cell<usize>,
-    served: Cell<u64>,
+    /// Told when the first stream opens and when the last one ends.
+    turned: Notify,
 }
 
 impl Active {
     /// Ends when no stream was open for a while, or the worker wants idle connections closed.
     async fn idle(&self, deadlines: &Deadlines, limit: Duration) {
         loop {
-            let served = self.served.get();
-            if self.streams.get() == 0 {
-                let _ = deadlines.idle_within(limit, std::future::pending::<()>()).await;
-            } else {
-                let _ = deadlines.within(limit, std::future::pending::<()>()).await;
+            if self.streams.get() > 0 {
+                self.turned.notified().await;
+                continue;
             }
-            if self.streams.get() == 0 && self.served.get() == served {
+            // Only while no stream is open does the connection count as idle for those who look for room.
+            let waited = deadlines.idle_within(limit, self.turned.notified()).await;
+            if waited.is_err() && self.streams.get() == 0 {
                 return;
             }
         }
@@ -161,6 +165,7 @@ struct Counted(Rc<Active>);
 impl Counted {
     fn new(active: Rc<Active>) -> Self {
         active.streams.set(active.streams.get() + 1);
+        active.turned.notify_one();
         Self(active)
     }
 }
@@ -168,7 +173,9 @@ impl Counted {
 impl Drop for Counted {
     fn drop(&mut self) {
         self.0.streams.set(self.0.streams.get() - 1);
-        self.0.served.set(self.0.served.get() + 1);
+        if self.0.streams.get() == 0 {
+            self.0.turned.notify_one();
+        }
     }
 }
 

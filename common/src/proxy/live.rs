@@ -8,7 +8,7 @@ use super::tls::LiveCertificates;
 use crate::{
     http1::HeadLimits,
     id::{ListenerName, RouteSetId},
-    model::{BackendRef, BackendTarget, InvalidBackend, Listener, Route, Snapshot},
+    model::{BackendRef, BackendTarget, InvalidBackend, Listener, ListenerProtocol, Route, Snapshot},
     routing::Table,
     runtime::metrics::{Metrics, RouteLabels, RouteMetrics},
     source::Rejected,
@@ -21,6 +21,8 @@ pub struct Live {
     pub generation: u64,
     /// Listeners in the order in which they were bound; `None` if the snapshot does not have one.
     pub listeners: Vec<Option<Arc<LiveListener>>>,
+    /// Port that clients use for HTTPS.
+    pub https_port: u16,
     /// Routing tables, shared by the listeners that name them.
     tables: BTreeMap<RouteSetId, Arc<Table<LiveRoute>>>,
     /// Certificates that can be used.
@@ -77,6 +79,7 @@ impl Live {
         Self {
             generation: 0,
             listeners: Vec::new(),
+            https_port: 443,
             tables: BTreeMap::new(),
             certificates: LiveCertificates::default(),
             snapshot: Arc::default(),
@@ -95,7 +98,7 @@ impl Live {
                 (id.clone(), Arc::new(table))
             })
             .collect();
-        let listeners = (parts.listeners.iter())
+        let listeners: Vec<Option<Arc<LiveListener>>> = (parts.listeners.iter())
             .map(|name| {
                 let settings = snapshot.listeners.get(name)?.clone();
                 let table = tables.get(&settings.routes)?.clone();
@@ -108,7 +111,9 @@ impl Live {
             })
             .collect();
         let generation = previous.generation + 1;
-        (Live { generation, listeners, tables, certificates, snapshot }, rejected)
+        let https = listeners.iter().flatten().find(|l| l.settings.protocol == ListenerProtocol::Https);
+        let https_port = https.map_or(443, |listener| listener.settings.public_port);
+        (Live { generation, listeners, https_port, tables, certificates, snapshot }, rejected)
     }
 }
 

@@ -210,7 +210,7 @@ impl Hop<'_, '_, '_> {
             Poll::Ready(result) => Poll::Ready(Some(result)),
             Poll::Pending => responder.poll_closed(cx).map(|()| None),
         });
-        match self.x.worker().deadlines.within(by - now, wait).await {
+        match self.x.worker().deadlines.within_looking(by - now, wait).await {
             Ok(Some(head)) => Ok(head),
             Ok(None) => Err(self.error(Failure::ClientClosed, Progress::Answered)),
             Err(_) => Err(self.error(Failure::RequestTimeout, Progress::Answered)),

@@ -24,7 +24,7 @@ use super::{
     worker::Worker,
 };
 use crate::{
-    http1::BodyFraming,
+    http1::{BodyFraming, RequestError},
     http2::{ChannelBody, LocalExecutor, channel},
     message::{Known, ResponseHead},
     upstream::Http2Stream,
@@ -53,8 +53,10 @@ pub async fn send(
     let error = |failure, progress| TryError { failure, progress, reused };
     let length = if body.is_done() { Some(0) } else { content_length(x) };
     let (sender, outgoing) = channel(length);
-    let request =
-        request(x, this, outgoing).map_err(|_| error(Failure::UpstreamProtocol, Progress::Answered))?;
+    let request = request(x, this, outgoing).map_err(|_| {
+        // The client's doing: no endpoint is to blame.
+        error(Failure::Refused(RequestError::BadTarget), Progress::Answered)
+    })?;
     let worker = x.worker().clone();
     let received = x.received.clone();
     let mut answering = pin!(stream.sender.send_request(request));
@@ -202,7 +204,11 @@ async fn answer_head<T>(
         Poll::Ready(answer) => Poll::Ready(Ok(answer)),
         Poll::Pending => responder.poll_closed(cx).map(|()| Err(Failure::ClientClosed)),
     });
-    worker.deadlines.within(this.plan.answer_limit, answer).await.unwrap_or(Err(Failure::RequestTimeout))
+    worker
+        .deadlines
+        .within_looking(this.plan.answer_limit, answer)
+        .await
+        .unwrap_or(Err(Failure::RequestTimeout))
 }
 
 async fn pass_on(
@@ -253,7 +259,7 @@ fn request(x: &Exchange<'_>, this: &Try<'_>, body: ChannelBody) -> Result<Reques
     let mut path = x.head.path().to_vec();
     if let Some(query) = x.head.query() {
         path.push(b'?');
-        path.extend_from_slice(query);
+        push_query(&mut path, query);
     }
     let uri = Uri::builder().scheme(scheme).authority(&authority[..]).path_and_query(path).build()?;
     let mut request = Request::builder().method(x.head.method_name()).uri(uri).body(body)?;
@@ -268,6 +274,16 @@ fn request(x: &Exchange<'_>, this: &Try<'_>, body: ChannelBody) -> Result<Reques
         }
     }
     Ok(request)
+}
+
+/// HTTP/1.1 clients send bytes in a query that hyper's URIs cannot hold; escaped they mean the same.
+fn push_query(path: &mut Vec<u8>, query: &[u8]) {
+    for byte in query {
+        match byte {
+            b'"' | b'<' | b'>' | 0..=0x20 | 0x7f.. => path.extend(format!("%{byte:02X}").bytes()),
+            byte => path.push(*byte),
+        }
+    }
 }
 
 fn read_answer(

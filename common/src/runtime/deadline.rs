@@ -4,6 +4,7 @@ use std::{
     cell::{Cell, RefCell},
     future::Future,
     pin::Pin,
+    pin::pin,
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -13,6 +14,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 /// How often expired deadlines are looked for: a limit may be exceeded by this much.
 const SWEEP: Duration = Duration::from_millis(100);
+
+/// How often a future is polled that looks at things which cannot wake it.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// The time that was given is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -69,6 +73,26 @@ impl Deadlines {
     /// Waits for a future, but no longer than `limit` (to a tenth of a second); then it gives [`Elapsed`].
     pub fn within<F: Future>(&self, limit: Duration, future: F) -> Within<'_, F> {
         self.wait(limit, Waiting::Busy, future)
+    }
+
+    /// As [`Deadlines::within`], for a future that also looks at things which cannot wake it: it is polled once a
+    /// second at least.
+    ///
+    /// # Errors
+    /// [`Elapsed`] when the time is over; the future is dropped.
+    pub async fn within_looking<F: Future>(&self, limit: Duration, future: F) -> Result<F::Output, Elapsed> {
+        let mut future = pin!(future);
+        let mut left = limit;
+        loop {
+            let step = left.min(LOOK);
+            if let Ok(output) = self.within(step, future.as_mut()).await {
+                return Ok(output);
+            }
+            left -= step;
+            if left.is_zero() {
+                return Err(Elapsed);
+            }
+        }
     }
 
     /// As [`Deadlines::within`], for a wait between two requests: [`Deadlines::expire_idle`] may end it early.
