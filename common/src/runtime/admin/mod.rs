@@ -15,7 +15,8 @@ use tokio::{
 
 use super::metrics;
 
-/// Connections served at once; more wait in the listener's queue.
+/// Connections served at once. When all are taken they are closed for the next one: whoever holds them on purpose
+/// shall not keep probes out.
 const MOST_CONNECTIONS: usize = 64;
 /// Longest wait for a request head, the silence between two requests included.
 const HEAD_TIME: Duration = Duration::from_secs(10);
@@ -54,8 +55,14 @@ pub async fn serve(listener: TcpListener, state: Arc<dyn AdminState>, shutdown: 
         tokio::select! {
             () = &mut shutdown => break,
             Some(()) = connections.next() => {}
-            accepted = accept(&listener), if connections.len() < MOST_CONNECTIONS => match accepted {
-                Ok(stream) => connections.push(connection(stream, state.clone(), stopping.clone())),
+            accepted = accept(&listener) => match accepted {
+                Ok(stream) => {
+                    if connections.len() >= MOST_CONNECTIONS {
+                        tracing::warn!("admin address: all connections were taken; closed them for a new one");
+                        connections.clear();
+                    }
+                    connections.push(connection(stream, state.clone(), stopping.clone()));
+                }
                 Err(error) => tracing::warn!(%error, "admin address: accept failed"),
             },
         }
