@@ -92,7 +92,7 @@ async fn answer(address: SocketAddr, host: &str, path: &str) -> String {
         return String::new();
     }
     let mut answer = Vec::new();
-    // Until the first snapshot every connection is closed.
+    // What came of a connection that broke is no status, and is asked for again.
     let _ = stream.read_to_end(&mut answer).await;
     String::from_utf8_lossy(&answer).into_owned()
 }
