@@ -1,6 +1,6 @@
 //! The whole edge against API servers and folders: what is written there is what clients get.
 
-use std::{fs, path::Path};
+use std::{fs, net::SocketAddr, path::Path};
 
 use clap::Parser;
 use k8s_openapi::api::{events::v1::Event, networking::v1 as networking};
@@ -33,9 +33,11 @@ fn arguments(flags: &[&str]) -> Box<RunArgs> {
 }
 
 /// Runs an edge beside a test, and drains it after.
-async fn with_edge(flags: &[&str], test: impl AsyncFnOnce(&Edges)) {
+pub async fn with_edge(flags: &[&str], test: impl AsyncFnOnce(&Edges)) {
     let edge = Edge::start(arguments(flags)).await.unwrap();
-    let edges = Edges { http: edge.addresses()[&"http".into()], admin: edge.admin_address().unwrap() };
+    let address = |name: &str| edge.addresses()[&name.into()];
+    let edges =
+        Edges { http: address("http"), https: address("https"), admin: edge.admin_address().unwrap() };
     let (stop, stopped) = oneshot::channel::<()>();
     let running = edge.run(async move { drop(stopped.await) });
     let testing = async {
@@ -45,37 +47,54 @@ async fn with_edge(flags: &[&str], test: impl AsyncFnOnce(&Edges)) {
     tokio::join!(running, testing);
 }
 
-struct Edges {
-    http: std::net::SocketAddr,
-    admin: std::net::SocketAddr,
+/// The addresses of a running edge.
+pub struct Edges {
+    pub http: SocketAddr,
+    pub https: SocketAddr,
+    pub admin: SocketAddr,
 }
 
 impl Edges {
     /// The status that a host gets.
-    async fn status(&self, host: &str) -> u16 {
+    pub async fn status(&self, host: &str) -> u16 {
         get(self.http, host, "/").await
     }
 
-    async fn until(&self, host: &str, status: u16) {
+    /// Asks until a host gets this status.
+    pub async fn until(&self, host: &str, status: u16) {
         eventually(async || (self.status(host).await == status).then_some(())).await;
     }
 
-    async fn ready(&self) {
-        eventually(async || (get(self.admin, "admin", "/readyz").await == 200).then_some(())).await;
+    /// What `/readyz` says.
+    pub async fn readiness(&self) -> u16 {
+        get(self.admin, "admin", "/readyz").await
+    }
+
+    pub async fn ready(&self) {
+        eventually(async || (self.readiness().await == 200).then_some(())).await;
+    }
+
+    /// The whole answer that a host gets, as text.
+    pub async fn answer(&self, host: &str) -> String {
+        answer(self.http, host, "/").await
     }
 }
 
-async fn get(address: std::net::SocketAddr, host: &str, path: &str) -> u16 {
+async fn get(address: SocketAddr, host: &str, path: &str) -> u16 {
+    let answer = answer(address, host, path).await;
+    answer.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0)
+}
+
+async fn answer(address: SocketAddr, host: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
     if stream.write_all(request.as_bytes()).await.is_err() {
-        return 0;
+        return String::new();
     }
     let mut answer = Vec::new();
-    // Until the first snapshot every connection is closed.
+    // What came of a connection that broke is no status, and is asked for again.
     let _ = stream.read_to_end(&mut answer).await;
-    let answer = String::from_utf8_lossy(&answer);
-    answer.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0)
+    String::from_utf8_lossy(&answer).into_owned()
 }
 
 async fn told_events(client: &Client, namespace: &str) -> usize {

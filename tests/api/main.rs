@@ -5,6 +5,8 @@
 mod edge;
 mod events;
 mod lease;
+mod owners;
+mod pods;
 mod servers;
 mod status;
 mod watch;

@@ -2,16 +2,20 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use k8s_openapi::api::{core::v1::Namespace, networking::v1::Ingress};
-use kube::{Api, Client, api::PostParams};
+use k8s_openapi::api::{core::v1::Namespace, events::v1::Event, networking::v1::Ingress};
+use kube::{
+    Api, Client,
+    api::{ListParams, PostParams},
+};
 use selvedge_common::kube::{
     objects::ObjectEvent,
     watch::{self, Scope, WatchEvent},
 };
 use selvedge_tests::{
     api_server::ApiServer,
+    not_run,
     real_api_server::{RealApiServer, find_binaries},
-    waiting::PATIENCE,
+    waiting::{PATIENCE, eventually},
 };
 use tokio::sync::{OnceCell, mpsc};
 
@@ -22,7 +26,7 @@ static NAMESPACES: AtomicUsize = AtomicUsize::new(0);
 async fn real() -> Option<&'static RealApiServer> {
     let start = async || {
         let Some(binaries) = find_binaries() else {
-            say("in-process only; tests/cluster/build.sh builds a real one");
+            say_not_run();
             return None;
         };
         say(&format!("in-process and {}", binaries.display()));
@@ -68,8 +72,15 @@ pub async fn on_each_with_kubeconfig(test: impl AsyncFn(Client, String, String))
 pub async fn own_real() -> Option<RealApiServer> {
     match find_binaries() {
         Some(binaries) => Some(RealApiServer::start(binaries).await.expect("the server starts")),
-        None => None,
+        None => {
+            say_not_run();
+            None
+        }
     }
+}
+
+fn say_not_run() {
+    not_run::say("tests against a real API server", "there is none; tests/cluster/build.sh builds it");
 }
 
 /// Creates a namespace that no other test has.
@@ -78,6 +89,27 @@ pub async fn create_namespace(client: &Client) -> String {
     let namespace = serde_json::from_value(serde_json::json!({"metadata": {"name": name}})).unwrap();
     let _: Namespace = Api::all(client.clone()).create(&PostParams::default(), &namespace).await.unwrap();
     name
+}
+
+/// The flags of an edge that serves the Ingresses of one namespace, with or without a class, and tells their owners.
+pub fn flags<'a>(namespace: &'a str, kubeconfig: &'a str) -> Vec<&'a str> {
+    let of = ["--kubeconfig", kubeconfig, "--namespace", namespace, "--lease-namespace", namespace];
+    [&of[..], &["--watch-ingress-without-class"]].concat()
+}
+
+/// Waits until the owner of an object is told this reason.
+pub async fn until_told(client: &Client, namespace: &str, (kind, name): (&str, &str), reason: &str) {
+    let api: Api<Event> = Api::namespaced(client.clone(), namespace);
+    eventually(async || {
+        let events = api.list(&ListParams::default()).await.unwrap().items;
+        let found = events.iter().any(|event| {
+            let regarding = event.regarding.as_ref().unwrap();
+            let about = (regarding.kind.as_deref(), regarding.name.as_deref());
+            about == (Some(kind), Some(name)) && event.reason.as_deref() == Some(reason)
+        });
+        found.then_some(())
+    })
+    .await;
 }
 
 /// An Ingress with one host.

@@ -205,6 +205,22 @@ fn a_chunk_that_turns_bad_later_breaks_the_request_for_the_backend_too() {
 }
 
 #[test]
+fn paths_with_escaped_slashes_pass_unless_they_shall_be_rejected() {
+    for path in ["/a%2fb", "/a%2Fb", "/a/%2f", "/%5c"] {
+        for (reject, wanted) in [(false, (200, None)), (true, (400, Some("escaped_slash_in_path")))] {
+            let origin = Origin::named("ok");
+            let mut proxy = crate::proxy_with(|setup| setup.limits.reject_escaped_slash = reject);
+            proxy.route_all(&[origin.address]);
+            let answer = Client::connect(proxy.http()).get("a", path);
+            assert_eq!((answer.status, answer.field("x-selvedge-reason")), wanted, "{path}");
+            assert_eq!(origin.seen().len(), usize::from(!reject), "{path}");
+            let mut another = Client::connect(proxy.http());
+            assert_eq!(another.get("a", "/a%20b").status, 200, "other escapes pass");
+        }
+    }
+}
+
+#[test]
 fn fields_with_underscores_are_dropped_unless_they_are_wanted() {
     let request = "GET / HTTP/1.1\r\nHost: a\r\nX_Forwarded_For: 1\r\nx_y: 2\r\nX-Y: 3\r\n\r\n";
     for (drop, kept) in [(true, None), (false, Some("2"))] {

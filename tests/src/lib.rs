@@ -8,6 +8,7 @@ pub mod http2_frames;
 pub mod load;
 pub mod log;
 pub mod manifests;
+pub mod not_run;
 pub mod origin;
 pub mod own_network;
 pub mod pod;

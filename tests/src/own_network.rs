@@ -24,7 +24,7 @@ pub fn is_inside(test: &str) -> bool {
         command
     };
     if !within("true").status().is_ok_and(|status| status.success()) {
-        eprintln!("{test}: not run, as the system gives no network of its own (unshare -rn, ip)");
+        crate::not_run::say(test, "the system gives no network of its own (unshare -rn, ip)");
         return false;
     }
     let program = std::env::current_exe().expect("a running program has a path");

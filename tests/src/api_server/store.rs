@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 
 /// Group, version and plural as in the address, for example `apis/networking.k8s.io/v1/ingresses`.
@@ -80,7 +81,7 @@ impl Store {
             return Err((422, "Invalid", "metadata is missing".into()));
         }
         object["metadata"]["uid"] = format!("uid-{}", self.version + 1).into();
-        object["metadata"]["creationTimestamp"] = "2026-01-01T00:00:00Z".into();
+        object["metadata"]["creationTimestamp"] = self.now().to_string().into();
         if !key.1.is_empty() {
             object["metadata"]["namespace"] = key.1.clone().into();
         }
@@ -98,6 +99,9 @@ impl Store {
         }
         for field in ["uid", "creationTimestamp"] {
             object["metadata"][field] = current["metadata"][field].clone();
+        }
+        if !key.1.is_empty() {
+            object["metadata"]["namespace"] = key.1.clone().into();
         }
         Ok(self.put(key, object, "MODIFIED"))
     }
@@ -131,6 +135,12 @@ impl Store {
         self.version += 1;
         object["metadata"]["resourceVersion"] = self.version.to_string().into();
         Ok(self.record(key.0.clone(), object, "DELETED"))
+    }
+
+    /// The time of this server: a second passes with each change, so that each object has an age of its own.
+    fn now(&self) -> Timestamp {
+        let passed = i64::try_from(self.version).unwrap_or_default();
+        Timestamp::from_second(1_767_225_600 + passed).unwrap_or_default()
     }
 
     fn put(&mut self, key: Key, mut object: Value, action: &'static str) -> Change {
