@@ -111,19 +111,11 @@ impl Edge {
         let driver = Driver::new(args.settings(), engine.clone(), teller);
         let changes = source.follow();
         let driving = driver.run(changes, synced);
-        tokio::pin!(driving);
-        tokio::select! {
-            () = &mut driving => tracing::error!("the source of objects has ended; serving what is known"),
-            () = shutdown => {}
-        }
-        tracing::info!(lameduck = ?args.drain.lameduck, deadline = ?args.drain.drain_deadline, "stopping");
-        // Changes still count while connections are accepted, so that no request goes to an endpoint that is gone.
-        let draining = engine.drain(args.drain.lameduck, args.drain.drain_deadline);
-        tokio::pin!(draining);
-        tokio::select! {
-            () = &mut draining => {}
-            () = driving => draining.await,
-        }
+        let draining = async {
+            tracing::info!(lameduck = ?args.drain.lameduck, deadline = ?args.drain.drain_deadline, "stopping");
+            engine.drain(args.drain.lameduck, args.drain.drain_deadline).await;
+        };
+        drive(driving, shutdown, draining).await;
         // Nobody need be left to hear it.
         let _ = stop.send(true);
         finish(serving_admin, telling).await;
@@ -131,6 +123,30 @@ impl Edge {
         access_log.finish(LAST_LINES);
         debug_assert_eq!(engine.phase(), Phase::Stopped);
         tracing::info!("stopped");
+    }
+}
+
+/// Drives until `shutdown` is done and then until the connections are drained: changes still count while connections
+/// are accepted, so that no request goes to an endpoint that is gone.
+async fn drive(
+    driving: impl Future<Output = ()>,
+    shutdown: impl Future<Output = ()>,
+    draining: impl Future<Output = ()>,
+) {
+    tokio::pin!(driving, shutdown, draining);
+    tokio::select! {
+        () = &mut driving => {
+            tracing::error!("the source of objects has ended; serving what is known");
+            shutdown.await;
+            // It is done and must not be asked again.
+            draining.await;
+            return;
+        }
+        () = &mut shutdown => {}
+    }
+    tokio::select! {
+        () = &mut draining => {}
+        () = driving => draining.await,
     }
 }
 
@@ -177,5 +193,31 @@ fn connections(given: usize) -> usize {
     match given {
         0 => files.map_or(CONNECTIONS_UNKNOWN, |files| files / 2),
         given => given,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{cell::Cell, future::ready};
+
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_source_that_ends_first_stops_nothing_and_is_not_asked_again() {
+        let (stop, stopping) = oneshot::channel::<()>();
+        let drained = Cell::new(false);
+        let driven = drive(async {}, async { drop(stopping.await) }, async { drained.set(true) });
+        tokio::pin!(driven);
+        tokio::select! {
+            biased;
+            () = &mut driven => panic!("it serves until it is told to stop"),
+            () = ready(()) => {}
+        }
+        assert!(!drained.get());
+        stop.send(()).unwrap();
+        driven.await;
+        assert!(drained.get());
     }
 }
