@@ -10,11 +10,12 @@ use selvedge_common::{
         watch::{self, Scope, WatchEvent},
     },
     model::{Problem, Severity},
+    proxy::tls::LiveCertificates,
     source::file,
 };
 use tokio::sync::mpsc;
 
-use super::source::client;
+use super::{driver::problem_of_certificate, source::client};
 use crate::{
     args::{CheckArgs, Format},
     translate::Edge,
@@ -28,7 +29,10 @@ pub async fn check(args: &CheckArgs, output: &mut dyn Write) -> anyhow::Result<b
     let (events, unread) = if args.cluster { cluster(args).await? } else { manifests(args)? };
     let mut reconciler = Reconciler::new(Edge::new(args.class.settings(&args.namespace)));
     reconciler.apply(events);
-    let problems: Vec<_> = reconciler.problems().collect();
+    // Whether a key fits is known only when they are put to use.
+    let (_, rejected) = LiveCertificates::build(&reconciler.snapshot().certificates, None);
+    let unusable: Vec<_> = rejected.into_iter().map(|rejected| problem_of_certificate(rejected).1).collect();
+    let problems: Vec<_> = reconciler.problems().chain(&unusable).collect();
     match args.format {
         Format::Text => print_text(&unread, &problems, output)?,
         Format::Json => print_json(&unread, &problems, output)?,
@@ -59,7 +63,10 @@ async fn cluster(args: &CheckArgs) -> anyhow::Result<(Vec<ObjectEvent>, Vec<Unre
             WatchEvent::Undecodable { key, message } => {
                 unread.push(Unread::Other(format!("{key}: {message}")))
             }
-            WatchEvent::Missing { .. } | WatchEvent::Readable { .. } | WatchEvent::Changed(_) => {}
+            WatchEvent::Missing { .. }
+            | WatchEvent::Readable { .. }
+            | WatchEvent::Changed(_)
+            | WatchEvent::Invalid { .. } => {}
         }
     }
     watching.abort();

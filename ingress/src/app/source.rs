@@ -69,6 +69,7 @@ async fn follow_files(
 ) {
     let mut manifests = Manifests::default();
     let mut synced = false;
+    let mut wrong = 0;
     while let Some(batch) = batches.recv().await {
         if !synced && batch.is_empty() {
             tracing::warn!(?paths, "there are no manifests (*.yaml, *.yml, *.json) yet; waiting for them");
@@ -76,6 +77,13 @@ async fn follow_files(
         let change = manifests.apply(batch);
         for problem in change.problems {
             tracing::warn!("{problem}");
+        }
+        let now = manifests.problems().count();
+        if std::mem::replace(&mut wrong, now) != now {
+            let event = WatchEvent::Invalid { errors: now, warnings: 0 };
+            if events.send(event).await.is_err() {
+                return;
+            }
         }
         let event = match std::mem::replace(&mut synced, true) {
             false => WatchEvent::Synced(change.events),

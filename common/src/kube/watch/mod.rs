@@ -50,6 +50,13 @@ pub enum WatchEvent {
         /// Which field, and why.
         message: String,
     },
+    /// How much is wrong in manifest files, beside what is wrong with their objects. An API server never says it.
+    Invalid {
+        /// What has no effect.
+        errors: usize,
+        /// What may be meant otherwise.
+        warnings: usize,
+    },
 }
 
 /// One list and watch: a kind, in one namespace or everywhere.
