@@ -282,6 +282,41 @@ fn check_of_sound_manifests_prints_nothing_and_exits_0() {
 }
 
 #[test]
+fn check_warns_of_classes_that_nobody_has() {
+    let sound = service("shop", SocketAddr::from(([127, 0, 0, 1], 80)));
+    let without = ingress("shop").replace("\"ingressClassName\":\"selvedge\",", "");
+    let manifests = folder(&[("class.yaml", CLASS), ("shop.json", &without), ("s.json", &sound)]);
+    let path = manifests.path().to_str().unwrap();
+    let (plain, said, _) = output(&["check", path]);
+    assert_eq!((plain.status.code(), said.lines().count()), (Some(0), 1), "{said}");
+    assert!(said.starts_with("warning: Ingress default/shop: spec.ingressClassName"), "{said}");
+    let (_, said, _) = output(&["check", "--watch-ingress-without-class", path]);
+    assert_eq!(said, "");
+    let (_, said, _) = output(&["check", "--watch-ingress-without-class", "--ingress-class=selvege", path]);
+    assert!(said.contains("--ingress-class selvege") && said.contains("\"selvedge\"?"), "{said}");
+}
+
+#[test]
+fn wrong_flags_are_one_line_and_exit_2() {
+    for flags in [&["run", "--http", "8080"][..], &["run", "--htp=x"], &["check"], &["rum"]] {
+        let (output, said, error) = output(flags);
+        assert_eq!((output.status.code(), &*said, error.lines().count()), (Some(2), "", 1), "{error}");
+    }
+    let (version, said, _) = output(&["--version"]);
+    assert!(version.status.success() && said.starts_with("selvedge-ingress "), "{said}");
+}
+
+#[test]
+fn run_says_what_has_no_effect() {
+    let manifests = folder(&[("class.yaml", CLASS)]);
+    let running = Running::start(manifests.path(), &["--read-only", "--ingress-class=selvege"]);
+    for part in ["no effect with --manifests", "--ingress-class selvege"] {
+        let lines: Vec<_> = running.before.iter().filter(|line| line.contains(part)).collect();
+        assert_eq!(lines.len(), 1, "{part}: {:?}", running.before);
+    }
+}
+
+#[test]
 fn check_of_a_path_that_is_not_there_says_so_in_one_line() {
     let manifests = folder(&[]);
     let missing = manifests.path().join("missing");

@@ -21,10 +21,11 @@ use tokio::sync::{
 };
 
 use super::cluster::Teller;
-use crate::{settings::Settings, translate::Edge};
+use crate::{class, settings::Settings, translate::Edge};
 
 /// Follows a source and keeps the engine as it says.
 pub(super) struct Driver {
+    settings: Settings,
     reconciler: Reconciler<Edge>,
     engine: Arc<Engine>,
     metrics: Arc<Metrics>,
@@ -50,9 +51,9 @@ struct Gathered {
 impl Driver {
     pub(super) fn new(settings: Settings, engine: Arc<Engine>, teller: Option<Teller>) -> Self {
         let metrics = engine.metrics().clone();
-        let reconciler = Reconciler::new(Edge::new(settings));
+        let reconciler = Reconciler::new(Edge::new(settings.clone()));
         let (rejected, unreadable, invalid) = Default::default();
-        Self { reconciler, engine, metrics, teller, rejected, unreadable, invalid }
+        Self { settings, reconciler, engine, metrics, teller, rejected, unreadable, invalid }
     }
 
     /// Follows the events to their end. `synced` becomes true when the first full state is in effect.
@@ -132,6 +133,11 @@ impl Driver {
         let mut statuses = Vec::new();
         if !events.is_empty() || synced {
             self.translate(events, &mut statuses, &mut inputs);
+        }
+        if synced {
+            for message in class::unknown(&self.settings, self.reconciler.objects()) {
+                tracing::warn!("{message}");
+            }
         }
         if files || !inputs.is_empty() {
             self.count_problems();

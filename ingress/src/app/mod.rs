@@ -19,6 +19,7 @@ use selvedge_common::{
         drain::Phase,
         engine::{Engine, EngineSettings},
         metrics::Metrics,
+        spawn::spawn,
         telemetry::{self, LogFormat},
     },
 };
@@ -64,7 +65,11 @@ impl Edge {
         let listeners: BTreeMap<_, _> =
             listeners.map(|(name, listener)| (name, Arc::new(listener))).collect();
         // Sources first: what is wrong with them needs no address.
-        let source = Source::open(&args.source).await?;
+        if !args.source.manifests.is_empty() && !args.publish.given().is_empty() {
+            let flags = args.publish.given().join(", ");
+            tracing::warn!(flags, "these flags have no effect with --manifests: there is no cluster to tell");
+        }
+        let source = Source::open(&args.source, &args.class).await?;
         let engine = Arc::new(Engine::start(settings, &listeners)?);
         let admin = TcpListener::bind(args.listen.admin).await;
         let admin = admin.with_context(|| {
@@ -100,16 +105,17 @@ impl Edge {
         let Self { args, engine, access_log, admin, source } = self;
         let (stop, stopping) = watch::channel(false);
         let (synced, is_synced) = watch::channel(false);
-        let resolving = tokio::spawn(engine.resolve());
+        let metrics = engine.metrics();
+        let resolving = spawn("resolve", metrics, engine.resolve());
         let state = Arc::new(Admin::new(engine.clone(), is_synced));
         let mut until = stopping.clone();
         let ended = async move { drop(until.wait_for(|stop| *stop).await) };
-        let serving_admin = tokio::spawn(admin_address::serve(admin, state, ended));
+        let serving_admin = spawn("admin", metrics, admin_address::serve(admin, state, ended));
         let told = source.client().filter(|_| !args.publish.read_only);
-        let told = told.map(|client| cluster::tell(client, &args.publish, stopping));
+        let told = told.map(|client| cluster::tell(client, &args.publish, metrics, stopping));
         let (teller, telling) = told.unzip();
         let driver = Driver::new(args.settings(), engine.clone(), teller);
-        let changes = source.follow();
+        let changes = source.follow(metrics);
         let driving = driver.run(changes, synced);
         let draining = async {
             tracing::info!(lameduck = ?args.drain.lameduck, deadline = ?args.drain.drain_deadline, "stopping");
