@@ -1,11 +1,14 @@
 //! Classes: which Ingresses are ours.
 
+use std::sync::Arc;
+
 use k8s_openapi::api::networking::v1 as networking;
 use selvedge_common::{
     id::ObjectRef,
     kube::{
         objects::{Kind, Object},
         reader::Reader,
+        store::Objects,
     },
     model::Problem,
 };
@@ -37,10 +40,9 @@ pub struct Selection {
 /// class or the settings.
 pub fn select(settings: &Settings, reader: &Reader<'_>, ingress: &networking::Ingress) -> Selection {
     let field = ingress.spec.as_ref().and_then(|spec| spec.ingress_class_name.as_deref());
-    let annotation = ingress.metadata.annotations.as_ref().and_then(|all| all.get(LEGACY_ANNOTATION));
-    match (field, annotation.map(String::as_str)) {
+    match (field, annotated(ingress)) {
         (Some(name), _) => by_field(settings, reader, ingress, name),
-        (None, Some(name)) if !name.is_empty() => Selection::from(by_annotation(settings, reader, name)),
+        (None, Some(name)) => Selection::from(by_annotation(settings, reader, name)),
         _ => Selection::from(settings.watch_ingress_without_class || has_default(settings, reader)),
     }
 }
@@ -55,6 +57,51 @@ pub fn problems(settings: &Settings, class: &networking::IngressClass) -> impl I
         let object = ObjectRef::new(Kind::IngressClass.name(), "", name);
         Problem::error(&object, "spec.parameters", "ParametersNotSupported", message)
     })
+}
+
+/// What to say of classes that the settings name and nothing else does.
+pub fn unknown(settings: &Settings, objects: &Objects) -> Vec<String> {
+    let classes: Vec<_> = objects.in_namespace(Kind::IngressClass, "").map(|(name, _)| &**name).collect();
+    let unknown = settings.class_names.iter().filter(|wanted| {
+        let is_annotated = |ingress: &Arc<networking::Ingress>| annotated(ingress) == Some(wanted.as_str());
+        !classes.contains(&wanted.as_str()) && !ingresses(objects).any(is_annotated)
+    });
+    let say = |wanted: &String| {
+        let suggestion = near::suggest(wanted, classes.iter().copied());
+        format!("--ingress-class {wanted}: there is no such IngressClass{suggestion}")
+    };
+    unknown.map(say).collect()
+}
+
+/// Ingresses that nobody serves as far as we can see, because they name no class. They may be somebody else's.
+pub fn classless(settings: &Settings, objects: &Objects) -> Vec<Problem> {
+    let mut classes = objects.in_namespace(Kind::IngressClass, "").map(|(_, object)| object);
+    if settings.watch_ingress_without_class || classes.any(|object| is_default(settings, object)) {
+        return Vec::new();
+    }
+    let classless = ingresses(objects).filter(|ingress| {
+        let named = ingress.spec.as_ref().is_some_and(|spec| spec.ingress_class_name.is_some());
+        let namespace = ingress.metadata.namespace.as_deref().unwrap_or_default();
+        !named && annotated(ingress).is_none() && settings.serves_namespace(namespace)
+    });
+    let problem = |ingress: &Arc<networking::Ingress>| {
+        let message = "it names no class and there is no default class; set spec.ingressClassName".to_owned();
+        Problem::warning(&ingress_ref(ingress), "spec.ingressClassName", "NoIngressClass", message)
+    };
+    classless.map(problem).collect()
+}
+
+fn ingresses(objects: &Objects) -> impl Iterator<Item = &Arc<networking::Ingress>> {
+    objects.of_kind(Kind::Ingress).filter_map(|object| match object {
+        Object::Ingress(ingress) => Some(ingress),
+        _ => None,
+    })
+}
+
+/// The class by the legacy annotation.
+fn annotated(ingress: &networking::Ingress) -> Option<&str> {
+    let annotation = ingress.metadata.annotations.as_ref()?.get(LEGACY_ANNOTATION)?;
+    Some(annotation.as_str()).filter(|name| !name.is_empty())
 }
 
 fn by_field(
@@ -90,7 +137,12 @@ fn by_annotation(settings: &Settings, reader: &Reader<'_>, name: &str) -> bool {
 }
 
 fn has_default(settings: &Settings, reader: &Reader<'_>) -> bool {
-    reader.all(Kind::IngressClass, "").any(|object| match object {
+    reader.all(Kind::IngressClass, "").any(|object| is_default(settings, object))
+}
+
+/// Whether an object is a class of ours that is served and the default.
+fn is_default(settings: &Settings, object: &Object) -> bool {
+    match object {
         Object::IngressClass(class) => {
             let annotations = class.metadata.annotations.as_ref();
             annotations.and_then(|all| all.get(DEFAULT_ANNOTATION)).is_some_and(|value| value == "true")
@@ -98,7 +150,7 @@ fn has_default(settings: &Settings, reader: &Reader<'_>) -> bool {
                 && settings.serves_class(class.metadata.name.as_deref().unwrap_or_default())
         }
         _ => false,
-    })
+    }
 }
 
 fn is_ours(class: &networking::IngressClass) -> bool {

@@ -2,10 +2,10 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, error::ErrorKind};
 use selvedge_ingress::{
     app,
-    args::{Arguments, CheckArgs, Command, RunArgs},
+    args::{self, Arguments, CheckArgs, Command, RunArgs},
 };
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -13,8 +13,18 @@ use tokio::signal::unix::{SignalKind, signal};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        // Help and the version are no errors and have as many lines as they need.
+        Err(error) if !error.use_stderr() => error.exit(),
+        Err(error) if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => error.exit(),
+        Err(error) => {
+            eprintln!("selvedge-ingress: {}", args::one_line(&error));
+            return ExitCode::from(2);
+        }
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let done = match (runtime, Arguments::parse().command) {
+    let done = match (runtime, arguments.command) {
         (Err(error), _) => Err(error.into()),
         (Ok(runtime), Command::Run(args)) => runtime.block_on(run(args)),
         (Ok(runtime), Command::Check(args)) => runtime.block_on(check(args)),

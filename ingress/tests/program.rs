@@ -115,6 +115,7 @@ struct Running {
     child: Child,
     log: Receiver<Value>,
     http: SocketAddr,
+    admin: SocketAddr,
     /// What was logged before it was ready.
     before: Vec<String>,
 }
@@ -138,13 +139,16 @@ impl Running {
                 let _ = sender.send(line);
             }
         });
-        let mut running = Self { child, log, http: SocketAddr::from(([0; 4], 0)), before: Vec::new() };
+        let unknown = SocketAddr::from(([0; 4], 0));
+        let mut running = Self { child, log, http: unknown, admin: unknown, before: Vec::new() };
         loop {
             let line = running.log.recv_timeout(PATIENCE).expect("it becomes ready");
             running.before.push(line["message"].as_str().unwrap_or_default().to_owned());
+            let address = || line["address"].as_str().and_then(|text| text.parse().ok());
             if line["listener"] == "http" {
-                let address = line["address"].as_str().and_then(|text| text.parse().ok());
-                running.http = address.expect("it says the address");
+                running.http = address().expect("it says the address");
+            } else if line["listener"] == "admin" {
+                running.admin = address().expect("it says the address");
             } else if line["message"] == "ready" {
                 break;
             }
@@ -167,12 +171,20 @@ impl Running {
         answer(self.send(host, path))
     }
 
+    /// Waits until the metrics hold a line.
+    fn until_counted(&self, wanted: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let (_, metrics) = answer(send_to(self.admin, "admin", "/metrics"));
+            if metrics.lines().any(|line| line == wanted) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "no {wanted} in {metrics}");
+        }
+    }
+
     fn send(&self, host: &str, path: &str) -> TcpStream {
-        let mut stream = TcpStream::connect(self.http).expect("it listens");
-        stream.set_read_timeout(Some(PATIENCE)).expect("the limit is not zero");
-        let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).expect("it reads requests");
-        stream
+        send_to(self.http, host, path)
     }
 
     /// Asks until the body is as wanted.
@@ -194,6 +206,14 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn send_to(address: SocketAddr, host: &str, path: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(address).expect("it listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("the limit is not zero");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).expect("it reads requests");
+    stream
 }
 
 fn answer(mut stream: TcpStream) -> (u16, String) {
@@ -231,12 +251,69 @@ fn check_as_json_parses_and_names_the_same() {
     assert!(problems.iter().any(named), "{said:#}");
 }
 
+/// The Ingress with TLS, and its Secret, whose key belongs to another certificate.
+fn mismatched_tls() -> String {
+    let [one, other] = [(); 2].map(|()| selvedge_tests::tls::certificate(&["shop.example"]));
+    let text = |pem: &[u8]| String::from_utf8(pem.to_vec()).expect("PEM is text");
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "metadata": {"name": "shop-tls"},
+        "stringData": {"tls.crt": text(&one.chain_pem), "tls.key": text(&other.key_pem)},
+    });
+    let mut ingress: Value = serde_json::from_str(&ingress("shop")).expect("it is JSON");
+    ingress["spec"]["tls"] = json!([{"hosts": ["shop.example"], "secretName": "shop-tls"}]);
+    json!({"apiVersion": "v1", "kind": "List", "items": [ingress, secret]}).to_string()
+}
+
+#[test]
+fn check_names_a_secret_whose_key_is_not_that_of_its_certificate() {
+    let sound = service("shop", SocketAddr::from(([127, 0, 0, 1], 80)));
+    let manifests = folder(&[("class.yaml", CLASS), ("shop.json", &mismatched_tls()), ("s.json", &sound)]);
+    let (output, said, _) = output(&["check", manifests.path().to_str().unwrap()]);
+    assert_eq!((output.status.code(), said.lines().count()), (Some(1), 1), "{said}");
+    assert!(said.contains("Secret default/shop-tls"), "{said}");
+}
+
 #[test]
 fn check_of_sound_manifests_prints_nothing_and_exits_0() {
     let sound = service("shop", SocketAddr::from(([127, 0, 0, 1], 80)));
     let manifests = folder(&[("class.yaml", CLASS), ("shop.json", &ingress("shop")), ("s.json", &sound)]);
     let (output, said, error) = output(&["check", manifests.path().to_str().unwrap()]);
     assert_eq!((output.status.code(), &*said, &*error), (Some(0), "", ""));
+}
+
+#[test]
+fn check_warns_of_classes_that_nobody_has() {
+    let sound = service("shop", SocketAddr::from(([127, 0, 0, 1], 80)));
+    let without = ingress("shop").replace("\"ingressClassName\":\"selvedge\",", "");
+    let manifests = folder(&[("class.yaml", CLASS), ("shop.json", &without), ("s.json", &sound)]);
+    let path = manifests.path().to_str().unwrap();
+    let (plain, said, _) = output(&["check", path]);
+    assert_eq!((plain.status.code(), said.lines().count()), (Some(0), 1), "{said}");
+    assert!(said.starts_with("warning: Ingress default/shop: spec.ingressClassName"), "{said}");
+    let (_, said, _) = output(&["check", "--watch-ingress-without-class", path]);
+    assert_eq!(said, "");
+    let (_, said, _) = output(&["check", "--watch-ingress-without-class", "--ingress-class=selvege", path]);
+    assert!(said.contains("--ingress-class selvege") && said.contains("\"selvedge\"?"), "{said}");
+}
+
+#[test]
+fn wrong_flags_are_one_line_and_exit_2() {
+    for flags in [&["run", "--http", "8080"][..], &["run", "--htp=x"], &["check"], &["rum"]] {
+        let (output, said, error) = output(flags);
+        assert_eq!((output.status.code(), &*said, error.lines().count()), (Some(2), "", 1), "{error}");
+    }
+    let (version, said, _) = output(&["--version"]);
+    assert!(version.status.success() && said.starts_with("selvedge-ingress "), "{said}");
+}
+
+#[test]
+fn run_says_what_has_no_effect() {
+    let manifests = folder(&[("class.yaml", CLASS)]);
+    let running = Running::start(manifests.path(), &["--read-only", "--ingress-class=selvege"]);
+    for part in ["no effect with --manifests", "--ingress-class selvege"] {
+        let lines: Vec<_> = running.before.iter().filter(|line| line.contains(part)).collect();
+        assert_eq!(lines.len(), 1, "{part}: {:?}", running.before);
+    }
 }
 
 #[test]
@@ -267,6 +344,20 @@ fn run_serves_a_folder_and_follows_its_files() {
     while running.get("shop.example", "/").0 != 404 {
         assert!(Instant::now() < deadline, "the route of a removed file is still there");
     }
+}
+
+#[test]
+fn the_metric_counts_certificates_and_files_that_cannot_be_used() {
+    let sound = service("shop", SocketAddr::from(([127, 0, 0, 1], 80)));
+    let files =
+        [("class.yaml", CLASS), ("shop.json", &mismatched_tls()), ("s.json", &sound), ("x.yaml", "[")];
+    let manifests = folder(&files);
+    let running = Running::start(manifests.path(), &[]);
+    running.until_counted("selvedge_problems{severity=\"error\"} 2");
+    fs::remove_file(manifests.path().join("x.yaml")).unwrap();
+    running.until_counted("selvedge_problems{severity=\"error\"} 1");
+    write(manifests.path(), "shop.json", &ingress("shop"));
+    running.until_counted("selvedge_problems{severity=\"error\"} 0");
 }
 
 #[test]

@@ -136,7 +136,7 @@ pub struct Watched {
 impl Watched {
     pub fn new(client: Client, namespace: &str) -> Self {
         let (sender, events) = mpsc::channel(64);
-        let scope = Scope { namespaces: vec![namespace.to_owned()] };
+        let scope = Scope { namespaces: vec![namespace.to_owned()], ..Scope::default() };
         Self { events, task: tokio::spawn(watch::run(client, scope, sender)) }
     }
 

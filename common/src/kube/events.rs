@@ -31,6 +31,8 @@ const BURST: u32 = 50;
 const MAX_PROBLEMS: usize = 10_000;
 /// Largest note that the API server takes.
 const MAX_NOTE_BYTES: usize = 1_024;
+/// Longest name of an object.
+const MAX_NAME_BYTES: usize = 253;
 const CONTROLLER: &str = "selvedge.dev/ingress";
 
 /// A change of what is wrong.
@@ -162,7 +164,7 @@ impl Teller {
         let kind = Kind::ALL.iter().find(|kind| kind.name() == &*object.kind);
         Event {
             metadata: ObjectMeta {
-                name: Some(format!("{}.{:016x}", object.name, hash(problem))),
+                name: Some(name(problem)),
                 namespace: Some(namespace.into()),
                 ..ObjectMeta::default()
             },
@@ -186,6 +188,14 @@ impl Teller {
     }
 }
 
+/// Follows from the problem; begins with the name of the object, as much of it as there is room for.
+fn name(problem: &Problem) -> String {
+    let suffix = format!(".{:016x}", hash(problem));
+    let object = cut(&problem.object.name, MAX_NAME_BYTES - suffix.len());
+    // No label of a name may end so.
+    format!("{}{suffix}", object.trim_end_matches(['.', '-']))
+}
+
 fn hash(problem: &Problem) -> u64 {
     FixedState::with_seed(0).hash_one(problem)
 }
@@ -193,4 +203,22 @@ fn hash(problem: &Problem) -> u64 {
 /// At most so many bytes of a text, whole characters.
 fn cut(text: &str, bytes: usize) -> String {
     text[..text.floor_char_boundary(bytes)].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::ObjectRef;
+
+    #[test]
+    fn names_of_events_are_never_too_long() {
+        for (object, wanted) in
+            [("shop".to_owned(), "shop."), ("a".repeat(253), "aaaa"), ("a.".repeat(126), "a.a.")]
+        {
+            let object = ObjectRef::new("Ingress", "default", &object);
+            let name = name(&Problem::error(&object, "spec", "Odd", String::new()));
+            assert!(name.len() <= MAX_NAME_BYTES && name.starts_with(wanted), "{name}");
+            assert!(!name.contains("..") && !name.contains("-."), "{name}");
+        }
+    }
 }

@@ -82,7 +82,8 @@ impl Candidate {
         loop {
             let started = Instant::now();
             // A try that hangs must not outlast the lease.
-            let tried = timeout(self.settings.renew_deadline / 2, self.try_once()).await;
+            let time = left(&self.settings, self.renewed.map(|renewed| renewed.elapsed()));
+            let tried = timeout(time.min(self.settings.renew_deadline / 2), self.try_once()).await;
             let tried = tried.map_err(|_| "no answer".to_owned());
             match tried.and_then(|tried| tried.map_err(|error| error.to_string())) {
                 Ok(true) => {
@@ -103,7 +104,8 @@ impl Candidate {
                 self.renewed = None;
             }
             self.tell(self.renewed.is_some());
-            sleep(self.settings.retry).await;
+            let pause = left(&self.settings, self.renewed.map(|renewed| renewed.elapsed()));
+            sleep(pause.min(self.settings.retry)).await;
         }
     }
 
@@ -176,11 +178,31 @@ impl Candidate {
     }
 }
 
+/// How long a try or a pause may be so that a holder steps down in time, if it has been so long since it renewed.
+fn left(settings: &LeaseSettings, since_renewal: Option<Duration>) -> Duration {
+    since_renewal.map_or(settings.renew_deadline, |since| settings.renew_deadline.saturating_sub(since))
+}
+
 /// Whether a write won; losing against another writer is no error.
 fn won(written: Result<Lease, kube::Error>) -> Result<bool, kube::Error> {
     match written {
         Ok(_) => Ok(true),
         Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neither_a_try_nor_a_pause_carries_a_holder_past_its_deadline() {
+        let settings = LeaseSettings::new("default", "edge", "one");
+        let seconds = Duration::from_secs;
+        let table = [(None, 10), (Some(0), 10), (Some(7), 3), (Some(10), 0), (Some(12), 0)];
+        for (since, wanted) in table {
+            assert_eq!(left(&settings, since.map(seconds)), seconds(wanted), "{since:?}");
+        }
     }
 }

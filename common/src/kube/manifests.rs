@@ -9,16 +9,22 @@ use std::{
 
 use serde_json::Value;
 
-use super::objects::{Kind, Object, ObjectEvent, ObjectKey};
+use super::{
+    near,
+    objects::{Kind, Object, ObjectEvent, ObjectKey},
+};
+use crate::model::Severity;
 use crate::source::file::{Document, FileChange, FileContent};
 
-/// Something in a manifest file that has no effect.
+/// Something in a manifest file that has no effect, or another one than its owner may expect.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ManifestProblem {
     /// The file, spelled as the user gave it or its folder.
     pub file: Arc<Path>,
     /// First line of the document or the line of the error, counted from 1; 0 if it is about the whole file.
     pub line: u32,
+    /// How bad it is.
+    pub severity: Severity,
     /// What is wrong, in a sentence for people.
     pub message: String,
 }
@@ -51,8 +57,8 @@ pub struct ManifestChange {
     pub problems: Vec<ManifestProblem>,
 }
 
-/// One object of a file, or why there is none.
-type Read = Result<Option<Object>, (Option<ObjectKey>, String)>;
+/// One object of a file and the fields that its kind does not have, or why there is none.
+type Read = Result<Option<(Object, Vec<String>)>, (Option<ObjectKey>, String)>;
 
 impl Manifests {
     /// Takes new contents of files.
@@ -74,6 +80,7 @@ impl Manifests {
                     let problems = errors.into_iter().map(|error| ManifestProblem {
                         file: file.clone(),
                         line: error.line,
+                        severity: Severity::Error,
                         message: error.message,
                     });
                     let problems = problems.collect();
@@ -105,20 +112,29 @@ impl Manifests {
     ) {
         let mut new = BTreeMap::<ObjectKey, Place>::new();
         let old = self.files.remove(file).unwrap_or_default();
-        let mut problem = |line, message| {
-            problems.push(ManifestProblem { file: file.clone(), line, message });
+        let mut problem = |line, severity, message| {
+            problems.push(ManifestProblem { file: file.clone(), line, severity, message });
         };
         for Document { line, value, .. } in documents {
             match read_object(value) {
                 Ok(None) => {
                     tracing::debug!(file = %file.display(), line, "ignoring an object of another kind")
                 }
-                Ok(Some(object)) => match new.get(&object.key()) {
+                Ok(Some((object, unknown))) => match new.get(&object.key()) {
                     Some(first) => {
                         let message = format!("{} is said twice; line {} counts", object.key(), first.line);
-                        problem(line, message);
+                        problem(line, Severity::Error, message);
                     }
-                    None => drop(new.insert(object.key(), Place { line, object })),
+                    None => {
+                        let (key, kind) = (object.key(), object.kind().name());
+                        for field in unknown {
+                            let message = format!(
+                                "{key}: {field} is no field of kind {kind} and has no effect; is it misspelt?"
+                            );
+                            problem(line, Severity::Warning, message);
+                        }
+                        new.insert(key, Place { line, object });
+                    }
                 },
                 Err((key, message)) => {
                     let kept = key.filter(|key| !new.contains_key(key));
@@ -126,7 +142,7 @@ impl Manifests {
                     if let Some((place, key)) = place {
                         new.insert(key, place);
                     }
-                    problem(line, message);
+                    problem(line, Severity::Error, message);
                 }
             }
         }
@@ -184,7 +200,8 @@ impl Manifests {
             places.filter_map(move |(file, place)| {
                 let (counts, at) = first?;
                 let message = format!("{key} is also in {}:{}, which counts", counts.display(), at.line);
-                Some(ManifestProblem { file: file.clone(), line: place.line, message })
+                let (file, line, severity) = (file.clone(), place.line, Severity::Error);
+                Some(ManifestProblem { file, line, severity, message })
             })
         });
         self.wrong.values().flatten().cloned().chain(repeated).collect()
@@ -216,6 +233,11 @@ fn read_object(mut value: Value) -> Read {
     let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) else {
         return Err((None, format!("{name} without metadata; add metadata.name")));
     };
+    for field in ["name", "namespace"] {
+        if metadata.get(field).is_some_and(|value| !value.is_string() && !value.is_null()) {
+            return Err((None, format!("{name}: metadata.{field} is not text; quote it")));
+        }
+    }
     let object_name = metadata.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
     if object_name.is_empty() {
         return Err((None, format!("{name} without a name; add metadata.name")));
@@ -227,15 +249,16 @@ fn read_object(mut value: Value) -> Read {
     }
     let namespace = metadata.get("namespace").and_then(Value::as_str).unwrap_or_default();
     let key = ObjectKey::new(kind, namespace, &object_name);
-    match Object::from_json(kind, value) {
+    let mut unknown = Vec::new();
+    match Object::from_json_noting(kind, value, &mut unknown) {
         Ok(Object::Secret(mut secret)) => {
             let secret_now = Arc::make_mut(&mut secret);
             let text = secret_now.string_data.take().unwrap_or_default();
             let bytes = text.into_iter().map(|(key, text)| (key, k8s_openapi::ByteString(text.into_bytes())));
             secret_now.data.get_or_insert_default().extend(bytes);
-            Ok(Some(Object::Secret(secret)))
+            Ok(Some((Object::Secret(secret), unknown)))
         }
-        Ok(object) => Ok(Some(object)),
+        Ok(object) => Ok(Some((object, unknown))),
         Err(error) => {
             let message = format!("{key}: {error}");
             Err((Some(key), message))
@@ -245,9 +268,12 @@ fn read_object(mut value: Value) -> Read {
 
 /// What to say of an object that is nearly one of ours; `None` for one that is none of our business.
 fn near_miss(version: &str, name: &str) -> Option<String> {
-    let kind = Kind::ALL.iter().find(|kind| kind.name().eq_ignore_ascii_case(name))?;
-    let wanted = kind.api_version();
     let group = |version: &str| version.rsplit_once('/').map_or(String::new(), |(group, _)| group.to_owned());
+    let known = || Kind::ALL.iter().filter(|kind| group(&kind.api_version()) == group(version));
+    let same = Kind::ALL.iter().find(|kind| kind.name().eq_ignore_ascii_case(name));
+    let near = || near::nearest(name, known().map(|kind| kind.name()));
+    let kind = same.or_else(|| near().and_then(|near| known().find(|kind| kind.name() == near)))?;
+    let wanted = kind.api_version();
     let is_ours = group(version) == group(&wanted) || version == "extensions/v1beta1";
     let says = if version.is_empty() { "no apiVersion".into() } else { format!("apiVersion {version}") };
     is_ours.then(|| {
@@ -376,6 +402,12 @@ mod tests {
             ("discovery.k8s.io/v1beta1", "EndpointSlice", true),
             ("", "Service", true),
             ("v2", "Secret", true),
+            ("networking.k8s.io/v1", "Ingres", true),
+            ("v1", "Services", true),
+            ("v1", "ServiceAccount", false),
+            ("v1", "Endpoints", false),
+            ("networking.k8s.io/v1", "NetworkPolicy", false),
+            ("example.org/v1", "Ingres", false),
         ];
         for (version, kind, told) in cases {
             let mut manifests = Manifests::default();
@@ -398,6 +430,37 @@ mod tests {
             let (events, problems) = apply(&mut manifests, "a", documents("a", std::slice::from_ref(&value)));
             assert_eq!((events, problems.len()), (nothing(), 1), "{value}");
         }
+    }
+
+    #[test]
+    fn names_that_yaml_does_not_read_as_text_are_told() {
+        for (field, value) in [("name", serde_json::json!(false)), ("namespace", serde_json::json!(5))] {
+            let mut object = ingress("x", "1");
+            object["metadata"][field] = value;
+            let (events, problems) = apply(&mut Manifests::default(), "a", documents("a", &[object]));
+            let wanted = format!("a:1: Ingress: metadata.{field} is not text; quote it");
+            assert_eq!((events, problems), (nothing(), vec![wanted]));
+        }
+    }
+
+    #[test]
+    fn fields_that_do_not_exist_are_warnings_and_the_object_counts() {
+        let mut object = ingress("x", "1");
+        object["spec"] =
+            serde_json::json!({"ingressClassNam": "x", "rules": [{"http": {"pathss": [], "paths": []}}]});
+        let mut manifests = Manifests::default();
+        let (events, problems) = apply(&mut manifests, "a", documents("a", &[object]));
+        assert_eq!(events, ["+ Ingress default/x 1"]);
+        for (problem, field) in problems.iter().zip(["spec.ingressClassNam", "spec.rules[0].http.pathss"]) {
+            assert!(
+                problem.starts_with(&format!("a:1: Ingress default/x: {field} is no field")),
+                "{problem}"
+            );
+        }
+        assert_eq!(problems.len(), 2);
+        assert!(manifests.problems().all(|problem| problem.severity == Severity::Warning));
+        apply(&mut manifests, "a", documents("a", &[ingress("x", "1")]));
+        assert_eq!(manifests.problems().count(), 0);
     }
 
     #[test]

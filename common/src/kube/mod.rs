@@ -6,6 +6,7 @@ pub mod endpoints;
 pub mod events;
 pub mod lease;
 pub mod manifests;
+pub mod near;
 pub mod objects;
 mod raw;
 pub mod reader;

@@ -82,7 +82,23 @@ macro_rules! kinds {
             /// The path of the field that does not fit, and why.
             pub fn from_json(kind: Kind, value: serde_json::Value) -> Result<Object, FieldError> {
                 Ok(match kind {
-                    $(Kind::$kind => Self::$kind(Arc::new(read::<$type>(value).map_err(|e| conceal(kind, e))?)),)*
+                    $(Kind::$kind => Self::$kind(Arc::new(read::<$type, _>(value).map_err(|e| conceal(kind, e))?)),)*
+                })
+            }
+
+            /// The same; paths of fields that the kind does not have go into `unknown`.
+            ///
+            /// # Errors
+            /// The path of the field that does not fit, and why.
+            pub fn from_json_noting(
+                kind: Kind,
+                value: serde_json::Value,
+                unknown: &mut Vec<String>,
+            ) -> Result<Object, FieldError> {
+                let mut note = |path: serde_ignored::Path<'_>| unknown.push(field_path(&path));
+                let value = serde_ignored::Deserializer::new(value, &mut note);
+                Ok(match kind {
+                    $(Kind::$kind => Self::$kind(Arc::new(read::<$type, _>(value).map_err(|e| conceal(kind, e))?)),)*
                 })
             }
         }
@@ -182,7 +198,26 @@ fn conceal(kind: Kind, error: FieldError) -> FieldError {
     }
 }
 
-fn read<T: DeserializeOwned + ResourceExt>(value: serde_json::Value) -> Result<T, FieldError> {
+/// As Kubernetes writes paths: `spec.rules[0].host`.
+fn field_path(path: &serde_ignored::Path<'_>) -> String {
+    use serde_ignored::Path;
+    match path {
+        Path::Root => String::new(),
+        Path::Seq { parent, index } => format!("{}[{index}]", field_path(parent)),
+        Path::Map { parent, key } => match field_path(parent) {
+            above if above.is_empty() => key.clone(),
+            above => format!("{above}.{key}"),
+        },
+        Path::Some { parent } | Path::NewtypeStruct { parent } | Path::NewtypeVariant { parent } => {
+            field_path(parent)
+        }
+    }
+}
+
+fn read<'de, T: DeserializeOwned + ResourceExt, D>(value: D) -> Result<T, FieldError>
+where
+    D: serde::Deserializer<'de>,
+{
     let mut object: T = serde_path_to_error::deserialize(value).map_err(|error| FieldError {
         field: error.path().to_string(),
         message: error.inner().to_string(),

@@ -6,5 +6,6 @@ pub mod deadline;
 pub mod drain;
 pub mod engine;
 pub mod metrics;
+pub mod spawn;
 pub mod telemetry;
 mod workers;

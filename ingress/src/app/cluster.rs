@@ -1,11 +1,19 @@
 //! What is told to the cluster: status and events, by the leader.
 
+use std::sync::Arc;
+
 use kube::Client;
-use selvedge_common::kube::{
-    addresses::{address, follow_service, sort},
-    events::{self, ProblemInput},
-    lease::{self, LeaseSettings},
-    status::{self, StatusInput},
+use selvedge_common::{
+    kube::{
+        addresses::{address, follow_service, sort},
+        events::{self, ProblemInput},
+        lease::{self, LeaseSettings},
+        status::{self, StatusInput},
+    },
+    runtime::{
+        metrics::Metrics,
+        spawn::{PanicWatch, spawn},
+    },
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -26,6 +34,7 @@ pub(super) struct Teller {
 pub(super) fn tell(
     client: Client,
     args: &PublishArgs,
+    metrics: &Arc<Metrics>,
     stopping: watch::Receiver<bool>,
 ) -> (Teller, JoinHandle<()>) {
     let namespace = args.lease_namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
@@ -42,13 +51,25 @@ pub(super) fn tell(
     let mut writers = JoinSet::new();
     if let Some(service) = args.publish_service.clone() {
         let client = client.clone();
+        let watch = PanicWatch::new("publish-service", metrics);
         writers.spawn(async move {
+            let _watch = watch;
             follow_service(client, &service.namespace, &service.name, sender).await;
         });
     }
-    writers.spawn(status::run(client.clone(), leads.clone(), addresses, status_inputs));
-    writers.spawn(events::run(client.clone(), host, leads, problem_inputs));
-    let telling = tokio::spawn(async move {
+    let status = status::run(client.clone(), leads.clone(), addresses, status_inputs);
+    let watch = PanicWatch::new("status", metrics);
+    writers.spawn(async move {
+        let _watch = watch;
+        status.await;
+    });
+    let events = events::run(client.clone(), host, leads, problem_inputs);
+    let watch = PanicWatch::new("events", metrics);
+    writers.spawn(async move {
+        let _watch = watch;
+        events.await;
+    });
+    let telling = spawn("cluster", metrics, async move {
         lease::run(client, settings, leader, stopping).await;
         // Nobody may write without the lease.
         writers.shutdown().await;

@@ -21,31 +21,39 @@ use tokio::sync::{
 };
 
 use super::cluster::Teller;
-use crate::{settings::Settings, translate::Edge};
+use crate::{class, settings::Settings, translate::Edge};
 
 /// Follows a source and keeps the engine as it says.
 pub(super) struct Driver {
+    settings: Settings,
     reconciler: Reconciler<Edge>,
     engine: Arc<Engine>,
     metrics: Arc<Metrics>,
     teller: Option<Teller>,
     /// What the engine could not use of the snapshot in effect.
     rejected: BTreeMap<CertificateId, Problem>,
+    /// Objects that do not have the form of their kind.
+    unreadable: BTreeMap<ObjectKey, Problem>,
+    /// Errors and warnings in files, beside those of objects.
+    invalid: (usize, usize),
 }
 
 /// Events that go into one application.
 #[derive(Default)]
 struct Gathered {
     events: Vec<ObjectEvent>,
-    problems: Vec<Problem>,
+    inputs: Vec<ProblemInput>,
     synced: bool,
+    /// What is wrong in files has changed.
+    files: bool,
 }
 
 impl Driver {
     pub(super) fn new(settings: Settings, engine: Arc<Engine>, teller: Option<Teller>) -> Self {
         let metrics = engine.metrics().clone();
-        let reconciler = Reconciler::new(Edge::new(settings));
-        Self { reconciler, engine, metrics, teller, rejected: BTreeMap::new() }
+        let reconciler = Reconciler::new(Edge::new(settings.clone()));
+        let (rejected, unreadable, invalid) = Default::default();
+        Self { settings, reconciler, engine, metrics, teller, rejected, unreadable, invalid }
     }
 
     /// Follows the events to their end. `synced` becomes true when the first full state is in effect.
@@ -71,56 +79,94 @@ impl Driver {
         }
     }
 
-    fn gather(&self, event: WatchEvent, gathered: &mut Gathered) {
+    fn gather(&mut self, event: WatchEvent, gathered: &mut Gathered) {
         let configuration = &self.metrics.configuration;
         match event {
             WatchEvent::Synced(events) => {
                 gathered.synced = true;
-                gathered.events.extend(events);
+                self.gather_objects(events, gathered);
             }
-            WatchEvent::Changed(events) => gathered.events.extend(events),
+            WatchEvent::Changed(events) => self.gather_objects(events, gathered),
             WatchEvent::Denied { part, .. } | WatchEvent::Missing { part } => {
                 configuration.set_denied(part.kind.name(), true);
             }
             WatchEvent::Readable { part } => configuration.set_denied(part.kind.name(), false),
             WatchEvent::Undecodable { key, message } => {
-                gathered.problems.push(Problem {
+                let problem = Problem {
                     object: key.to_ref(),
                     field: String::new(),
                     severity: Severity::Error,
                     reason: "Unreadable".into(),
                     message,
-                });
+                };
+                let before = self.unreadable.insert(key, problem.clone());
+                if before.as_ref() != Some(&problem) {
+                    gathered.inputs.extend(before.map(ProblemInput::Removed));
+                    gathered.inputs.push(self.added(problem));
+                }
+            }
+            WatchEvent::Invalid { errors, warnings } => {
+                self.invalid = (errors, warnings);
+                gathered.files = true;
             }
         }
     }
 
+    /// What comes with a form that can be read, or is gone, is unreadable no more.
+    fn gather_objects(&mut self, events: Vec<ObjectEvent>, gathered: &mut Gathered) {
+        for event in &events {
+            if self.unreadable.is_empty() {
+                break;
+            }
+            let mended = match event {
+                ObjectEvent::Applied(object) => self.unreadable.remove(&object.key()),
+                ObjectEvent::Deleted(key) => self.unreadable.remove(key),
+            };
+            gathered.inputs.extend(mended.map(ProblemInput::Removed));
+        }
+        gathered.events.extend(events);
+    }
+
     /// Translates and applies one batch, and tells what came of it.
     fn apply(&mut self, gathered: Gathered) {
-        let Gathered { events, problems, synced } = gathered;
-        let mut inputs: Vec<_> = problems.into_iter().map(|problem| self.added(problem)).collect();
-        if events.is_empty() && !synced {
-            self.tell(Vec::new(), inputs);
-            return;
+        let Gathered { events, mut inputs, synced, files } = gathered;
+        let mut statuses = Vec::new();
+        if !events.is_empty() || synced {
+            self.translate(events, &mut statuses, &mut inputs);
         }
+        if synced {
+            for message in class::unknown(&self.settings, self.reconciler.objects()) {
+                tracing::warn!("{message}");
+            }
+        }
+        if files || !inputs.is_empty() {
+            self.count_problems();
+        }
+        self.tell(statuses, inputs);
+    }
+
+    fn translate(
+        &mut self,
+        events: Vec<ObjectEvent>,
+        statuses: &mut Vec<StatusInput>,
+        inputs: &mut Vec<ProblemInput>,
+    ) {
         let started = Instant::now();
         let gone = events.iter().filter_map(|event| match event {
             ObjectEvent::Deleted(key) if key.kind == Kind::Ingress => Some(StatusInput::Gone(key.clone())),
             _ => None,
         });
-        let mut statuses: Vec<_> = gone.collect();
+        statuses.extend(gone);
         let count = events.len();
         let Outcome { update, problems_added, problems_removed, statuses: changed, hosts_translated } =
             self.reconciler.apply(events);
         if let Some(update) = update {
-            inputs.extend(self.update(update, count, hosts_translated));
+            let changed = self.update(update, count, hosts_translated);
+            inputs.extend(changed);
         }
         let configuration = &self.metrics.configuration;
         configuration.hosts_translated.inc_by(hosts_translated as u64);
         configuration.translation.observe(started.elapsed());
-        if !problems_added.is_empty() || !problems_removed.is_empty() {
-            self.count_problems();
-        }
         for problem in &problems_added {
             tracing::warn!("{problem}");
         }
@@ -130,7 +176,6 @@ impl Driver {
         inputs.extend(problems_removed.into_iter().map(ProblemInput::Removed));
         inputs.extend(problems_added.into_iter().map(|problem| self.added(problem)));
         statuses.extend(changed.into_iter().filter_map(|change| self.status(change)));
-        self.tell(statuses, inputs);
     }
 
     fn update(&mut self, update: Update, events: usize, hosts: usize) -> Vec<ProblemInput> {
@@ -160,11 +205,19 @@ impl Driver {
         inputs
     }
 
+    /// Counts all that is wrong, whoever found it.
     fn count_problems(&self) {
-        let errors = self.reconciler.problems().filter(|problem| problem.severity == Severity::Error).count();
-        let all = self.reconciler.problems().count();
-        self.metrics.configuration.errors.set(errors as i64);
-        self.metrics.configuration.warnings.set((all - errors) as i64);
+        let found = self.rejected.values().chain(self.unreadable.values());
+        let (mut errors, mut warnings) = self.invalid;
+        for problem in self.reconciler.problems().chain(found) {
+            match problem.severity {
+                Severity::Error => errors += 1,
+                Severity::Warning => warnings += 1,
+            }
+        }
+        let configuration = &self.metrics.configuration;
+        configuration.errors.set(i64::try_from(errors).unwrap_or(i64::MAX));
+        configuration.warnings.set(i64::try_from(warnings).unwrap_or(i64::MAX));
     }
 
     fn added(&self, problem: Problem) -> ProblemInput {
@@ -198,7 +251,8 @@ impl Driver {
     }
 }
 
-fn problem_of_certificate(rejected: Rejected) -> (CertificateId, Problem) {
+/// What the engine says of a certificate, as a problem of its Secret.
+pub(super) fn problem_of_certificate(rejected: Rejected) -> (CertificateId, Problem) {
     let Rejected { certificate, message } = rejected;
     let (namespace, name) = certificate.as_str().split_once('/').unwrap_or(("", certificate.as_str()));
     let problem = Problem {
@@ -209,4 +263,64 @@ fn problem_of_certificate(rejected: Rejected) -> (CertificateId, Problem) {
         message,
     };
     (certificate, problem)
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::networking::v1::Ingress;
+    use selvedge_common::{
+        proxy::ProxySettings,
+        runtime::{access_log::AccessLog, engine::EngineSettings},
+    };
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    /// A driver and what it tells.
+    fn driver() -> (Driver, mpsc::UnboundedReceiver<Vec<ProblemInput>>) {
+        let proxy = ProxySettings {
+            upstream_idle: std::time::Duration::from_secs(1),
+            connections: 1,
+            reason_field: true,
+        };
+        let metrics = Metrics::new();
+        let settings =
+            EngineSettings { workers: 1, proxy, metrics, access_log: AccessLog::off(), share_ports: false };
+        let engine = Arc::new(Engine::start(settings, &BTreeMap::new()).expect("threads can be started"));
+        let (statuses, _) = mpsc::unbounded_channel();
+        let (problems, told) = mpsc::unbounded_channel();
+        (Driver::new(Settings::default(), engine, Some(Teller { statuses, problems })), told)
+    }
+
+    fn step(driver: &mut Driver, event: WatchEvent) -> (i64, i64) {
+        let mut gathered = Gathered::default();
+        driver.gather(event, &mut gathered);
+        driver.apply(gathered);
+        let configuration = &driver.metrics.configuration;
+        (configuration.errors.get(), configuration.warnings.get())
+    }
+
+    #[tokio::test]
+    async fn all_that_is_wrong_is_counted_until_it_is_mended() {
+        let (mut driver, mut told) = driver();
+        let key = ObjectKey::new(Kind::Ingress, "default", "shop");
+        let undecodable = WatchEvent::Undecodable { key: key.clone(), message: "spec: no".into() };
+        assert_eq!(step(&mut driver, WatchEvent::Synced(Vec::new())), (0, 0));
+        assert_eq!(step(&mut driver, undecodable.clone()), (1, 0));
+        assert_eq!(step(&mut driver, undecodable.clone()), (1, 0));
+        assert_eq!(step(&mut driver, WatchEvent::Invalid { errors: 2, warnings: 1 }), (3, 1));
+        let mut ingress = Ingress::default();
+        ingress.metadata.name = Some("shop".into());
+        ingress.metadata.namespace = Some("default".into());
+        let mended = WatchEvent::Changed(vec![ObjectEvent::Applied(ingress.into())]);
+        assert_eq!(step(&mut driver, mended), (2, 1));
+        assert_eq!(step(&mut driver, undecodable), (3, 1));
+        assert_eq!(step(&mut driver, WatchEvent::Changed(vec![ObjectEvent::Deleted(key)])), (2, 1));
+        assert_eq!(step(&mut driver, WatchEvent::Invalid { errors: 0, warnings: 0 }), (0, 0));
+        let mut kinds = Vec::new();
+        while let Ok(inputs) = told.try_recv() {
+            kinds.extend(inputs.iter().map(|input| matches!(input, ProblemInput::Added { .. })));
+        }
+        assert_eq!(kinds, [true, false, true, false]);
+    }
 }

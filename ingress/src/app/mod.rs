@@ -19,6 +19,7 @@ use selvedge_common::{
         drain::Phase,
         engine::{Engine, EngineSettings},
         metrics::Metrics,
+        spawn::spawn,
         telemetry::{self, LogFormat},
     },
 };
@@ -64,7 +65,11 @@ impl Edge {
         let listeners: BTreeMap<_, _> =
             listeners.map(|(name, listener)| (name, Arc::new(listener))).collect();
         // Sources first: what is wrong with them needs no address.
-        let source = Source::open(&args.source).await?;
+        if !args.source.manifests.is_empty() && !args.publish.given().is_empty() {
+            let flags = args.publish.given().join(", ");
+            tracing::warn!(flags, "these flags have no effect with --manifests: there is no cluster to tell");
+        }
+        let source = Source::open(&args.source, &args.class).await?;
         let engine = Arc::new(Engine::start(settings, &listeners)?);
         let admin = TcpListener::bind(args.listen.admin).await;
         let admin = admin.with_context(|| {
@@ -100,30 +105,23 @@ impl Edge {
         let Self { args, engine, access_log, admin, source } = self;
         let (stop, stopping) = watch::channel(false);
         let (synced, is_synced) = watch::channel(false);
-        let resolving = tokio::spawn(engine.resolve());
+        let metrics = engine.metrics();
+        let resolving = spawn("resolve", metrics, engine.resolve());
         let state = Arc::new(Admin::new(engine.clone(), is_synced));
         let mut until = stopping.clone();
         let ended = async move { drop(until.wait_for(|stop| *stop).await) };
-        let serving_admin = tokio::spawn(admin_address::serve(admin, state, ended));
+        let serving_admin = spawn("admin", metrics, admin_address::serve(admin, state, ended));
         let told = source.client().filter(|_| !args.publish.read_only);
-        let told = told.map(|client| cluster::tell(client, &args.publish, stopping));
+        let told = told.map(|client| cluster::tell(client, &args.publish, metrics, stopping));
         let (teller, telling) = told.unzip();
         let driver = Driver::new(args.settings(), engine.clone(), teller);
-        let changes = source.follow();
+        let changes = source.follow(metrics);
         let driving = driver.run(changes, synced);
-        tokio::pin!(driving);
-        tokio::select! {
-            () = &mut driving => tracing::error!("the source of objects has ended; serving what is known"),
-            () = shutdown => {}
-        }
-        tracing::info!(lameduck = ?args.drain.lameduck, deadline = ?args.drain.drain_deadline, "stopping");
-        // Changes still count while connections are accepted, so that no request goes to an endpoint that is gone.
-        let draining = engine.drain(args.drain.lameduck, args.drain.drain_deadline);
-        tokio::pin!(draining);
-        tokio::select! {
-            () = &mut draining => {}
-            () = driving => draining.await,
-        }
+        let draining = async {
+            tracing::info!(lameduck = ?args.drain.lameduck, deadline = ?args.drain.drain_deadline, "stopping");
+            engine.drain(args.drain.lameduck, args.drain.drain_deadline).await;
+        };
+        drive(driving, shutdown, draining).await;
         // Nobody need be left to hear it.
         let _ = stop.send(true);
         finish(serving_admin, telling).await;
@@ -131,6 +129,30 @@ impl Edge {
         access_log.finish(LAST_LINES);
         debug_assert_eq!(engine.phase(), Phase::Stopped);
         tracing::info!("stopped");
+    }
+}
+
+/// Drives until `shutdown` is done and then until the connections are drained: changes still count while connections
+/// are accepted, so that no request goes to an endpoint that is gone.
+async fn drive(
+    driving: impl Future<Output = ()>,
+    shutdown: impl Future<Output = ()>,
+    draining: impl Future<Output = ()>,
+) {
+    tokio::pin!(driving, shutdown, draining);
+    tokio::select! {
+        () = &mut driving => {
+            tracing::error!("the source of objects has ended; serving what is known");
+            shutdown.await;
+            // It is done and must not be asked again.
+            draining.await;
+            return;
+        }
+        () = &mut shutdown => {}
+    }
+    tokio::select! {
+        () = &mut draining => {}
+        () = driving => draining.await,
     }
 }
 
@@ -177,5 +199,31 @@ fn connections(given: usize) -> usize {
     match given {
         0 => files.map_or(CONNECTIONS_UNKNOWN, |files| files / 2),
         given => given,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{cell::Cell, future::ready};
+
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_source_that_ends_first_stops_nothing_and_is_not_asked_again() {
+        let (stop, stopping) = oneshot::channel::<()>();
+        let drained = Cell::new(false);
+        let driven = drive(async {}, async { drop(stopping.await) }, async { drained.set(true) });
+        tokio::pin!(driven);
+        tokio::select! {
+            biased;
+            () = &mut driven => panic!("it serves until it is told to stop"),
+            () = ready(()) => {}
+        }
+        assert!(!drained.get());
+        stop.send(()).unwrap();
+        driven.await;
+        assert!(drained.get());
     }
 }

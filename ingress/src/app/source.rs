@@ -1,6 +1,6 @@
 //! Where objects come from, files or an API server, as one stream of events.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use anyhow::Context as _;
 use kube::{
@@ -12,11 +12,13 @@ use selvedge_common::{
         manifests::Manifests,
         watch::{self, Scope, WatchEvent},
     },
+    model::Severity,
+    runtime::{metrics::Metrics, spawn::spawn},
     source::file::{self, FileChange, Follower},
 };
 use tokio::sync::mpsc::{self, Receiver, Sender};
 
-use crate::args::SourceArgs;
+use crate::args::{ClassArgs, SourceArgs};
 
 /// Batches that may wait; more gather where they come from.
 const WAITING_BATCHES: usize = 16;
@@ -29,10 +31,11 @@ pub(super) enum Source {
 
 impl Source {
     /// Opens what the flags name: files, or an API server.
-    pub(super) async fn open(args: &SourceArgs) -> anyhow::Result<Self> {
+    pub(super) async fn open(args: &SourceArgs, class: &ClassArgs) -> anyhow::Result<Self> {
         if args.manifests.is_empty() {
             let client = client(args.kubeconfig.as_ref()).await?;
-            return Ok(Self::Cluster { client, scope: Scope { namespaces: args.namespace.clone() } });
+            let scope = scope(&args.namespace, class);
+            return Ok(Self::Cluster { client, scope: scope });
         }
         let (sender, batches) = mpsc::channel(1);
         let paths = args.manifests.clone();
@@ -49,12 +52,15 @@ impl Source {
     }
 
     /// Follows it for as long as the receiver lives.
-    pub(super) fn follow(self) -> Receiver<WatchEvent> {
+    pub(super) fn follow(self, metrics: &Arc<Metrics>) -> Receiver<WatchEvent> {
         let (sender, events) = mpsc::channel(WAITING_BATCHES);
         match self {
-            Self::Cluster { client, scope } => drop(tokio::spawn(watch::run(client, scope, sender))),
+            Self::Cluster { client, scope } => {
+                drop(spawn("watch", metrics, watch::run(client, scope, sender)))
+            }
             Self::Files { batches, follower, paths } => {
-                drop(tokio::spawn(follow_files(batches, follower, paths, sender)));
+                let following = follow_files(batches, follower, paths, sender);
+                drop(spawn("files", metrics, following));
             }
         }
         events
@@ -69,6 +75,7 @@ async fn follow_files(
 ) {
     let mut manifests = Manifests::default();
     let mut synced = false;
+    let mut wrong = (0, 0);
     while let Some(batch) = batches.recv().await {
         if !synced && batch.is_empty() {
             tracing::warn!(?paths, "there are no manifests (*.yaml, *.yml, *.json) yet; waiting for them");
@@ -76,6 +83,15 @@ async fn follow_files(
         let change = manifests.apply(batch);
         for problem in change.problems {
             tracing::warn!("{problem}");
+        }
+        let all = manifests.problems().count();
+        let errors = manifests.problems().filter(|problem| problem.severity == Severity::Error).count();
+        let now = (errors, all - errors);
+        if std::mem::replace(&mut wrong, now) != now {
+            let event = WatchEvent::Invalid { errors: now.0, warnings: now.1 };
+            if events.send(event).await.is_err() {
+                return;
+            }
         }
         let event = match std::mem::replace(&mut synced, true) {
             false => WatchEvent::Synced(change.events),
@@ -86,6 +102,12 @@ async fn follow_files(
             return;
         }
     }
+}
+
+/// What is watched: the namespaces, and the Secret of the default certificate wherever it is.
+pub(super) fn scope(namespaces: &[String], class: &ClassArgs) -> Scope {
+    let secrets = class.default_certificate.iter().map(|secret| secret.namespace.clone());
+    Scope { namespaces: namespaces.to_vec(), secrets: secrets.collect() }
 }
 
 /// A client of the API server that the kubeconfig names, or as a pod, or as kubectl would.

@@ -22,6 +22,9 @@ use crate::{
     translate::ROUTE_SET,
 };
 
+/// Name of the lease where no other is given.
+const DEFAULT_LEASE: &str = "selvedge-ingress";
+
 /// Selvedge's edge: Kubernetes Ingress objects to an L7 proxy
 #[derive(Parser, Clone, Debug)]
 #[command(name = "selvedge-ingress", version, max_term_width = 160, disable_help_flag = true)]
@@ -163,7 +166,7 @@ pub struct PublishArgs {
     #[arg(long, env = "SELVEDGE_PUBLISH_ADDRESS", value_name = "ADDR", value_delimiter = ',')]
     pub publish_address: Vec<String>,
     /// Lease by which instances agree on who writes status and events; its namespace is the own one
-    #[arg(long, env = "SELVEDGE_LEASE", value_name = "NAME", default_value = "selvedge-ingress")]
+    #[arg(long, env = "SELVEDGE_LEASE", value_name = "NAME", default_value = DEFAULT_LEASE)]
     pub lease: String,
     /// Namespace of the lease; without it the pod's own, else default
     #[arg(long, env = "SELVEDGE_LEASE_NAMESPACE", value_name = "NS")]
@@ -198,7 +201,7 @@ pub struct CheckArgs {
     #[arg(value_name = "PATH", required_unless_present = "cluster", conflicts_with = "cluster")]
     pub paths: Vec<PathBuf>,
     /// Check the objects of a cluster
-    #[arg(long)]
+    #[arg(long, env = "SELVEDGE_CLUSTER")]
     pub cluster: bool,
     /// How to reach the API server; without it as a pod, or as kubectl would
     #[arg(long, env = "SELVEDGE_KUBECONFIG", value_name = "FILE")]
@@ -210,7 +213,7 @@ pub struct CheckArgs {
     #[command(flatten)]
     pub class: ClassArgs,
     /// Form of what is printed
-    #[arg(long, value_name = "FORMAT", value_enum, default_value = "text")]
+    #[arg(long, env = "SELVEDGE_FORMAT", value_name = "FORMAT", value_enum, default_value = "text")]
     pub format: Format,
 }
 
@@ -253,6 +256,29 @@ fn network(text: &str) -> Result<IpNet, String> {
     text.parse()
         .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
         .map_err(|_| format!("{text:?} is not a network; write it like 10.0.0.0/8 or fd00::/8"))
+}
+
+impl PublishArgs {
+    /// Flags that were given and mean something only to an API server.
+    pub fn given(&self) -> Vec<&'static str> {
+        let flags = [
+            ("--publish-service", self.publish_service.is_some()),
+            ("--publish-address", !self.publish_address.is_empty()),
+            ("--lease", self.lease != DEFAULT_LEASE),
+            ("--lease-namespace", self.lease_namespace.is_some()),
+            ("--identity", self.identity.is_some()),
+            ("--read-only", self.read_only),
+        ];
+        flags.into_iter().filter(|(_, given)| *given).map(|(flag, _)| flag).collect()
+    }
+}
+
+/// What is wrong with flags, in one line.
+pub fn one_line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let paragraph = text.split("\n\n").find(|paragraph| !paragraph.trim().is_empty()).unwrap_or_default();
+    let words: Vec<_> = paragraph.split_whitespace().collect();
+    words.join(" ").trim_start_matches("error: ").to_owned()
 }
 
 impl ClassArgs {
@@ -341,8 +367,8 @@ mod tests {
     #[test]
     fn each_flag_is_an_environment_variable_and_has_one_line_of_help() {
         let command = Arguments::command();
-        let run = command.find_subcommand("run").unwrap();
-        for argument in run.get_arguments().filter(|argument| !argument.is_positional()) {
+        let arguments = command.get_subcommands().flat_map(clap::Command::get_arguments);
+        for argument in arguments.filter(|argument| !argument.is_positional()) {
             let Some(long) = argument.get_long().filter(|long| *long != "help") else { continue };
             let wanted = format!("SELVEDGE_{}", long.to_uppercase().replace('-', "_"));
             assert_eq!(argument.get_env().and_then(|env| env.to_str()), Some(&*wanted), "--{long}");
@@ -367,6 +393,27 @@ mod tests {
             let error = run(flags).unwrap_err();
             assert!(error.contains(wanted), "{flags:?}: {error}");
         }
+    }
+
+    #[test]
+    fn wrong_flags_are_one_line() {
+        for flags in [&["--http", "8080"][..], &["--htp=x"], &["--manifests", "x", "--kubeconfig", "y"]] {
+            let error =
+                Arguments::try_parse_from(["selvedge-ingress", "run"].iter().chain(flags)).unwrap_err();
+            let line = one_line(&error);
+            let flag = flags[0].split('=').next().unwrap();
+            assert!(!line.contains('\n') && line.contains(flag) && !line.contains("Usage"), "{line}");
+        }
+        let missing = one_line(&Arguments::try_parse_from(["selvedge-ingress", "check"]).unwrap_err());
+        assert!(missing.contains("PATH"), "{missing}");
+    }
+
+    #[test]
+    fn flags_of_the_cluster_are_known_when_they_are_given() {
+        assert!(run(&[]).unwrap().publish.given().is_empty());
+        let flags = ["--publish-address=1.2.3.4", "--lease=x", "--identity=y", "--read-only"];
+        let given = run(&flags).unwrap().publish.given();
+        assert_eq!(given, ["--publish-address", "--lease", "--identity", "--read-only"]);
     }
 
     #[test]

@@ -5,7 +5,6 @@ mod conflict;
 mod draft;
 mod external_name;
 mod host;
-pub(crate) mod near;
 mod path;
 mod rule;
 mod service;
@@ -26,6 +25,7 @@ use selvedge_common::{
 };
 
 pub use draft::RouteDraft;
+pub(crate) use selvedge_common::kube::near;
 
 use crate::{class, settings::Settings};
 

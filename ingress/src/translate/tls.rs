@@ -124,7 +124,7 @@ fn load(cx: &mut Context<'_, '_>, namespace: &str, name: &str, referrer: Referre
     let Some(secret) = cx.reader.secret(namespace, name) else {
         let suggestion = near::suggest(name, cx.reader.names(Kind::Secret, namespace));
         let message = format!(
-            "there is no Secret {name:?} in namespace {namespace:?}{suggestion}; {}",
+            "there is no Secret {name:?} of type {SECRET_TYPE} in namespace {namespace:?}{suggestion}; {}",
             referrer.instead
         );
         cx.parts.problems.push(Problem::error(&referrer.object, referrer.field, "SecretNotFound", message));

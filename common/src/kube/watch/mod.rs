@@ -17,6 +17,8 @@ use super::objects::{Kind, ObjectEvent, ObjectKey};
 pub struct Scope {
     /// Namespaces; empty is all of them. Kinds without namespaces are watched in any case.
     pub namespaces: Vec<String>,
+    /// Namespaces whose Secrets are watched, too.
+    pub secrets: Vec<String>,
 }
 
 /// What an API server says.
@@ -49,6 +51,13 @@ pub enum WatchEvent {
         key: ObjectKey,
         /// Which field, and why.
         message: String,
+    },
+    /// How much is wrong in manifest files, beside what is wrong with their objects. An API server never says it.
+    Invalid {
+        /// What has no effect.
+        errors: usize,
+        /// What may be meant otherwise.
+        warnings: usize,
     },
 }
 
@@ -124,6 +133,8 @@ fn parts(scope: &Scope) -> Vec<Part> {
         } else {
             let part = |namespace: &String| Part { kind, namespace: Some(namespace.clone()) };
             parts.extend(scope.namespaces.iter().map(part));
+            let more = if kind == Kind::Secret { &scope.secrets[..] } else { &[] };
+            parts.extend(more.iter().map(part));
         }
     }
     parts.sort();
@@ -136,8 +147,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn secrets_are_watched_in_more_namespaces_than_the_rest() {
+        let scope = Scope { namespaces: vec!["a".into()], secrets: vec!["x".into()] };
+        let told: Vec<_> = parts(&scope).iter().map(ToString::to_string).collect();
+        let in_x: Vec<_> = told.iter().filter(|part| part.ends_with("namespace x")).collect();
+        assert_eq!(in_x, ["Secret in namespace x"]);
+        let everywhere = Scope { secrets: vec!["x".into()], ..Scope::default() };
+        assert_eq!(parts(&everywhere), parts(&Scope::default()));
+    }
+
+    #[test]
     fn kinds_without_namespaces_are_watched_once() {
-        let scope = Scope { namespaces: vec!["a".into(), "b".into(), "a".into()] };
+        let scope = Scope { namespaces: vec!["a".into(), "b".into(), "a".into()], ..Scope::default() };
         let told: Vec<_> = parts(&scope).iter().map(ToString::to_string).collect();
         assert_eq!(
             told[..3],

@@ -1,6 +1,7 @@
 //! Manifest files as a source: the documents in folders and files, and how they change.
 
 mod documents;
+mod links;
 mod tree;
 mod watch;
 

@@ -30,6 +30,14 @@ pub(super) struct Tree {
     folders: BTreeSet<PathBuf>,
 }
 
+/// What is about to be looked at.
+pub(super) enum Entered<'a> {
+    /// A folder is listed.
+    Folder(&'a Path),
+    /// A link is followed.
+    Link(&'a Path),
+}
+
 /// What a file was like when it was last read.
 struct FileState {
     stamp: Stamp,
@@ -93,8 +101,8 @@ impl Tree {
 
     /// Looks at everything; reads files that differ in time, size or inode from the last reading.
     ///
-    /// `enter` is called with each folder before it is listed, so that no change after it is missed.
-    pub(super) fn rescan(&mut self, enter: &mut dyn FnMut(&Path)) -> Vec<FileChange> {
+    /// `enter` is called with each folder before it is listed and each link before it is followed, so that no change after it is missed.
+    pub(super) fn rescan(&mut self, enter: &mut dyn FnMut(Entered<'_>)) -> Vec<FileChange> {
         let mut changes = Vec::new();
         for root in self.roots.clone() {
             self.look(&root, enter, &mut changes);
@@ -104,7 +112,12 @@ impl Tree {
 
     /// Looks at one path: a file is read again if its stamp differs, a folder is scanned, what is gone is
     /// forgotten.
-    pub(super) fn look(&mut self, path: &Path, enter: &mut dyn FnMut(&Path), changes: &mut Vec<FileChange>) {
+    pub(super) fn look(
+        &mut self,
+        path: &Path,
+        enter: &mut dyn FnMut(Entered<'_>),
+        changes: &mut Vec<FileChange>,
+    ) {
         let depth = self.depth(path);
         self.look_within(path, depth, enter, changes);
     }
@@ -114,7 +127,7 @@ impl Tree {
     pub(super) fn look_closely(
         &mut self,
         path: &Path,
-        enter: &mut dyn FnMut(&Path),
+        enter: &mut dyn FnMut(Entered<'_>),
         changes: &mut Vec<FileChange>,
     ) {
         if let Some(file) = self.files.get_mut(path) {
@@ -132,9 +145,12 @@ impl Tree {
         &mut self,
         path: &Path,
         depth: usize,
-        enter: &mut dyn FnMut(&Path),
+        enter: &mut dyn FnMut(Entered<'_>),
         changes: &mut Vec<FileChange>,
     ) {
+        if fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink()) {
+            enter(Entered::Link(path));
+        }
         match fs::metadata(path) {
             Ok(metadata) if metadata.is_dir() => {
                 self.forget_file(path, changes);
@@ -159,10 +175,10 @@ impl Tree {
         &mut self,
         folder: &Path,
         depth: usize,
-        enter: &mut dyn FnMut(&Path),
+        enter: &mut dyn FnMut(Entered<'_>),
         changes: &mut Vec<FileChange>,
     ) {
-        enter(folder);
+        enter(Entered::Folder(folder));
         self.folders.insert(folder.to_owned());
         let entries = match fs::read_dir(folder) {
             Ok(entries) => entries,

@@ -1,7 +1,7 @@
 //! Following manifest files: what the system notifies of is read at once, and all is looked at now and then.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::mpsc::{self, RecvTimeoutError},
     thread,
@@ -16,7 +16,8 @@ use tokio::sync::mpsc::Sender;
 
 use super::{
     FileChange, FileSourceError, check,
-    tree::{Tree, is_ignored, is_manifest},
+    links::Links,
+    tree::{Entered, Tree, is_ignored, is_manifest},
 };
 
 /// How long a file may be open for writing before it is read all the same.
@@ -48,6 +49,15 @@ enum Message {
 /// # Errors
 /// A path that does not exist or may not be read now.
 pub fn follow(paths: &[PathBuf], batches: Sender<Vec<FileChange>>) -> Result<Follower, FileSourceError> {
+    follow_looking(paths, batches, RESCAN)
+}
+
+/// The same with another time between two looks at everything.
+fn follow_looking(
+    paths: &[PathBuf],
+    batches: Sender<Vec<FileChange>>,
+    rescan: Duration,
+) -> Result<Follower, FileSourceError> {
     check(paths)?;
     let (messages, inbox) = mpsc::channel();
     let notifications = messages.clone();
@@ -61,7 +71,8 @@ pub fn follow(paths: &[PathBuf], batches: Sender<Vec<FileChange>>) -> Result<Fol
     let tree = Tree::new(paths);
     let following = Following {
         tree,
-        arms: Arms { watcher: watcher.ok(), failed: false },
+        links: Links::default(),
+        arms: Arms { watcher: watcher.ok(), failed: false, rescan },
         pending: BTreeMap::new(),
         batches,
     };
@@ -80,6 +91,7 @@ impl Drop for Follower {
 
 struct Following {
     tree: Tree,
+    links: Links,
     arms: Arms,
     pending: BTreeMap<PathBuf, Pending>,
     batches: Sender<Vec<FileChange>>,
@@ -89,6 +101,8 @@ struct Following {
 struct Arms {
     watcher: Option<notify::RecommendedWatcher>,
     failed: bool,
+    /// How often everything is looked at if it works.
+    rescan: Duration,
 }
 
 /// A path to look at.
@@ -134,12 +148,15 @@ impl Following {
     }
 
     fn rescan(&mut self) -> Vec<FileChange> {
+        self.links.clear();
         for root in self.tree.roots() {
             self.arms.arm_above(root);
+            // Before anything is read, so that no change after it is missed.
+            self.links.learn(root, &mut |place| self.arms.arm_above(place));
         }
         self.pending.clear();
-        let arms = &mut self.arms;
-        self.tree.rescan(&mut |folder| arms.arm(folder))
+        let (arms, links) = (&mut self.arms, &mut self.links);
+        self.tree.rescan(&mut |entered| enter(entered, arms, links))
     }
 
     fn look_at_due(&mut self) -> Vec<FileChange> {
@@ -154,9 +171,10 @@ impl Following {
             }
             for root in self.tree.roots().iter().filter(|root| **root == path) {
                 self.arms.arm_above(root);
+                self.links.learn(root, &mut |place| self.arms.arm_above(place));
             }
-            let arms = &mut self.arms;
-            self.tree.look_closely(&path, &mut |folder| arms.arm(folder), &mut changes);
+            let (arms, links) = (&mut self.arms, &mut self.links);
+            self.tree.look_closely(&path, &mut |entered| enter(entered, arms, links), &mut changes);
         }
         changes
     }
@@ -177,18 +195,23 @@ impl Following {
         };
         let Some(step) = Step::of(&event.kind) else { return };
         for path in event.paths {
-            if let Some(target) = self.target(path) {
+            for target in self.targets(&path) {
                 self.schedule(target, step);
             }
         }
     }
 
-    /// What has to be looked at when this path changes, if anything.
-    fn target(&self, path: PathBuf) -> Option<PathBuf> {
+    /// What has to be looked at when this path changes.
+    fn targets(&self, path: &Path) -> BTreeSet<PathBuf> {
+        let mut targets: BTreeSet<_> = self.links.through(path).cloned().collect();
         // A root, or a folder above one.
-        if let Some(root) = self.tree.roots().iter().find(|root| root.starts_with(&path)) {
-            return Some(root.clone());
-        }
+        targets.extend(self.tree.roots().iter().filter(|root| root.starts_with(path)).cloned());
+        targets.extend(self.links.scanned(path).into_iter().filter_map(|path| self.scanned_target(path)));
+        targets
+    }
+
+    /// What has to be looked at when this entry of a folder that was scanned changes, if anything.
+    fn scanned_target(&self, path: PathBuf) -> Option<PathBuf> {
         let folder = path.parent()?;
         if !self.tree.is_folder(folder) {
             return None;
@@ -211,6 +234,17 @@ impl Following {
             Step::Writing => (pending.since + WRITE_SETTLE, false),
             Step::Removed => (pending.since + REMOVAL_SETTLE, true),
         };
+    }
+}
+
+/// Arms what is about to be looked at.
+fn enter(entered: Entered<'_>, arms: &mut Arms, links: &mut Links) {
+    match entered {
+        Entered::Folder(folder) => {
+            arms.arm(folder);
+            links.learn_folder(folder);
+        }
+        Entered::Link(link) => links.learn(link, &mut |place| arms.arm_above(place)),
     }
 }
 
@@ -268,7 +302,7 @@ impl Arms {
     }
 
     fn rescan_interval(&self) -> Duration {
-        if self.watcher.is_none() || self.failed { RESCAN_ALONE } else { RESCAN }
+        if self.watcher.is_none() || self.failed { RESCAN_ALONE } else { self.rescan }
     }
 }
 
@@ -280,6 +314,9 @@ mod tests {
 
     use super::*;
     use crate::source::file::FileContent;
+
+    /// No test takes this long: what is noticed is noticed by notifications.
+    const NEVER: Duration = Duration::from_secs(3_600);
 
     /// A followed folder and what has been said about it.
     struct Followed {
@@ -296,7 +333,7 @@ mod tests {
             fs::create_dir(folder.path().join("manifests")).unwrap();
             prepare(&folder.path().join("manifests"));
             let (sender, batches) = tokio::sync::mpsc::channel(1);
-            let follower = follow(&[folder.path().join("manifests")], sender).unwrap();
+            let follower = follow_looking(&[folder.path().join("manifests")], sender, NEVER).unwrap();
             let mut followed = Self { folder, batches, state: BTreeMap::new(), _follower: follower };
             followed.next().await;
             followed
@@ -475,6 +512,98 @@ mod tests {
         let batch = tokio::time::timeout(Duration::from_secs(20), batches.recv()).await.unwrap().unwrap();
         let FileContent::Documents(documents) = &batch[0].content else { panic!("{batch:?}") };
         assert_eq!((&*batch[0].file, documents[0].value.as_i64()), (path.as_path(), Some(2)));
+    }
+
+    /// Follows one path and says what its manifests hold, after each batch.
+    struct FollowedPath {
+        batches: Receiver<Vec<FileChange>>,
+        _follower: Follower,
+    }
+
+    impl FollowedPath {
+        async fn new(path: PathBuf) -> Self {
+            let (sender, batches) = tokio::sync::mpsc::channel(1);
+            let follower = follow_looking(&[path], sender, NEVER).unwrap();
+            let mut followed = Self { batches, _follower: follower };
+            followed.until(1).await;
+            followed
+        }
+
+        /// Takes batches until one says this.
+        async fn until(&mut self, wanted: i64) {
+            loop {
+                let batch = tokio::time::timeout(Duration::from_secs(20), self.batches.recv()).await;
+                let batch = batch.expect("a change is told").expect("the follower lives");
+                let says = |change: &FileChange| match &change.content {
+                    FileContent::Documents(documents) => documents[0].value.as_i64() == Some(wanted),
+                    _ => false,
+                };
+                if batch.iter().any(says) {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Points a link elsewhere, as kubelet and git-sync do.
+    fn swap(link: &Path, target: &str) {
+        let beside = link.with_file_name("new-link");
+        symlink(target, &beside).unwrap();
+        fs::rename(beside, link).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_single_file_of_a_mounted_config_map_is_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for (name, text) in [("..1", "1"), ("..2", "2"), ("..3", "3")] {
+            fs::create_dir(at(name)).unwrap();
+            write(at(name).join("a.yaml"), text);
+        }
+        symlink("..1", at("..data")).unwrap();
+        symlink("..data/a.yaml", at("a.yaml")).unwrap();
+        let mut followed = FollowedPath::new(at("a.yaml")).await;
+        swap(&at("..data"), "..2");
+        followed.until(2).await;
+        fs::remove_dir_all(at("..1")).unwrap();
+        swap(&at("..data"), "..3");
+        followed.until(3).await;
+    }
+
+    #[tokio::test]
+    async fn a_swapped_link_above_the_root_is_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for (name, text) in [("rev1", "1"), ("rev2", "2"), ("rev3", "3")] {
+            fs::create_dir_all(at(name).join("sub")).unwrap();
+            write(at(name).join("sub/a.yaml"), text);
+        }
+        symlink("rev1", at("current")).unwrap();
+        let mut followed = FollowedPath::new(at("current/sub")).await;
+        swap(&at("current"), "rev2");
+        followed.until(2).await;
+        swap(&at("current"), "rev3");
+        followed.until(3).await;
+        write(at("rev3/sub/a.yaml"), "4");
+        followed.until(4).await;
+    }
+
+    #[tokio::test]
+    async fn a_file_behind_a_link_is_followed_where_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir(at("manifests")).unwrap();
+        fs::create_dir(at("outside")).unwrap();
+        write(at("outside/real"), "1");
+        symlink("../outside/real", at("manifests/a.yaml")).unwrap();
+        let mut followed = FollowedPath::new(at("manifests")).await;
+        write(at("outside/real"), "2");
+        followed.until(2).await;
+        write(at("outside/other"), "3");
+        swap(&at("manifests/a.yaml"), "../outside/other");
+        followed.until(3).await;
+        write(at("outside/other"), "4");
+        followed.until(4).await;
     }
 
     #[test]

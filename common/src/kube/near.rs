@@ -4,14 +4,15 @@
 const MOST_NAMES: usize = 300;
 
 /// A question in brackets to append to a message, or nothing if no name is near.
-pub(crate) fn suggest<'a>(wanted: &str, known: impl Iterator<Item = &'a str>) -> String {
+pub fn suggest<'a>(wanted: &str, known: impl Iterator<Item = &'a str>) -> String {
     match nearest(wanted, known) {
         Some(name) => format!(" (did you mean {name:?}?)"),
         None => String::new(),
     }
 }
 
-fn nearest<'a>(wanted: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+/// The known name that is nearest, if one is near.
+pub fn nearest<'a>(wanted: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let known: Vec<&str> = known.take(MOST_NAMES + 1).collect();
     if known.len() > MOST_NAMES || wanted.is_empty() {
         return None;
