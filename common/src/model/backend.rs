@@ -74,7 +74,7 @@ pub enum Discovery {
     #[default]
     Endpoints,
     /// By resolving a DNS name (Service of type ExternalName). Loopback, link-local, unspecified and
-    /// multicast addresses and those of our own listeners are never used.
+    /// multicast addresses and those of this machine are never used.
     Dns {
         /// Name as the Service's `spec.externalName` gives it.
         name: Arc<str>,
