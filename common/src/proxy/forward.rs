@@ -110,13 +110,14 @@ pub async fn forward(
     // A body belongs to the request, not to the tunnel: who sends one gets an ordinary answer.
     let upgrade = x.head.wants_upgrade() && body.is_done() && send_http1::may_upgrade(&x.head);
     headers::towards_backend(x, listener, upgrade);
+    let retry = x.route.as_ref().map(|route| route.route.retry.clone()).unwrap_or_default();
     if x.head.method.is_idempotent() && !body.is_done() {
-        Replay::keep(body, headers::content_length(&x.head.fields));
+        Replay::keep(body, headers::content_length(&x.head.fields), retry.body_bytes as usize);
     }
-    upstream.retries.earn();
+    upstream.retries.earn(&upstream.backend().retry_allowance);
     let plan = Plan::new(x, &listener.settings.limits, upgrade);
     let start = Instant::now();
-    let mut left = x.route.as_ref().map_or(0, |route| route.route.retry.attempts);
+    let mut left = retry.attempts;
     let (mut avoid, mut fresh) = (None::<Arc<Peer>>, false);
     loop {
         let backend = upstream.backend();
@@ -190,7 +191,7 @@ fn is_allowed(upstream: &Upstream, error: &TryError, left: &mut u32) -> bool {
     if error.reused {
         return true;
     }
-    let allowed = *left > 0 && upstream.retries.take(Instant::now());
+    let allowed = *left > 0 && upstream.retries.take(&upstream.backend().retry_allowance, Instant::now());
     *left = left.saturating_sub(1);
     allowed
 }

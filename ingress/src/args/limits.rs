@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use clap::Args;
-use selvedge_common::model::{Http2Limits, Limits};
+use clap::{Args, builder::RangedI64ValueParser, value_parser};
+use selvedge_common::model::{Backend, Health, Http2Limits, Limits, Retry, RetryAllowance, Timeouts};
 
 use super::values::{duration, size, small_size};
 
@@ -71,6 +71,9 @@ pub struct ClientArgs {
     /// Largest header list of an HTTP/2 request in bytes
     #[arg(long, env = "SELVEDGE_HTTP2_MAX_HEADER_LIST", value_name = "SIZE", default_value = "32KiB", value_parser = small_size)]
     pub http2_max_header_list: u32,
+    /// Most header fields of an HTTP/2 request; more is answered 431
+    #[arg(long, env = "SELVEDGE_HTTP2_MAX_FIELDS", value_name = "N", default_value_t = 128)]
+    pub http2_max_fields: u16,
 }
 
 impl ClientArgs {
@@ -97,6 +100,7 @@ impl ClientArgs {
                 stream_window_bytes: self.http2_stream_window,
                 connection_window_bytes: self.http2_connection_window,
                 header_list_bytes: self.http2_max_header_list,
+                fields: self.http2_max_fields,
             },
         }
     }
@@ -121,6 +125,65 @@ pub struct BackendArgs {
     /// How often an idempotent request is tried again when nothing was answered
     #[arg(long, env = "SELVEDGE_RETRIES", value_name = "N", default_value_t = 1)]
     pub retries: u32,
+    /// Retries that a hundred requests to a backend allow
+    #[arg(long, env = "SELVEDGE_RETRY_BUDGET_PERCENT", value_name = "N", default_value_t = 20, value_parser = percent())]
+    pub retry_budget_percent: u8,
+    /// Retries to a backend that are allowed in a second, however few its requests are
+    #[arg(long, env = "SELVEDGE_RETRY_BUDGET_PER_SECOND", value_name = "N", default_value_t = 10)]
+    pub retry_budget_per_second: u32,
+    /// Largest request body that is kept to be sent again
+    #[arg(long, env = "SELVEDGE_RETRY_BODY_SIZE", value_name = "SIZE", default_value = "64KiB", value_parser = small_size)]
+    pub retry_body_size: u32,
+    /// Failures in a row after which an endpoint gets no requests for a while; 0 is never
+    #[arg(long, env = "SELVEDGE_EJECTION_FAILURES", value_name = "N", default_value_t = 5)]
+    pub ejection_failures: u32,
+    /// How long that is at first; each further time without a success between it is twice as long
+    #[arg(long, env = "SELVEDGE_EJECTION_TIME", value_name = "TIME", default_value = "30s", value_parser = duration)]
+    pub ejection_time: Duration,
+    /// How long that is at most
+    #[arg(long, env = "SELVEDGE_MAX_EJECTION_TIME", value_name = "TIME", default_value = "5m", value_parser = duration)]
+    pub max_ejection_time: Duration,
+    /// Most endpoints of a backend, in percent, that get no requests because they failed
+    #[arg(long, env = "SELVEDGE_MAX_EJECTED_PERCENT", value_name = "N", default_value_t = 50, value_parser = percent())]
+    pub max_ejected_percent: u8,
+    /// If more endpoints of a backend than this, in percent, have failed so, all of them are used
+    #[arg(long, env = "SELVEDGE_PANIC_PERCENT", value_name = "N", default_value_t = 50, value_parser = percent())]
+    pub panic_percent: u8,
+}
+
+fn percent() -> RangedI64ValueParser<u8> {
+    value_parser!(u8).range(0..=100)
+}
+
+impl BackendArgs {
+    /// The same for the model: what holds for backends whose Service says nothing else.
+    pub fn backend(&self) -> Backend {
+        Backend {
+            connect_timeout: self.connect_timeout,
+            health: Health {
+                failures: self.ejection_failures,
+                ejection: self.ejection_time,
+                longest_ejection: self.max_ejection_time,
+                most_ejected_percent: self.max_ejected_percent,
+                panic_percent: self.panic_percent,
+            },
+            retry_allowance: RetryAllowance {
+                percent: self.retry_budget_percent,
+                per_second: self.retry_budget_per_second,
+            },
+            ..Backend::default()
+        }
+    }
+
+    /// The same for the model: when requests are sent again.
+    pub fn retry(&self) -> Retry {
+        Retry { attempts: self.retries, body_bytes: self.retry_body_size }
+    }
+
+    /// The same for the model: how long requests may take.
+    pub fn timeouts(&self) -> Timeouts {
+        Timeouts { request: self.request_timeout, backend_idle: self.backend_idle_timeout }
+    }
 }
 
 /// Stopping.
