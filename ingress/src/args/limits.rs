@@ -5,7 +5,10 @@ use std::time::Duration;
 use clap::{Args, builder::RangedI64ValueParser, value_parser};
 use selvedge_common::model::{Backend, Health, Http2Limits, Limits, Retry, RetryAllowance, Timeouts};
 
-use super::values::{duration, size, small_size};
+use super::values::{duration, size, size_within, small_size};
+
+/// Largest flow-control window (RFC 9113 §6.9.1).
+const MOST_WINDOW: u32 = 0x7fff_ffff;
 
 /// Limits that clients are held to, on each listener.
 #[derive(Args, Clone, Debug)]
@@ -20,14 +23,14 @@ pub struct ClientArgs {
     /// Connections open at once from one source address on each listener; 0 is no limit
     #[arg(long, env = "SELVEDGE_MAX_CONNECTIONS_PER_SOURCE", value_name = "N", default_value_t = 0)]
     pub max_connections_per_source: u32,
-    /// Largest request head in bytes; more is answered 431
-    #[arg(long, env = "SELVEDGE_MAX_HEAD_SIZE", value_name = "SIZE", default_value = "16KiB", value_parser = small_size)]
+    /// Largest request head in bytes, at least 1KiB and at most 128KiB; more is answered 431
+    #[arg(long, env = "SELVEDGE_MAX_HEAD_SIZE", value_name = "SIZE", default_value = "16KiB", value_parser = size_within(1 << 10, 128 << 10))]
     pub max_head_size: u32,
-    /// Most header fields of a request; more is answered 431
-    #[arg(long, env = "SELVEDGE_MAX_FIELDS", value_name = "N", default_value_t = 100)]
+    /// Most header fields of an HTTP/1.1 request, at most 256; more is answered 431
+    #[arg(long, env = "SELVEDGE_MAX_FIELDS", value_name = "N", default_value_t = 100, value_parser = value_parser!(u16).range(1..=256))]
     pub max_fields: u16,
     /// Largest request target in bytes; more is answered 414
-    #[arg(long, env = "SELVEDGE_MAX_TARGET_SIZE", value_name = "SIZE", default_value = "8KiB", value_parser = small_size)]
+    #[arg(long, env = "SELVEDGE_MAX_TARGET_SIZE", value_name = "SIZE", default_value = "8KiB", value_parser = size_within(1, u32::MAX))]
     pub max_target_size: u32,
     /// Longest TLS handshake
     #[arg(long, env = "SELVEDGE_HANDSHAKE_TIMEOUT", value_name = "TIME", default_value = "10s", value_parser = duration)]
@@ -60,19 +63,19 @@ pub struct ClientArgs {
     #[arg(long, env = "SELVEDGE_REJECT_ESCAPED_SLASH")]
     pub reject_escaped_slash: bool,
     /// Streams open at once on an HTTP/2 connection
-    #[arg(long, env = "SELVEDGE_HTTP2_MAX_STREAMS", value_name = "N", default_value_t = 100)]
+    #[arg(long, env = "SELVEDGE_HTTP2_MAX_STREAMS", value_name = "N", default_value_t = 100, value_parser = value_parser!(u32).range(1..))]
     pub http2_max_streams: u32,
     /// Flow-control window of an HTTP/2 stream in bytes
-    #[arg(long, env = "SELVEDGE_HTTP2_STREAM_WINDOW", value_name = "SIZE", default_value = "64KiB", value_parser = small_size)]
+    #[arg(long, env = "SELVEDGE_HTTP2_STREAM_WINDOW", value_name = "SIZE", default_value = "64KiB", value_parser = size_within(1, MOST_WINDOW))]
     pub http2_stream_window: u32,
     /// Flow-control window of an HTTP/2 connection in bytes
-    #[arg(long, env = "SELVEDGE_HTTP2_CONNECTION_WINDOW", value_name = "SIZE", default_value = "1MiB", value_parser = small_size)]
+    #[arg(long, env = "SELVEDGE_HTTP2_CONNECTION_WINDOW", value_name = "SIZE", default_value = "1MiB", value_parser = size_within(1, MOST_WINDOW))]
     pub http2_connection_window: u32,
     /// Largest header list of an HTTP/2 request in bytes
     #[arg(long, env = "SELVEDGE_HTTP2_MAX_HEADER_LIST", value_name = "SIZE", default_value = "32KiB", value_parser = small_size)]
     pub http2_max_header_list: u32,
     /// Most header fields of an HTTP/2 request; more is answered 431
-    #[arg(long, env = "SELVEDGE_HTTP2_MAX_FIELDS", value_name = "N", default_value_t = 128)]
+    #[arg(long, env = "SELVEDGE_HTTP2_MAX_FIELDS", value_name = "N", default_value_t = 128, value_parser = value_parser!(u16).range(1..))]
     pub http2_max_fields: u16,
 }
 

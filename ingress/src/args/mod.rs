@@ -9,7 +9,7 @@ use std::{
     path::PathBuf,
 };
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, builder::RangedU64ValueParser};
 use ipnet::IpNet;
 pub use limits::{BackendArgs, ClientArgs, DrainArgs};
 use selvedge_common::{
@@ -136,8 +136,8 @@ pub struct ListenArgs {
     /// Send Forwarded (RFC 7239) to backends beside the X-Forwarded-* fields
     #[arg(long, env = "SELVEDGE_FORWARDED_FIELD")]
     pub forwarded_field: bool,
-    /// Worker threads; 0 is one per core
-    #[arg(long, env = "SELVEDGE_WORKERS", value_name = "N", default_value_t = 0)]
+    /// Worker threads, at most 1024; 0 is one per core
+    #[arg(long, env = "SELVEDGE_WORKERS", value_name = "N", default_value_t = 0, value_parser = RangedU64ValueParser::<usize>::new().range(0..=1024))]
     pub workers: usize,
     /// Listen beside another process that shares its ports as well, to take over from it
     #[arg(long, env = "SELVEDGE_SHARE_PORTS")]
@@ -382,6 +382,38 @@ mod tests {
         for (flags, wanted) in cases {
             let error = run(flags).unwrap_err();
             assert!(error.contains(wanted), "{flags:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn numbers_out_of_range_are_refused_with_the_range() {
+        let cases = [
+            ("--max-fields", "0", "1..=256"),
+            ("--max-fields", "257", "1..=256"),
+            ("--max-head-size", "1023", "from 1KiB to 128KiB"),
+            ("--max-head-size", "129KiB", "from 1KiB to 128KiB"),
+            ("--max-target-size", "0", "from 1 to"),
+            ("--http2-max-streams", "0", "1.."),
+            ("--http2-max-fields", "0", "1.."),
+            ("--http2-stream-window", "0", "from 1 to 2147483647"),
+            ("--http2-stream-window", "2GiB", "from 1 to 2147483647"),
+            ("--http2-connection-window", "0", "from 1 to 2147483647"),
+            ("--http2-connection-window", "2147483648", "from 1 to 2147483647"),
+            ("--workers", "1025", "0..=1024"),
+            ("--panic-percent", "101", "0..=100"),
+        ];
+        for (flag, value, wanted) in cases {
+            let error = run(&[flag, value]).unwrap_err();
+            let line = error.lines().next().unwrap();
+            assert!(line.contains(flag) && line.contains(wanted), "{flag} {value}: {error}");
+        }
+        for (flag, value) in [
+            ("--max-fields", "256"),
+            ("--max-head-size", "128KiB"),
+            ("--http2-stream-window", "2147483647"),
+            ("--workers", "1024"),
+        ] {
+            assert!(run(&[flag, value]).is_ok(), "{flag} {value}");
         }
     }
 
