@@ -16,7 +16,7 @@ use arc_swap::{ArcSwap, Guard};
 
 pub use connect::{ConnectError, connect};
 pub use peer::{InFlight, Peer, PeerId};
-pub use pool::{Http2Stream, Pool};
+pub use pool::{Http1Link, Http2Stream, Pool};
 pub use registry::Registry;
 pub use retry::RetryBudget;
 
