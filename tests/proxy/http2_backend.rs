@@ -251,3 +251,17 @@ async fn http_2_under_tls_is_agreed_on_by_alpn() {
     let answer = Http2Client::connect(proxy.http()).await.get("http://shop.example/a").await;
     assert_eq!(answer.field("x-seen"), "GET https://shop.example/a HTTP/2.0 shop.example");
 }
+
+#[tokio::test]
+async fn http_2_connections_are_counted_as_open_until_they_close() {
+    let origin = Http2Origin::start(100, echo);
+    let proxy = to(Setup::default(), http2(), origin.address);
+    assert_eq!(Client::connect(proxy.http()).get("a", "/").status, 200);
+    let closed = |count| {
+        let metrics = proxy.engine.metrics().encode();
+        metrics.contains(&format!("selvedge_upstream_connections_closed_total {count}\n"))
+    };
+    assert!(closed(0));
+    proxy.endpoints("test/origin:80", &[]);
+    eventually(|| closed(1)).await;
+}

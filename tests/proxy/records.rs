@@ -11,6 +11,7 @@ use selvedge_tests::{
     log::{Lines, lines},
     origin::{After, Origin},
     proxy::{Proxy, nowhere},
+    waiting::until,
 };
 use serde_json::{Value, json};
 
@@ -216,4 +217,46 @@ fn requests_cut_off_by_the_end_of_the_engine_are_recorded() {
     has_begun.recv().unwrap();
     drop(proxy);
     assert_eq!(lines.rest().len(), 1);
+}
+
+/// Whether the metrics have all of these lines.
+fn counted(proxy: &Proxy, lines: &[&str]) -> bool {
+    let metrics = proxy.engine.metrics().encode();
+    lines.iter().all(|wanted| metrics.lines().any(|line| line == *wanted))
+}
+
+#[test]
+fn connections_to_endpoints_are_counted_as_open_until_they_close() {
+    let origin = Origin::named("ok");
+    let proxy = Proxy::to(&[origin.address]);
+    assert_eq!(Client::connect(proxy.http()).get("a", "/").status, 200);
+    let opened = "selvedge_upstream_connections_opened_total 1";
+    assert!(counted(&proxy, &[opened, "selvedge_upstream_connections_closed_total 0"]));
+    proxy.endpoints("test/origin:80", &[]);
+    until(|| counted(&proxy, &[opened, "selvedge_upstream_connections_closed_total 1"]).then_some(()));
+}
+
+#[test]
+fn each_failed_try_and_the_ejection_it_leads_to_are_counted() {
+    let (bad, good) = (Origin::scripted(|_, stream| closes(stream)), Origin::named("ok"));
+    let proxy = Proxy::to(&[bad.address, good.address]);
+    let mut client = Client::connect(proxy.http());
+    for _ in 0..20 {
+        assert_eq!(client.get("a", "/").text(), "ok");
+    }
+    assert_eq!(bad.seen().len(), 5);
+    let lines = [
+        "selvedge_upstream_failures_total{reason=\"upstream_closed\"} 5",
+        "selvedge_upstream_retries_total{reason=\"upstream_closed\"} 5",
+        "selvedge_upstream_ejections_total 1",
+    ];
+    assert!(counted(&proxy, &lines), "{}", proxy.engine.metrics().encode());
+}
+
+#[test]
+fn an_endpoint_is_not_charged_with_what_its_client_does_wrong() {
+    let origin = Origin::scripted(|_, stream| waits(stream));
+    let request = "POST /p HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n";
+    let (_, metrics) = only_line(to(&origin), request);
+    assert!(!metrics.contains("selvedge_upstream_failures_total{"), "{metrics}");
 }

@@ -105,6 +105,20 @@ fn a_body_too_large_to_keep_is_not_sent_twice() {
 }
 
 #[test]
+fn a_route_says_how_much_of_a_body_is_kept() {
+    for (body_bytes, status) in [(10, 200), (9, 502)] {
+        let (origin, _) = closing_when_used_again();
+        let mut proxy = Proxy::to(&[origin.address]);
+        proxy.edit_host("*", |host| host.routes[0].retry.body_bytes = body_bytes);
+        proxy.apply(&[]);
+        let mut client = Client::connect(proxy.http());
+        assert_eq!(client.get("a", "/first").status, 200);
+        client.send(put(10));
+        assert_eq!(client.answer().status, status, "{body_bytes}");
+    }
+}
+
+#[test]
 fn a_body_that_is_still_coming_is_sent_again_too() {
     let (closed, is_closed) = std::sync::mpsc::channel();
     let origin = Origin::raw(move |connection, mut stream| {

@@ -22,6 +22,12 @@ pub struct Backend {
     /// Longest time to open a connection, TLS included.
     #[serde(with = "super::duration")]
     pub connect_timeout: Duration,
+    /// When an endpoint that keeps failing gets no requests.
+    #[serde(default, skip_serializing_if = "super::is_default")]
+    pub health: Health,
+    /// How many of its requests may be sent again, of all routes together.
+    #[serde(default, skip_serializing_if = "super::is_default")]
+    pub retry_allowance: RetryAllowance,
 }
 
 impl Default for Backend {
@@ -32,7 +38,55 @@ impl Default for Backend {
             balance: Balance::default(),
             discovery: Discovery::default(),
             connect_timeout: Duration::from_secs(5),
+            health: Health::default(),
+            retry_allowance: RetryAllowance::default(),
         }
+    }
+}
+
+/// When an endpoint that keeps failing is ejected: it gets no new requests for a while.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Health {
+    /// Failures in a row that eject an endpoint; 0 never ejects.
+    pub failures: u32,
+    /// Time of the first ejection; each further one without a success between doubles it.
+    #[serde(with = "super::duration")]
+    pub ejection: Duration,
+    /// Longest ejection.
+    #[serde(with = "super::duration")]
+    pub longest_ejection: Duration,
+    /// Most endpoints that are ejected at once, of a hundred.
+    pub most_ejected_percent: u8,
+    /// If more endpoints than this, of a hundred, are ejected, all are used.
+    pub panic_percent: u8,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self {
+            failures: 5,
+            ejection: Duration::from_secs(30),
+            longest_ejection: Duration::from_secs(300),
+            most_ejected_percent: 50,
+            panic_percent: 50,
+        }
+    }
+}
+
+/// How many requests may be sent again, so that a backend in trouble is not flooded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RetryAllowance {
+    /// Retries earned by a hundred requests.
+    pub percent: u8,
+    /// Retries earned in a second without any request.
+    pub per_second: u32,
+}
+
+impl Default for RetryAllowance {
+    fn default() -> Self {
+        Self { percent: 20, per_second: 10 }
     }
 }
 
@@ -74,7 +128,7 @@ pub enum Discovery {
     #[default]
     Endpoints,
     /// By resolving a DNS name (Service of type ExternalName). Loopback, link-local, unspecified and
-    /// multicast addresses and those of our own listeners are never used.
+    /// multicast addresses and those of this machine are never used.
     Dns {
         /// Name as the Service's `spec.externalName` gives it.
         name: Arc<str>,

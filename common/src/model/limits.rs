@@ -14,7 +14,7 @@ pub struct Limits {
     pub connections_per_source: u32,
     /// Largest request head; more is answered 431.
     pub head_bytes: u32,
-    /// Most header fields; more is answered 431.
+    /// Most header fields of a request over HTTP/1.1, of at most 256; more is answered 431.
     pub fields: u16,
     /// Largest request target; more is answered 414.
     pub target_bytes: u32,
@@ -61,6 +61,8 @@ pub struct Http2Limits {
     pub connection_window_bytes: u32,
     /// Largest header list.
     pub header_list_bytes: u32,
+    /// Most header fields of a request; more is answered 431.
+    pub fields: u16,
 }
 
 impl Default for Limits {
@@ -93,6 +95,7 @@ impl Default for Http2Limits {
             stream_window_bytes: 64 << 10,
             connection_window_bytes: 1 << 20,
             header_list_bytes: 32 << 10,
+            fields: 128,
         }
     }
 }

@@ -12,7 +12,7 @@ mod problem;
 mod route;
 mod snapshot;
 
-pub use backend::{Backend, BackendProtocol, BackendTls, Balance, Discovery};
+pub use backend::{Backend, BackendProtocol, BackendTls, Balance, Discovery, Health, RetryAllowance};
 pub use certificate::Certificate;
 pub use endpoint::{Endpoint, EndpointState, Endpoints};
 pub use host::{HostMatch, VirtualHost};
@@ -22,3 +22,7 @@ pub use matching::PathMatch;
 pub use problem::{Problem, Severity};
 pub use route::{BackendRef, BackendTarget, InvalidBackend, Retry, Route, Timeouts};
 pub use snapshot::{RouteSet, Snapshot};
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}

@@ -25,10 +25,10 @@ pub struct Route {
     /// Where the request goes, chosen by weight. Empty only if a filter always replies.
     pub backends: Vec<BackendRef>,
     /// How long things may take.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "super::is_default")]
     pub timeouts: Timeouts,
     /// When a failed request is sent again.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "super::is_default")]
     pub retry: Retry,
 }
 
@@ -88,20 +88,19 @@ impl Default for Timeouts {
 
 /// When a request that got no answer is sent again, to another endpoint if there is one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Retry {
     /// Further tries after the first; 0 switches retries off. Only idempotent methods (RFC 9110 §9.2.2) of
     /// which no answer byte arrived, or any method where nothing was sent, are tried again.
     pub attempts: u32,
+    /// Largest body that is kept to be sent again.
+    pub body_bytes: u32,
 }
 
 impl Default for Retry {
     fn default() -> Self {
-        Self { attempts: 1 }
+        Self { attempts: 1, body_bytes: 64 << 10 }
     }
-}
-
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
 }
 
 fn one() -> u32 {

@@ -15,8 +15,9 @@ use super::{
     send_http1, send_http2,
 };
 use crate::{
-    http1::Connection,
+    http1::Stream,
     model::{Backend, BackendProtocol, Limits, Listener},
+    runtime::metrics::OpenConnection,
     upstream::{ConnectError, InFlight, Peer, Upstream, connect},
 };
 
@@ -109,13 +110,14 @@ pub async fn forward(
     // A body belongs to the request, not to the tunnel: who sends one gets an ordinary answer.
     let upgrade = x.head.wants_upgrade() && body.is_done() && send_http1::may_upgrade(&x.head);
     headers::towards_backend(x, listener, upgrade);
+    let retry = x.route.as_ref().map(|route| route.route.retry.clone()).unwrap_or_default();
     if x.head.method.is_idempotent() && !body.is_done() {
-        Replay::keep(body, headers::content_length(&x.head.fields));
+        Replay::keep(body, headers::content_length(&x.head.fields), retry.body_bytes as usize);
     }
-    upstream.retries.earn();
+    upstream.retries.earn(&upstream.backend().retry_allowance);
     let plan = Plan::new(x, &listener.limits, upgrade);
     let start = Instant::now();
-    let mut left = x.route.as_ref().map_or(0, |route| route.route.retry.attempts);
+    let mut left = retry.attempts;
     let (mut avoid, mut fresh) = (None::<Arc<Peer>>, false);
     loop {
         let backend = upstream.backend();
@@ -140,7 +142,7 @@ pub async fn forward(
             peer.succeeded();
             return Ok(());
         };
-        note_failure(&peer, &error);
+        note_failure(x, &upstream, &peer, &error);
         let in_time = start.elapsed() < plan.answer_limit;
         if !in_time
             || !is_safe(x, &error)
@@ -162,8 +164,13 @@ fn pick_upstream(x: &mut Exchange<'_>) -> Result<Arc<Upstream>, Failure> {
     route.targets[index].upstream.clone().map_err(Failure::InvalidBackend)
 }
 
-/// A peer is to blame for what it did not do; a connection that was closed for being idle blames nobody.
-fn note_failure(peer: &Peer, error: &TryError) {
+/// Counts a try that failed, unless it is the client's fault. A peer is to blame for what it did not do; a connection
+/// that was closed for being idle blames nobody.
+fn note_failure(x: &Exchange<'_>, upstream: &Upstream, peer: &Peer, error: &TryError) {
+    let metrics = &x.worker().shared.metrics.upstream;
+    if !matches!(error.failure, Failure::ClientClosed | Failure::ClientBody | Failure::ClientBodyTimeout) {
+        metrics.failed.add(error.failure.reason());
+    }
     let blamed = matches!(
         error.failure,
         Failure::Connect
@@ -172,8 +179,11 @@ fn note_failure(peer: &Peer, error: &TryError) {
             | Failure::UpstreamProtocol
             | Failure::RequestTimeout
     );
-    if blamed && !(error.reused && error.progress != Progress::Answered) {
-        peer.failed(Instant::now());
+    let idle_race = error.reused && error.progress != Progress::Answered;
+    if blamed && !idle_race && peer.failed(Instant::now()) {
+        metrics.ejections.inc();
+        tracing::warn!(backend = %upstream.id, peer = %peer.address, reason = error.failure.reason(),
+            "endpoint ejected: it kept failing and gets no requests for a while");
     }
 }
 
@@ -193,7 +203,7 @@ fn is_allowed(upstream: &Upstream, was_idle: bool, left: &mut u32) -> bool {
     if was_idle {
         return true;
     }
-    let allowed = *left > 0 && upstream.retries.take(Instant::now());
+    let allowed = *left > 0 && upstream.retries.take(&upstream.backend().retry_allowance, Instant::now());
     *left = left.saturating_sub(1);
     allowed
 }
@@ -205,11 +215,11 @@ fn rewind(x: &Exchange<'_>, body: &mut Incoming<'_>) -> bool {
     rewound
 }
 
-/// Opens a connection to the peer of a try.
+/// Opens a connection to the peer of a try; it counts as open while the guard lives.
 ///
 /// # Errors
 /// As [`connect()`], with nothing sent.
-pub async fn open(x: &Exchange<'_>, this: &Try<'_>) -> Result<Connection, TryError> {
+pub async fn open(x: &Exchange<'_>, this: &Try<'_>) -> Result<(Stream, OpenConnection), TryError> {
     let mut opened = connect(this.peer, this.backend.connect_timeout).await;
     if matches!(opened, Err(ConnectError::Shortage(_))) {
         x.worker().shed();
@@ -218,10 +228,7 @@ pub async fn open(x: &Exchange<'_>, this: &Try<'_>) -> Result<Connection, TryErr
         opened = connect(this.peer, this.backend.connect_timeout).await;
     }
     match opened {
-        Ok(stream) => {
-            x.worker().shared.metrics.upstream.opened.inc();
-            Ok(Connection::new(stream, x.worker().buffers.clone()))
-        }
+        Ok(stream) => Ok((stream, x.worker().shared.metrics.upstream.open())),
         Err(error) => {
             tracing::debug!(peer = %this.peer.address, %error, "cannot connect");
             let failure = match error {
@@ -229,7 +236,6 @@ pub async fn open(x: &Exchange<'_>, this: &Try<'_>) -> Result<Connection, TryErr
                 ConnectError::Shortage(_) => Failure::Shortage,
                 ConnectError::Tcp(_) | ConnectError::Tls(_) => Failure::Connect,
             };
-            x.worker().shared.metrics.upstream.failed.add(failure.reason());
             Err(TryError { failure, progress: Progress::Nothing, reused: false })
         }
     }

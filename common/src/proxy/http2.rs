@@ -216,7 +216,7 @@ fn read_head(client: &Client, parts: &http::request::Parts, head: &mut RequestHe
     if target.len() > limits.target_bytes {
         return refused(RequestError::TargetTooLong);
     }
-    if parts.headers.len() > limits.fields {
+    if parts.headers.len() > usize::from(listener.settings.limits.http2.fields) {
         return refused(RequestError::TooManyFields);
     }
     if target == b"*" {

@@ -7,9 +7,6 @@ use bytes::Bytes;
 use super::body::Incoming;
 use crate::{http1::BodyError, message::Fields};
 
-/// Largest body that is kept. A larger one cannot be sent again once some of it was read.
-const MOST_BYTES: usize = 64 << 10;
-
 /// A body of which everything read so far is kept, as long as it is not too much.
 pub struct Replay<'a> {
     inner: Incoming<'a>,
@@ -17,19 +14,22 @@ pub struct Replay<'a> {
     /// How much of what is kept has been used by the present try.
     at: usize,
     keeping: bool,
+    /// Largest body that is kept. A larger one cannot be sent again once some of it was read.
+    most_bytes: usize,
 }
 
 impl<'a> Replay<'a> {
-    /// Keeps what will be read of a body, if its length, where that is known, leaves hope to send it again.
-    pub fn keep(body: &mut Incoming<'a>, length: Option<u64>) {
+    /// Keeps what will be read of a body, up to this size, if its length, where that is known, leaves hope to send it
+    /// again.
+    pub fn keep(body: &mut Incoming<'a>, length: Option<u64>, most_bytes: usize) {
         let expected = match length {
             None => 0,
-            Some(length) if length <= MOST_BYTES as u64 => length as usize,
+            Some(length) if length <= most_bytes as u64 => length as usize,
             Some(_) => return,
         };
         let inner = std::mem::replace(body, Incoming::Taken(Fields::default()));
         let kept = Vec::with_capacity(expected);
-        *body = Incoming::Replay(Box::new(Self { inner, kept, at: 0, keeping: true }));
+        *body = Incoming::Replay(Box::new(Self { inner, kept, at: 0, keeping: true, most_bytes }));
     }
 
     /// Goes back to the begin; false if that is not kept any more.
@@ -68,7 +68,7 @@ impl<'a> Replay<'a> {
             return;
         }
         if self.keeping {
-            match self.kept.len() + count <= MOST_BYTES {
+            match self.kept.len() + count <= self.most_bytes {
                 true => {
                     self.kept.extend_from_slice(&self.inner.data()[..count]);
                     self.at = self.kept.len();

@@ -27,6 +27,7 @@ use crate::{
     },
     message::{Known, RequestHead, ResponseHead},
     runtime::deadline::Deadlines,
+    upstream::Http1Link,
 };
 
 /// Interim answers passed on before the final one; more are a fault of the backend.
@@ -52,24 +53,25 @@ pub async fn send(
 ) -> Result<(), TryError> {
     let pooled = if this.fresh { None } else { x.worker().pool.take(this.peer) };
     let reused = pooled.is_some();
-    let mut connection = match pooled {
-        Some(connection) => {
+    let mut link = match pooled {
+        Some(link) => {
             x.worker().shared.metrics.upstream.reused.inc();
-            connection
+            link
         }
-        None => open(x, this).await?,
+        None => {
+            let (stream, open) = open(x, this).await?;
+            Http1Link { connection: Connection::new(stream, x.worker().buffers.clone()), open }
+        }
     };
     let answer = x.worker().take_response();
     let mut hop = Hop { x, this, reused, answer, answer_by: None };
-    let result = hop.exchange(&mut connection, body, responder).await;
+    let result = hop.exchange(&mut link.connection, body, responder).await;
     let Hop { x, answer, .. } = hop;
     x.worker().give_response(answer);
     match result? {
-        After::Reusable if connection.is_reusable() => x.worker().pool.give(this.peer, connection),
+        After::Reusable if link.connection.is_reusable() => x.worker().pool.give(this.peer, link),
         After::Reusable | After::Closed => {}
-        After::Tunnel => {
-            Box::pin(upgrade::tunnel(x, this.plan.tunnel_idle, body, responder, connection)).await
-        }
+        After::Tunnel => Box::pin(upgrade::tunnel(x, this.plan.tunnel_idle, body, responder, link)).await,
     }
     Ok(())
 }

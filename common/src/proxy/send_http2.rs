@@ -140,7 +140,7 @@ async fn stream(x: &Exchange<'_>, this: &Try<'_>) -> Result<(Http2Stream, bool),
 }
 
 async fn connect(x: &Exchange<'_>, this: &Try<'_>) -> Result<Http2Stream, TryError> {
-    let (stream, _) = open(x, this).await?.into_parts();
+    let (stream, open) = open(x, this).await?;
     let handshake = hyper::client::conn::http2::Builder::new(LocalExecutor)
         .timer(TokioTimer::new())
         .initial_stream_window_size(STREAM_WINDOW)
@@ -165,6 +165,7 @@ async fn connect(x: &Exchange<'_>, this: &Try<'_>) -> Result<Http2Stream, TryErr
         if let Err(error) = ended.await {
             tracing::debug!(%error, "HTTP/2 connection to an endpoint ended");
         }
+        drop(open);
     });
     Ok(x.worker().pool.share_http2(this.peer, sender, most_streams))
 }

@@ -9,7 +9,10 @@ use super::{
     exchange::Exchange,
     responder::Responder,
 };
-use crate::http1::{BodyFraming, BodyState, BodyWriter, Connection};
+use crate::{
+    http1::{BodyFraming, BodyState, BodyWriter},
+    upstream::Http1Link,
+};
 
 /// Carries bytes both ways until both sides have ended, or one breaks or both are silent for too long.
 pub async fn tunnel(
@@ -17,7 +20,7 @@ pub async fn tunnel(
     idle: Duration,
     client: &mut Incoming<'_>,
     responder: &mut Responder<'_>,
-    mut upstream: Connection,
+    mut upstream: Http1Link,
 ) {
     let Responder::Http1(responder) = responder else { return };
     responder.keep_alive = false;
@@ -25,7 +28,7 @@ pub async fn tunnel(
         reader.begin(0, BodyFraming::UntilClose);
     }
     let mut state = BodyState::new(BodyFraming::UntilClose);
-    let (reader, upstream_writer) = upstream.split(&mut state);
+    let (reader, upstream_writer) = upstream.connection.split(&mut state);
     let client_writer = responder.writer;
     let up = async {
         let mut to = Outgoing::Http1(BodyWriter::new(upstream_writer, Vec::new(), BodyFraming::UntilClose));

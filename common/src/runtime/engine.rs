@@ -159,11 +159,11 @@ impl Engine {
     /// Keeps backends that are named in DNS resolved; runs as long as the engine does. To be spawned beside the
     /// workers.
     pub fn resolve(&self) -> impl Future<Output = ()> + Send + use<> {
-        let own: Vec<SocketAddr> = self.addresses.values().copied().collect();
         let drain = self.shared.drain.clone();
         let registry = self.shared.registry.clone();
         async move {
-            let forbidden = move |address: SocketAddr| own.contains(&address);
+            // Whatever its port: it may be a listener bound to all addresses, or the admin server.
+            let forbidden = |address: SocketAddr| resolve::is_local(address.ip());
             resolve::run(registry, forbidden, async move { drain.reached(Phase::Stopped).await }).await;
         }
     }

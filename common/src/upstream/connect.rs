@@ -1,6 +1,6 @@
 //! Connect: how a peer is reached, in plain text or under TLS.
 
-use std::{io, time::Duration};
+use std::{io, net::SocketAddr, time::Duration};
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
@@ -8,6 +8,7 @@ use tokio_rustls::TlsConnector;
 
 use super::{
     Peer,
+    resolve::source_towards,
     tls::{backend_name, client_settings},
 };
 use crate::http1::{Socket, Stream};
@@ -24,8 +25,8 @@ pub enum ConnectError {
     /// TLS failed.
     #[error("TLS handshake failed: {0}")]
     Tls(io::Error),
-    /// The system has no descriptor or memory left for it; the peer is not to blame.
-    #[error("no descriptors or memory left: {0}")]
+    /// The system has no descriptor, memory or port left for it; the peer is not to blame.
+    #[error("no descriptors, memory or ports left: {0}")]
     Shortage(io::Error),
     /// It took longer than the backend's `connect_timeout`.
     #[error("connection took too long")]
@@ -44,10 +45,11 @@ pub async fn connect(peer: &Peer, limit: Duration) -> Result<Stream, ConnectErro
 }
 
 async fn open(peer: &Peer) -> Result<Stream, ConnectError> {
-    let tcp = TcpStream::connect(peer.address).await.map_err(|error| match is_shortage(&error) {
-        true => ConnectError::Shortage(error),
-        false => ConnectError::Tcp(error),
-    })?;
+    let tcp =
+        TcpStream::connect(peer.address).await.map_err(|error| match is_shortage(&error, peer.address) {
+            true => ConnectError::Shortage(error),
+            false => ConnectError::Tcp(error),
+        })?;
     tcp.set_nodelay(true).map_err(ConnectError::Tcp)?;
     // A peer whose machine is gone says nothing. PING of HTTP/2 would find out too, but gRPC servers close a
     // connection that sends it more than once in five minutes.
@@ -63,9 +65,36 @@ async fn open(peer: &Peer) -> Result<Stream, ConnectError> {
     Ok(Stream::TlsClient(Box::new(stream)))
 }
 
-/// Whether the system or this process is short of something that it needs for a connection.
-fn is_shortage(error: &io::Error) -> bool {
+/// Whether the system or this process is short of something that it needs for a connection to this address.
+fn is_shortage(error: &io::Error, address: SocketAddr) -> bool {
     use rustix::io::Errno;
-    let short = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS];
-    error.raw_os_error().is_some_and(|code| short.iter().any(|errno| errno.raw_os_error() == code))
+    let is = |errno: &Errno| error.raw_os_error() == Some(errno.raw_os_error());
+    // No address to connect from means that all ports towards the peer are in use, unless there is none that would
+    // reach it at all, as on a machine without IPv6.
+    (is(&Errno::ADDRNOTAVAIL) && source_towards(address.ip()).is_ok())
+        || [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS].iter().any(is)
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::io::Errno;
+
+    use super::*;
+
+    #[test]
+    fn what_this_machine_lacks_is_not_the_peers_fault() {
+        let rows = [
+            (Errno::MFILE, "127.0.0.1:80", true),
+            (Errno::NOBUFS, "127.0.0.1:80", true),
+            (Errno::ADDRNOTAVAIL, "127.0.0.1:80", true),
+            // Nothing can be sent to a link-local address whose link is not named.
+            (Errno::ADDRNOTAVAIL, "[fe80::1]:80", false),
+            (Errno::CONNREFUSED, "127.0.0.1:80", false),
+            (Errno::HOSTUNREACH, "127.0.0.1:80", false),
+        ];
+        for (errno, address, wanted) in rows {
+            let error = io::Error::from_raw_os_error(errno.raw_os_error());
+            assert_eq!(is_shortage(&error, address.parse().unwrap()), wanted, "{errno} {address}");
+        }
+    }
 }

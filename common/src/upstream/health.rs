@@ -5,17 +5,11 @@ use std::{
         Arc, LazyLock,
         atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
     },
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use super::Peer;
-
-/// Failures in a row that eject a peer.
-const FAILURES: u32 = 5;
-/// Time of the first ejection; each further one without a success between doubles it.
-const EJECTION: Duration = Duration::from_secs(30);
-/// Longest ejection.
-const LONGEST_EJECTION: Duration = Duration::from_secs(300);
+use crate::model;
 
 /// What atomics count time from.
 static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
@@ -57,20 +51,21 @@ impl Health {
     }
 
     /// Counts a failure; true if there are enough of them to eject.
-    pub(super) fn failed(&self) -> bool {
-        self.failures.fetch_add(1, Relaxed).saturating_add(1) >= FAILURES
+    pub(super) fn failed(&self, settings: &model::Health) -> bool {
+        let failures = self.failures.fetch_add(1, Relaxed).saturating_add(1);
+        settings.failures > 0 && failures >= settings.failures
     }
 
     /// Ejects from now on; false if another thread just did or it is ejected already.
-    pub(super) fn eject(&self, now: Instant) -> bool {
+    pub(super) fn eject(&self, settings: &model::Health, now: Instant) -> bool {
         let before = self.ejected_until.load(Relaxed);
         let now_millis = millis(now);
         if now_millis < before {
             return false;
         }
         let doublings = self.ejections.load(Relaxed).min(16);
-        let time = EJECTION.saturating_mul(1 << doublings).min(LONGEST_EJECTION);
-        let until = now_millis + time.as_millis() as u64;
+        let time = settings.ejection.saturating_mul(1 << doublings).min(settings.longest_ejection);
+        let until = now_millis.saturating_add(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
         let won = self.ejected_until.compare_exchange(before, until, Relaxed, Relaxed).is_ok();
         if won {
             self.failures.store(0, Relaxed);
@@ -80,14 +75,14 @@ impl Health {
     }
 }
 
-/// Whether one more of these peers may be ejected: at most half of them are.
-pub(super) fn may_eject(peers: &[Arc<Peer>], now: Instant) -> bool {
-    (ejected(peers, now) + 1) * 2 <= peers.len()
+/// Whether one more of these peers may be ejected.
+pub(super) fn may_eject(settings: &model::Health, peers: &[Arc<Peer>], now: Instant) -> bool {
+    (ejected(peers, now) + 1) * 100 <= peers.len() * usize::from(settings.most_ejected_percent)
 }
 
 /// Whether so many of these peers are ejected that it is better to use all of them.
-pub(super) fn is_panic(peers: &[Arc<Peer>], now: Instant) -> bool {
-    ejected(peers, now) * 2 > peers.len()
+pub(super) fn is_panic(settings: &model::Health, peers: &[Arc<Peer>], now: Instant) -> bool {
+    ejected(peers, now) * 100 > peers.len() * usize::from(settings.panic_percent)
 }
 
 fn ejected(peers: &[Arc<Peer>], now: Instant) -> usize {

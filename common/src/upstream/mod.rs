@@ -16,7 +16,7 @@ use arc_swap::{ArcSwap, Guard};
 
 pub use connect::{ConnectError, connect};
 pub use peer::{InFlight, Peer, PeerId};
-pub use pool::{Http2Stream, Pool};
+pub use pool::{Http1Link, Http2Stream, Pool};
 pub use registry::Registry;
 pub use retry::RetryBudget;
 
@@ -50,8 +50,9 @@ impl Upstream {
     fn new(id: BackendId, backend: Arc<Backend>) -> Arc<Self> {
         let balancer = Arc::new(Balancer::new(backend.balance));
         let peers = PeerSet { ready: Vec::new(), draining: Vec::new(), balancer };
+        let retries = RetryBudget::new(&backend.retry_allowance);
         let (backend, peers) = (ArcSwap::new(backend), ArcSwap::from_pointee(peers));
-        Arc::new(Self { id, backend, peers, retries: RetryBudget::new() })
+        Arc::new(Self { id, backend, peers, retries })
     }
 
     /// The settings now in effect.
@@ -73,7 +74,7 @@ impl Upstream {
 
     /// Chooses a peer for a new request; `None` if there is none at all. Takes no lock and never waits.
     ///
-    /// Ready peers come first, then draining ones. Ejected peers are passed over, unless more than half of
+    /// Ready peers come first, then draining ones. Ejected peers are passed over, unless too many of
     /// the peers are. `avoid`, which a retry sets to the peer that just failed, is chosen only if it is
     /// alone. `random` is any well-mixed value that differs from call to call.
     pub fn pick(&self, now: Instant, random: u64, avoid: Option<&Peer>) -> Option<Arc<Peer>> {
@@ -83,10 +84,9 @@ impl Upstream {
             return peers.first().cloned();
         }
         let panic = OnceCell::new();
+        let is_panic = || health::is_panic(&self.backend().health, peers, now);
         let is_other = |peer: &Peer| avoid.is_none_or(|avoid| avoid.id != peer.id);
-        let is_fit = |peer: &Peer| {
-            is_other(peer) && (!peer.is_ejected(now) || *panic.get_or_init(|| health::is_panic(peers, now)))
-        };
+        let is_fit = |peer: &Peer| is_other(peer) && (!peer.is_ejected(now) || *panic.get_or_init(is_panic));
         let chosen = set.balancer.choose(peers, random, &is_fit);
         chosen.or_else(|| set.balancer.choose(peers, random, &is_other)).or(peers.first()).cloned()
     }

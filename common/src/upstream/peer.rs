@@ -86,12 +86,13 @@ impl Peer {
     /// The peer could not be reached, or broke off without an answer. Enough of these in a row eject it for a
     /// while, if enough others are left. Returns whether it was ejected just now.
     pub fn failed(&self, now: Instant) -> bool {
-        if !self.health.failed() {
+        let Some(upstream) = self.upstream.upgrade() else { return false };
+        let settings = &upstream.backend().health;
+        if !self.health.failed(settings) {
             return false;
         }
-        let Some(upstream) = self.upstream.upgrade() else { return false };
         let set = upstream.peers.load();
-        super::health::may_eject(set.usable(), now) && self.health.eject(now)
+        super::health::may_eject(settings, set.usable(), now) && self.health.eject(settings, now)
     }
 }
 

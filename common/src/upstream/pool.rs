@@ -12,7 +12,7 @@ use hyper::client::conn::http2::SendRequest;
 use tokio::{sync::Mutex, time::Instant};
 
 use super::{Peer, PeerId};
-use crate::{http1::Connection, http2::ChannelBody};
+use crate::{http1::Connection, http2::ChannelBody, runtime::metrics::OpenConnection};
 
 /// Connections that a worker keeps open for one peer while they are idle.
 const IDLE_PER_PEER: usize = 256;
@@ -34,8 +34,16 @@ struct PeerPool {
     opening: Rc<Mutex<()>>,
 }
 
+/// An HTTP/1.1 connection to a peer.
+pub struct Http1Link {
+    /// The connection.
+    pub connection: Connection,
+    /// Counts it as open.
+    pub open: OpenConnection,
+}
+
 struct Idle {
-    connection: Connection,
+    link: Http1Link,
     since: Instant,
 }
 
@@ -66,26 +74,26 @@ impl Pool {
     }
 
     /// A connection to this peer that is still alive, the one used last if there are several.
-    pub fn take(&self, peer: &Peer) -> Option<Connection> {
+    pub fn take(&self, peer: &Peer) -> Option<Http1Link> {
         let mut peers = self.peers.borrow_mut();
         let list = &mut peers.get_mut(&peer.id)?.http1;
         while let Some(idle) = list.pop() {
-            if idle.connection.is_reusable() {
-                return Some(idle.connection);
+            if idle.link.connection.is_reusable() {
+                return Some(idle.link);
             }
         }
         None
     }
 
     /// Keeps a connection for the next request, unless its peer is gone.
-    pub fn give(&self, peer: &Arc<Peer>, connection: Connection) {
+    pub fn give(&self, peer: &Arc<Peer>, link: Http1Link) {
         if peer.is_gone() {
             return;
         }
         let mut peers = self.peers.borrow_mut();
         let list = &mut peers.entry(peer.id).or_insert_with(|| PeerPool::new(peer)).http1;
         if list.len() < IDLE_PER_PEER {
-            list.push(Idle { connection, since: Instant::now() });
+            list.push(Idle { link, since: Instant::now() });
         }
     }
 
@@ -139,7 +147,8 @@ impl Pool {
             if pool.peer.is_gone() {
                 return false;
             }
-            pool.http1.retain(|idle| now - idle.since < self.idle_limit && idle.connection.is_reusable());
+            pool.http1
+                .retain(|idle| now - idle.since < self.idle_limit && idle.link.connection.is_reusable());
             pool.http2.retain(|connection| {
                 let unused =
                     connection.streams.get() == 0 && now - connection.last_used.get() >= self.idle_limit;

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     sync::Arc,
     time::Duration,
 };
@@ -28,7 +28,7 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 
 /// Keeps the endpoints of backends that [resolve a name](Discovery::Dns) up to date until `shutdown` ends,
 /// with the resolver of the system. `forbidden` says which addresses are never used beside those that [never
-/// are](is_never_a_backend), such as those of our own listeners; IPv4 addresses come to it as such even where
+/// are](is_never_a_backend), such as those of [this machine](is_local); IPv4 addresses come to it as such even where
 /// the name gives them mapped into IPv6.
 pub async fn run(
     registry: Arc<Registry>,
@@ -146,7 +146,7 @@ fn settle(
             let refused = endpoints.is_empty() && !addresses.is_empty();
             if refused && !name.refused {
                 tracing::warn!(backend = %name.upstream.id, "the external name has only \
-                    addresses that are loopback, link-local or our own; requests get 503");
+                    addresses that are loopback, link-local or of this machine; requests get 503");
             }
             name.refused = refused;
             name.answered = true;
@@ -192,6 +192,30 @@ pub fn is_never_a_backend(address: IpAddr) -> bool {
             special || address.is_unicast_link_local() || inner_v4(address).is_some_and(is_never_v4)
         }
     }
+}
+
+/// Whether an address is one of this machine, where the proxy itself or its admin server may listen.
+///
+/// Only such an address can be bound, unless the system allows to bind any (`ip_nonlocal_bind`), which shows at an
+/// address that is nobody's (RFC 5737, RFC 3849); then it is one if packets to it would also come from it.
+pub fn is_local(address: IpAddr) -> bool {
+    let nobody: IpAddr = match address {
+        IpAddr::V4(_) => Ipv4Addr::new(192, 0, 2, 1).into(),
+        IpAddr::V6(_) => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(),
+    };
+    let can_bind = |address| UdpSocket::bind((address, 0)).is_ok();
+    can_bind(address) && (!can_bind(nobody) || source_towards(address).is_ok_and(|source| source == address))
+}
+
+/// The address that packets to this one would come from. Nothing is sent.
+pub(super) fn source_towards(address: IpAddr) -> io::Result<IpAddr> {
+    let any: IpAddr = match address {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let socket = UdpSocket::bind((any, 0))?;
+    socket.connect((address, 9))?;
+    Ok(socket.local_addr()?.ip())
 }
 
 fn is_never_v4(address: Ipv4Addr) -> bool {
@@ -390,6 +414,17 @@ mod tests {
         ];
         for (address, wanted) in rows {
             assert_eq!(is_never_a_backend(address.parse().unwrap()), wanted, "{address}");
+        }
+    }
+
+    #[test]
+    fn the_addresses_of_this_machine_are_local_and_others_are_not() {
+        let (own, others) = (["127.0.0.1", "127.0.0.2"], ["192.0.2.1", "198.51.100.7", "2001:db8::1"]);
+        assert_eq!(own.map(|address| is_local(address.parse().unwrap())), [true; 2]);
+        assert_eq!(others.map(|address| is_local(address.parse().unwrap())), [false; 3]);
+        // The address by which this machine would reach another one, if it has any.
+        if let Ok(outward) = source_towards(Ipv4Addr::new(192, 0, 2, 1).into()) {
+            assert!(is_local(outward), "{outward}");
         }
     }
 

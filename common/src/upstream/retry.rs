@@ -3,17 +3,19 @@
 use std::{
     sync::{
         LazyLock,
-        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Instant,
 };
 
-/// Parts of one retry: each request earns one part, so that one in five may be sent again.
-const PARTS: u32 = 5;
-/// Retries earned in a second without any request.
-const PER_SECOND: u64 = 10;
-/// Most retries saved: those of ten quiet seconds.
-const MOST: u32 = 100;
+use crate::model::RetryAllowance;
+
+/// Parts of one retry: each request earns some of them.
+const PARTS: u64 = 100;
+/// Quiet seconds whose retries are saved.
+const SAVED_SECONDS: u64 = 10;
+/// Retries that are saved at least, if requests earn them.
+const LEAST_SAVED: u64 = 100;
 
 /// What atomics count time from.
 static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
@@ -22,44 +24,57 @@ static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
 /// less. Full, as it nearly always is, it is only read.
 #[derive(Debug)]
 pub struct RetryBudget {
-    parts: AtomicU32,
+    parts: AtomicU64,
     /// Milliseconds since [`EPOCH`] up to which the steady allowance has been paid out.
     paid_until: AtomicU64,
 }
 
 impl RetryBudget {
-    /// A full budget.
-    pub(super) fn new() -> Self {
-        LazyLock::force(&EPOCH);
-        Self { parts: AtomicU32::new(MOST * PARTS), paid_until: AtomicU64::new(0) }
+    /// A budget after some quiet seconds.
+    pub(super) fn new(allowance: &RetryAllowance) -> Self {
+        let parts = steady(allowance) * SAVED_SECONDS;
+        Self { parts: AtomicU64::new(parts), paid_until: AtomicU64::new(millis(Instant::now())) }
     }
 
     /// Counts a request.
-    pub fn earn(&self) {
-        if self.parts.load(Relaxed) < MOST * PARTS {
-            self.parts.fetch_add(1, Relaxed);
+    pub fn earn(&self, allowance: &RetryAllowance) {
+        if self.parts.load(Relaxed) < most(allowance) {
+            self.parts.fetch_add(allowance.percent.into(), Relaxed);
         }
     }
 
     /// Takes one retry out; false if there is none.
-    pub fn take(&self, now: Instant) -> bool {
-        self.pay_out(now);
-        let less = |parts: u32| parts.checked_sub(PARTS);
+    pub fn take(&self, allowance: &RetryAllowance, now: Instant) -> bool {
+        self.pay_out(allowance, now);
+        let less = |parts: u64| parts.checked_sub(PARTS);
         self.parts.fetch_update(Relaxed, Relaxed, less).is_ok()
     }
 
-    fn pay_out(&self, now: Instant) {
-        let now = now.saturating_duration_since(*EPOCH).as_millis() as u64;
+    fn pay_out(&self, allowance: &RetryAllowance, now: Instant) {
+        let now = millis(now);
         let before = self.paid_until.load(Relaxed);
-        let earned = now.saturating_sub(before) * PER_SECOND / 1000;
+        let earned = now.saturating_sub(before).saturating_mul(steady(allowance)) / 1000;
         if earned == 0 || self.paid_until.compare_exchange(before, now, Relaxed, Relaxed).is_err() {
             return;
         }
-        let earned = u32::try_from(earned).unwrap_or(MOST).min(MOST) * PARTS;
-        let more = |parts: u32| Some(parts.saturating_add(earned).min(MOST * PARTS));
+        let more = |parts: u64| Some(parts.saturating_add(earned).min(most(allowance)));
         // The closure always gives a value.
         let _ = self.parts.fetch_update(Relaxed, Relaxed, more);
     }
+}
+
+fn millis(now: Instant) -> u64 {
+    now.saturating_duration_since(*EPOCH).as_millis() as u64
+}
+
+/// Parts earned in a second.
+fn steady(allowance: &RetryAllowance) -> u64 {
+    u64::from(allowance.per_second) * PARTS
+}
+
+/// Most parts saved.
+fn most(allowance: &RetryAllowance) -> u64 {
+    (steady(allowance) * SAVED_SECONDS).max(LEAST_SAVED * PARTS)
 }
 
 #[cfg(test)]
@@ -68,18 +83,35 @@ mod tests {
 
     use super::*;
 
-    fn drain(budget: &RetryBudget, now: Instant) -> usize {
-        (0..1000).take_while(|_| budget.take(now)).count()
+    fn drain(budget: &RetryBudget, allowance: &RetryAllowance, now: Instant) -> usize {
+        (0..1000).take_while(|_| budget.take(allowance, now)).count()
     }
 
     #[test]
     fn one_request_in_five_and_ten_in_a_second_may_be_sent_again() {
-        let budget = RetryBudget::new();
+        let allowance = RetryAllowance::default();
+        let budget = RetryBudget::new(&allowance);
+        let drain = |now| drain(&budget, &allowance, now);
         let start = Instant::now();
-        assert_eq!(drain(&budget, start), 100, "what ten quiet seconds earn");
-        (0..50).for_each(|_| budget.earn());
-        assert_eq!(drain(&budget, start), 10, "a fifth of the requests");
-        assert_eq!(drain(&budget, start + Duration::from_secs(2)), 20, "ten in a second");
-        assert_eq!(drain(&budget, start + Duration::from_secs(1000)), 100, "no more is saved");
+        assert_eq!(drain(start), 100, "what ten quiet seconds earn");
+        (0..50).for_each(|_| budget.earn(&allowance));
+        assert_eq!(drain(start), 10, "a fifth of the requests");
+        assert_eq!(drain(start + Duration::from_secs(2)), 20, "ten in a second");
+        assert_eq!(drain(start + Duration::from_secs(1000)), 100, "no more is saved");
+    }
+
+    #[test]
+    fn another_allowance_earns_as_much_as_it_says() {
+        let start = Instant::now();
+        let rows = [((0, 0), 0, 0, 0), ((50, 0), 0, 25, 0), ((100, 2), 20, 50, 6), ((0, 30), 300, 0, 90)];
+        for ((percent, per_second), saved, by_requests, by_time) in rows {
+            let allowance = RetryAllowance { percent, per_second };
+            let budget = RetryBudget::new(&allowance);
+            assert_eq!(drain(&budget, &allowance, start), saved, "{allowance:?}");
+            (0..50).for_each(|_| budget.earn(&allowance));
+            assert_eq!(drain(&budget, &allowance, start), by_requests, "{allowance:?}");
+            let later = start + Duration::from_secs(3);
+            assert_eq!(drain(&budget, &allowance, later), by_time, "{allowance:?}");
+        }
     }
 }

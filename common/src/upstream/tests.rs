@@ -10,7 +10,7 @@ use std::{
 use super::{Peer, Registry, Upstream};
 use crate::{
     id::BackendId,
-    model::{Backend, BackendProtocol, Balance, Discovery, Endpoint, EndpointState, Endpoints},
+    model::{Backend, BackendProtocol, Balance, Discovery, Endpoint, EndpointState, Endpoints, Health},
 };
 
 fn address(port: u16) -> SocketAddr {
@@ -208,6 +208,33 @@ fn if_more_than_half_are_ejected_all_are_used() {
         // Once the ejections are over there is nothing special.
         assert_eq!(picks(&upstream, 100, now + 31 * SECOND).len(), 3);
     }
+}
+
+#[test]
+fn a_backend_says_how_its_peers_are_ejected() {
+    let (registry, upstream) = registry(Balance::RoundRobin, &[1, 2, 3, 4]);
+    let (ejection, longest_ejection) = (2 * SECOND, 3 * SECOND);
+    let strict =
+        Health { failures: 2, ejection, longest_ejection, most_ejected_percent: 75, panic_percent: 74 };
+    let apply = |health: &Health| {
+        registry
+            .apply_backends(&backends(&[("shop", Backend { health: health.clone(), ..Backend::default() })]));
+    };
+    apply(&strict);
+    let mut now = Instant::now();
+    for seconds in [2, 3, 3] {
+        assert_eq!([peer(&upstream, 1).failed(now), peer(&upstream, 1).failed(now)], [false, true]);
+        now += (seconds - 1) * SECOND;
+        assert!(peer(&upstream, 1).is_ejected(now), "{seconds}");
+        now += SECOND;
+        assert!(!peer(&upstream, 1).is_ejected(now), "{seconds}");
+    }
+    assert_eq!([1, 2, 3, 4].map(|port| fail(&upstream, port, now)), [true, true, true, false]);
+    assert_eq!(picks(&upstream, 100, now).len(), 4, "three of four are more than 74 %");
+    apply(&Health { panic_percent: 75, ..strict });
+    assert_eq!(picks(&upstream, 100, now).len(), 1, "and not more than 75 %");
+    apply(&Health { failures: 0, ..Health::default() });
+    assert!(!fail(&upstream, 4, now));
 }
 
 #[test]

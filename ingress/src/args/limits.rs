@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use clap::Args;
-use selvedge_common::model::{Http2Limits, Limits};
+use clap::{Args, builder::RangedI64ValueParser, value_parser};
+use selvedge_common::model::{Backend, Health, Http2Limits, Limits, Retry, RetryAllowance, Timeouts};
 
-use super::values::{duration, size, small_size};
+use super::values::{duration, size, size_within, small_size};
+
+/// Largest flow-control window (RFC 9113 §6.9.1).
+const MOST_WINDOW: u32 = 0x7fff_ffff;
 
 /// Limits that clients are held to, on each listener.
 #[derive(Args, Clone, Debug)]
@@ -20,14 +23,14 @@ pub struct ClientArgs {
     /// Connections open at once from one source address on each listener; 0 is no limit
     #[arg(long, env = "SELVEDGE_MAX_CONNECTIONS_PER_SOURCE", value_name = "N", default_value_t = 0)]
     pub max_connections_per_source: u32,
-    /// Largest request head in bytes; more is answered 431
-    #[arg(long, env = "SELVEDGE_MAX_HEAD_SIZE", value_name = "SIZE", default_value = "16KiB", value_parser = small_size)]
+    /// Largest request head in bytes, at least 1KiB and at most 128KiB; more is answered 431
+    #[arg(long, env = "SELVEDGE_MAX_HEAD_SIZE", value_name = "SIZE", default_value = "16KiB", value_parser = size_within(1 << 10, 128 << 10))]
     pub max_head_size: u32,
-    /// Most header fields of a request; more is answered 431
-    #[arg(long, env = "SELVEDGE_MAX_FIELDS", value_name = "N", default_value_t = 100)]
+    /// Most header fields of an HTTP/1.1 request, at most 256; more is answered 431
+    #[arg(long, env = "SELVEDGE_MAX_FIELDS", value_name = "N", default_value_t = 100, value_parser = value_parser!(u16).range(1..=256))]
     pub max_fields: u16,
     /// Largest request target in bytes; more is answered 414
-    #[arg(long, env = "SELVEDGE_MAX_TARGET_SIZE", value_name = "SIZE", default_value = "8KiB", value_parser = small_size)]
+    #[arg(long, env = "SELVEDGE_MAX_TARGET_SIZE", value_name = "SIZE", default_value = "8KiB", value_parser = size_within(1, u32::MAX))]
     pub max_target_size: u32,
     /// Longest TLS handshake
     #[arg(long, env = "SELVEDGE_HANDSHAKE_TIMEOUT", value_name = "TIME", default_value = "10s", value_parser = duration)]
@@ -60,17 +63,20 @@ pub struct ClientArgs {
     #[arg(long, env = "SELVEDGE_REJECT_ESCAPED_SLASH")]
     pub reject_escaped_slash: bool,
     /// Streams open at once on an HTTP/2 connection
-    #[arg(long, env = "SELVEDGE_HTTP2_MAX_STREAMS", value_name = "N", default_value_t = 100)]
+    #[arg(long, env = "SELVEDGE_HTTP2_MAX_STREAMS", value_name = "N", default_value_t = 100, value_parser = value_parser!(u32).range(1..))]
     pub http2_max_streams: u32,
     /// Flow-control window of an HTTP/2 stream in bytes
-    #[arg(long, env = "SELVEDGE_HTTP2_STREAM_WINDOW", value_name = "SIZE", default_value = "64KiB", value_parser = small_size)]
+    #[arg(long, env = "SELVEDGE_HTTP2_STREAM_WINDOW", value_name = "SIZE", default_value = "64KiB", value_parser = size_within(1, MOST_WINDOW))]
     pub http2_stream_window: u32,
     /// Flow-control window of an HTTP/2 connection in bytes
-    #[arg(long, env = "SELVEDGE_HTTP2_CONNECTION_WINDOW", value_name = "SIZE", default_value = "1MiB", value_parser = small_size)]
+    #[arg(long, env = "SELVEDGE_HTTP2_CONNECTION_WINDOW", value_name = "SIZE", default_value = "1MiB", value_parser = size_within(1, MOST_WINDOW))]
     pub http2_connection_window: u32,
     /// Largest header list of an HTTP/2 request in bytes
     #[arg(long, env = "SELVEDGE_HTTP2_MAX_HEADER_LIST", value_name = "SIZE", default_value = "32KiB", value_parser = small_size)]
     pub http2_max_header_list: u32,
+    /// Most header fields of an HTTP/2 request; more is answered 431
+    #[arg(long, env = "SELVEDGE_HTTP2_MAX_FIELDS", value_name = "N", default_value_t = 128, value_parser = value_parser!(u16).range(1..))]
+    pub http2_max_fields: u16,
 }
 
 impl ClientArgs {
@@ -97,6 +103,7 @@ impl ClientArgs {
                 stream_window_bytes: self.http2_stream_window,
                 connection_window_bytes: self.http2_connection_window,
                 header_list_bytes: self.http2_max_header_list,
+                fields: self.http2_max_fields,
             },
         }
     }
@@ -121,6 +128,65 @@ pub struct BackendArgs {
     /// How often an idempotent request is tried again when nothing was answered
     #[arg(long, env = "SELVEDGE_RETRIES", value_name = "N", default_value_t = 1)]
     pub retries: u32,
+    /// Retries that a hundred requests to a backend allow
+    #[arg(long, env = "SELVEDGE_RETRY_BUDGET_PERCENT", value_name = "N", default_value_t = 20, value_parser = percent())]
+    pub retry_budget_percent: u8,
+    /// Retries to a backend that are allowed in a second, however few its requests are
+    #[arg(long, env = "SELVEDGE_RETRY_BUDGET_PER_SECOND", value_name = "N", default_value_t = 10)]
+    pub retry_budget_per_second: u32,
+    /// Largest request body that is kept to be sent again
+    #[arg(long, env = "SELVEDGE_RETRY_BODY_SIZE", value_name = "SIZE", default_value = "64KiB", value_parser = small_size)]
+    pub retry_body_size: u32,
+    /// Failures in a row after which an endpoint gets no requests for a while; 0 is never
+    #[arg(long, env = "SELVEDGE_EJECTION_FAILURES", value_name = "N", default_value_t = 5)]
+    pub ejection_failures: u32,
+    /// How long that is at first; each further time without a success between it is twice as long
+    #[arg(long, env = "SELVEDGE_EJECTION_TIME", value_name = "TIME", default_value = "30s", value_parser = duration)]
+    pub ejection_time: Duration,
+    /// How long that is at most
+    #[arg(long, env = "SELVEDGE_MAX_EJECTION_TIME", value_name = "TIME", default_value = "5m", value_parser = duration)]
+    pub max_ejection_time: Duration,
+    /// Most endpoints of a backend, in percent, that get no requests because they failed
+    #[arg(long, env = "SELVEDGE_MAX_EJECTED_PERCENT", value_name = "N", default_value_t = 50, value_parser = percent())]
+    pub max_ejected_percent: u8,
+    /// If more endpoints of a backend than this, in percent, have failed so, all of them are used
+    #[arg(long, env = "SELVEDGE_PANIC_PERCENT", value_name = "N", default_value_t = 50, value_parser = percent())]
+    pub panic_percent: u8,
+}
+
+fn percent() -> RangedI64ValueParser<u8> {
+    value_parser!(u8).range(0..=100)
+}
+
+impl BackendArgs {
+    /// The same for the model: what holds for backends whose Service says nothing else.
+    pub fn backend(&self) -> Backend {
+        Backend {
+            connect_timeout: self.connect_timeout,
+            health: Health {
+                failures: self.ejection_failures,
+                ejection: self.ejection_time,
+                longest_ejection: self.max_ejection_time,
+                most_ejected_percent: self.max_ejected_percent,
+                panic_percent: self.panic_percent,
+            },
+            retry_allowance: RetryAllowance {
+                percent: self.retry_budget_percent,
+                per_second: self.retry_budget_per_second,
+            },
+            ..Backend::default()
+        }
+    }
+
+    /// The same for the model: when requests are sent again.
+    pub fn retry(&self) -> Retry {
+        Retry { attempts: self.retries, body_bytes: self.retry_body_size }
+    }
+
+    /// The same for the model: how long requests may take.
+    pub fn timeouts(&self) -> Timeouts {
+        Timeouts { request: self.request_timeout, backend_idle: self.backend_idle_timeout }
+    }
 }
 
 /// Stopping.

@@ -9,12 +9,12 @@ use std::{
     path::PathBuf,
 };
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, builder::RangedU64ValueParser};
 use ipnet::IpNet;
 pub use limits::{BackendArgs, ClientArgs, DrainArgs};
 use selvedge_common::{
     id::{ListenerName, RouteSetId},
-    model::{Backend, Listener, ListenerProtocol, Retry, Timeouts},
+    model::{Listener, ListenerProtocol},
 };
 
 use crate::{
@@ -139,8 +139,8 @@ pub struct ListenArgs {
     /// Send Forwarded (RFC 7239) to backends beside the X-Forwarded-* fields
     #[arg(long, env = "SELVEDGE_FORWARDED_FIELD")]
     pub forwarded_field: bool,
-    /// Worker threads; 0 is one per core
-    #[arg(long, env = "SELVEDGE_WORKERS", value_name = "N", default_value_t = 0)]
+    /// Worker threads, at most 1024; 0 is one per core
+    #[arg(long, env = "SELVEDGE_WORKERS", value_name = "N", default_value_t = 0, value_parser = RangedU64ValueParser::<usize>::new().range(0..=1024))]
     pub workers: usize,
     /// Listen beside another process that shares its ports as well, to take over from it
     #[arg(long, env = "SELVEDGE_SHARE_PORTS")]
@@ -298,12 +298,9 @@ impl RunArgs {
     /// What translation must know.
     pub fn settings(&self) -> Settings {
         Settings {
-            timeouts: Timeouts {
-                request: self.backend.request_timeout,
-                backend_idle: self.backend.backend_idle_timeout,
-            },
-            retry: Retry { attempts: self.backend.retries },
-            backend: Backend { connect_timeout: self.backend.connect_timeout, ..Backend::default() },
+            timeouts: self.backend.timeouts(),
+            retry: self.backend.retry(),
+            backend: self.backend.backend(),
             listeners: self.listeners(&ROUTE_SET.into()),
             ..self.class.settings(&self.source.namespace)
         }
@@ -332,8 +329,10 @@ impl RunArgs {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use clap::CommandFactory;
-    use selvedge_common::model::Limits;
+    use selvedge_common::model::{Backend, Health, Limits, Retry, RetryAllowance, Timeouts};
 
     use super::*;
 
@@ -354,14 +353,31 @@ mod tests {
     fn defaults_are_those_of_the_model() {
         let run = run(&[]).unwrap();
         assert_eq!(run.client.limits(), Limits::default());
-        assert_eq!(run.backend.connect_timeout, Backend::default().connect_timeout);
-        assert_eq!(run.backend.request_timeout, Timeouts::default().request);
-        assert_eq!(run.backend.backend_idle_timeout, Timeouts::default().backend_idle);
+        assert_eq!(run.backend.backend(), Backend::default());
+        assert_eq!(run.backend.timeouts(), Timeouts::default());
+        assert_eq!(run.backend.retry(), Retry::default());
         let listeners = run.listeners(&"edge".into());
         let told: Vec<_> = listeners.values().map(|l| (l.address.to_string(), l.public_port)).collect();
         assert_eq!(told, [("0.0.0.0:8080".into(), 80), ("0.0.0.0:8443".into(), 443)]);
         assert_eq!(run.listen.admin.to_string(), "127.0.0.1:9911");
         assert_eq!(run.log.access_log, AccessLogFormat::Text);
+    }
+
+    #[test]
+    fn flags_for_backends_reach_translation() {
+        let flags = "--connect-timeout 1s --retries 2 --retry-body-size 1KiB --retry-budget-percent 1 \
+            --retry-budget-per-second 2 --ejection-failures 3 --ejection-time 4s --max-ejection-time 5s \
+            --max-ejected-percent 6 --panic-percent 7 --http2-max-fields 8";
+        let run = run(&flags.split_whitespace().collect::<Vec<_>>()).unwrap();
+        let settings = run.settings();
+        assert_eq!(settings.retry, Retry { attempts: 2, body_bytes: 1024 });
+        let (ejection, longest_ejection) = (Duration::from_secs(4), Duration::from_secs(5));
+        let (most_ejected_percent, panic_percent) = (6, 7);
+        let health = Health { failures: 3, ejection, longest_ejection, most_ejected_percent, panic_percent };
+        assert_eq!(settings.backend.health, health);
+        assert_eq!(settings.backend.retry_allowance, RetryAllowance { percent: 1, per_second: 2 });
+        assert_eq!(settings.backend.connect_timeout, Duration::from_secs(1));
+        assert!(settings.listeners.values().all(|listener| listener.limits.http2.fields == 8));
     }
 
     #[test]
@@ -414,6 +430,38 @@ mod tests {
         let flags = ["--publish-address=1.2.3.4", "--lease=x", "--identity=y", "--read-only"];
         let given = run(&flags).unwrap().publish.given();
         assert_eq!(given, ["--publish-address", "--lease", "--identity", "--read-only"]);
+    }
+
+    #[test]
+    fn numbers_out_of_range_are_refused_with_the_range() {
+        let cases = [
+            ("--max-fields", "0", "1..=256"),
+            ("--max-fields", "257", "1..=256"),
+            ("--max-head-size", "1023", "from 1KiB to 128KiB"),
+            ("--max-head-size", "129KiB", "from 1KiB to 128KiB"),
+            ("--max-target-size", "0", "from 1 to"),
+            ("--http2-max-streams", "0", "1.."),
+            ("--http2-max-fields", "0", "1.."),
+            ("--http2-stream-window", "0", "from 1 to 2147483647"),
+            ("--http2-stream-window", "2GiB", "from 1 to 2147483647"),
+            ("--http2-connection-window", "0", "from 1 to 2147483647"),
+            ("--http2-connection-window", "2147483648", "from 1 to 2147483647"),
+            ("--workers", "1025", "0..=1024"),
+            ("--panic-percent", "101", "0..=100"),
+        ];
+        for (flag, value, wanted) in cases {
+            let error = run(&[flag, value]).unwrap_err();
+            let line = error.lines().next().unwrap();
+            assert!(line.contains(flag) && line.contains(wanted), "{flag} {value}: {error}");
+        }
+        for (flag, value) in [
+            ("--max-fields", "256"),
+            ("--max-head-size", "128KiB"),
+            ("--http2-stream-window", "2147483647"),
+            ("--workers", "1024"),
+        ] {
+            assert!(run(&[flag, value]).is_ok(), "{flag} {value}");
+        }
     }
 
     #[test]

@@ -61,6 +61,25 @@ pub fn small_size(text: &str) -> Result<u32, String> {
     u32::try_from(size(text)?).map_err(|_| format!("{text:?} is too large; it must be below 4GiB"))
 }
 
+/// As [`small_size`], but only from `least` to `most` bytes, both included.
+///
+/// # Errors
+/// What a size looks like, or which ones are possible.
+pub fn size_within(least: u32, most: u32) -> impl Fn(&str) -> Result<u32, String> + Clone + Send + Sync {
+    move |text| match small_size(text)? {
+        bytes if (least..=most).contains(&bytes) => Ok(bytes),
+        _ => Err(format!("it must be from {} to {}", written(least), written(most))),
+    }
+}
+
+/// A size as one would write it.
+fn written(bytes: u32) -> String {
+    match bytes {
+        1.. if bytes.is_multiple_of(1 << 10) => format!("{}KiB", bytes >> 10),
+        _ => bytes.to_string(),
+    }
+}
+
 fn split_number(text: &str) -> (&str, &str) {
     let end = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
     text.split_at(end)

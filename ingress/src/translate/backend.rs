@@ -89,7 +89,10 @@ fn find(
     let id = id(namespace, name, found.port, draft.balance);
     let mut backend = found.backend;
     backend.balance = draft.balance;
-    backend.connect_timeout = cx.settings.backend.connect_timeout;
+    let settings = &cx.settings.backend;
+    backend.connect_timeout = settings.connect_timeout;
+    backend.health = settings.health.clone();
+    backend.retry_allowance = settings.retry_allowance.clone();
     cx.parts.backends.insert(id.clone(), BackendPart { backend, endpoints: found.endpoints });
     Ok(id)
 }

@@ -50,16 +50,34 @@ pub struct AccessLogCounts {
 /// What is counted about connections to endpoints and requests on them.
 #[derive(Debug, Default)]
 pub struct UpstreamMetrics {
-    /// Connections opened.
-    pub opened: Counter,
-    /// Connections closed; those opened and not closed are open.
-    pub closed: Counter,
+    opened: Counter,
+    closed: Counter,
     /// Requests sent on a connection that had served another before.
     pub reused: Counter,
     /// Tries that failed, by reason.
     pub failed: Arc<Reasons>,
     /// Requests sent once more, by reason.
     pub retries: Arc<Reasons>,
+    /// Endpoints that get no requests for a while because they kept failing.
+    pub ejections: Counter,
+}
+
+impl UpstreamMetrics {
+    /// Counts a connection as opened now, and as closed when the guard is dropped.
+    pub fn open(&self) -> OpenConnection {
+        self.opened.inc();
+        OpenConnection(self.closed.clone())
+    }
+}
+
+/// To be held as long as a connection to an endpoint is open.
+#[derive(Debug)]
+pub struct OpenConnection(Counter);
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.inc();
+    }
 }
 
 /// What is counted about configuration.
@@ -77,13 +95,19 @@ pub struct ConfigurationMetrics {
     pub errors: Gauge,
     /// Problems there are now of severity `warning`.
     pub warnings: Gauge,
+    /// Parts of each kind that may not be read.
     denied: Family<[(&'static str, String); 1], Gauge>,
 }
 
 impl ConfigurationMetrics {
-    /// Says whether the API server lets us read this kind, for example `secrets`.
+    /// Counts a part of a kind, for example the `secrets` of one namespace, that the API server does not let us read
+    /// any more, or lets us read again. To be called only when that changes.
     pub fn set_denied(&self, kind: &str, denied: bool) {
-        self.denied.get_or_create(&[("kind", kind.to_owned())]).set(i64::from(denied));
+        let parts = self.denied.get_or_create(&[("kind", kind.to_owned())]);
+        match denied {
+            true => parts.inc(),
+            false => parts.dec(),
+        };
     }
 }
 
@@ -143,6 +167,7 @@ impl Metrics {
             (names::UPSTREAM_OPENED, &upstream.opened),
             (names::UPSTREAM_CLOSED, &upstream.closed),
             (names::UPSTREAM_REUSED, &upstream.reused),
+            (names::UPSTREAM_EJECTIONS, &upstream.ejections),
             (names::UPDATES, &configuration.updates_applied),
             (names::HOSTS, &configuration.hosts_translated),
             (names::LOG_DROPPED, &self.access_log.dropped_lines),

@@ -8,9 +8,9 @@ pub(super) type Name = (&'static str, &'static str);
 
 // Per route: labels `namespace`, `route`, `service`.
 pub(super) const REQUESTS: Name =
-    ("requests", "Requests ended, by class of status; none if no head was sent");
+    ("requests", "Requests ended, by class of status; 4xx if the client went before its answer");
 pub(super) const REQUEST_DURATION: Name =
-    ("request_duration_seconds", "From the first byte of a request to the last of its response");
+    ("request_duration_seconds", "From the last byte of a request's head to the last of its response");
 pub(super) const REQUESTS_IN_FLIGHT: Name = ("requests_in_flight", "Requests begun and not ended");
 pub(super) const RECEIVED_BYTES: Name = ("request_received_bytes", "Bytes of request bodies from clients");
 pub(super) const SENT_BYTES: Name = ("response_sent_bytes", "Bytes of response bodies to clients");
@@ -34,6 +34,8 @@ pub(super) const UPSTREAM_CLOSED: Name = ("upstream_connections_closed", "Connec
 pub(super) const UPSTREAM_REUSED: Name =
     ("upstream_connections_reused", "Requests sent on a connection that had served another before");
 pub(super) const UPSTREAM_FAILED: Name = ("upstream_failures", "Failed tries to have an answer, by reason");
+pub(super) const UPSTREAM_EJECTIONS: Name =
+    ("upstream_ejections", "Endpoints that get no requests for a while because they kept failing");
 pub(super) const UPSTREAM_RETRIES: Name = ("upstream_retries", "Requests sent once more, by reason");
 pub(super) const LOG_DROPPED: Name = ("access_log_dropped_lines", "Lines the access log could not keep");
 pub(super) const LOG_ERRORS: Name = ("access_log_write_errors", "Failed writes of the access log");
@@ -47,4 +49,5 @@ pub(super) const HOSTS: Name = ("hosts_translated", "Hosts translated, each time
 pub(super) const TRANSLATION: Name =
     ("translation_duration_seconds", "From the begin of a translation to its snapshot in effect");
 pub(super) const PROBLEMS: Name = ("problems", "Problems of objects now, by severity");
-pub(super) const KIND_DENIED: Name = ("kind_denied", "1 for a kind that the API server does not let us read");
+pub(super) const KIND_DENIED: Name =
+    ("kind_denied", "Parts of a kind, each a namespace or all of it, that may not be read");

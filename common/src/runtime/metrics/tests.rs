@@ -27,7 +27,9 @@ fn the_text_form_has_each_count_under_its_name() {
     listener.handshake();
     listener.handshake_failed("timeout");
     metrics.own_responses.add("no_route");
-    metrics.upstream.opened.inc();
+    let (_open, closed) = (metrics.upstream.open(), metrics.upstream.open());
+    drop(closed);
+    metrics.upstream.ejections.inc();
     metrics.upstream.failed.add("connect_refused");
     metrics.access_log.dropped_lines.inc_by(3);
     metrics.configuration.generation.set(12);
@@ -53,7 +55,9 @@ fn the_text_form_has_each_count_under_its_name() {
         "selvedge_tls_handshakes_total{listener=\"https\"} 1",
         "selvedge_tls_handshakes_failed_total{listener=\"https\",reason=\"timeout\"} 1",
         "selvedge_own_responses_total{reason=\"no_route\"} 1",
-        "selvedge_upstream_connections_opened_total 1",
+        "selvedge_upstream_connections_opened_total 2",
+        "selvedge_upstream_connections_closed_total 1",
+        "selvedge_upstream_ejections_total 1",
         "selvedge_upstream_failures_total{reason=\"connect_refused\"} 1",
         "selvedge_access_log_dropped_lines_total 3",
         "selvedge_snapshot_generation 12",
@@ -66,6 +70,15 @@ fn the_text_form_has_each_count_under_its_name() {
         "# EOF",
     ] {
         assert_line(&text, line);
+    }
+}
+
+#[test]
+fn a_kind_is_denied_as_long_as_one_of_its_namespaces_is() {
+    let metrics = Metrics::new();
+    for (denied, parts) in [(true, 1), (true, 2), (false, 1), (false, 0)] {
+        metrics.configuration.set_denied("secrets", denied);
+        assert_line(&metrics.encode(), &format!("selvedge_kind_denied{{kind=\"secrets\"}} {parts}"));
     }
 }
 
