@@ -35,7 +35,7 @@ impl Source {
         if args.manifests.is_empty() {
             let client = client(args.kubeconfig.as_ref()).await?;
             let scope = scope(&args.namespace, class);
-            return Ok(Self::Cluster { client, scope: scope });
+            return Ok(Self::Cluster { client, scope });
         }
         let (sender, batches) = mpsc::channel(1);
         let paths = args.manifests.clone();
