@@ -87,6 +87,9 @@ pub async fn run(
     }
 }
 
+/// Entries of the queue, beyond twice the problems there are, at which those that are gone are cleared out.
+const QUEUE_SLACK: usize = 1000;
+
 struct Teller {
     client: Client,
     instance: String,
@@ -112,6 +115,10 @@ impl Teller {
                 // It stays in the queue, and is skipped when its turn comes.
                 ProblemInput::Removed(problem) => drop(self.problems.remove(&problem)),
             }
+        }
+        // Who is not the leader takes nothing out of the queue, however often problems come and go.
+        if self.queue.len() > 2 * self.problems.len() + QUEUE_SLACK {
+            self.queue = self.problems.keys().cloned().collect();
         }
     }
 

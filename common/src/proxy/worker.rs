@@ -15,7 +15,7 @@ use super::{body::Outgoing, shared::Shared};
 use crate::{
     http1::Buffers,
     message::{RequestHead, ResponseHead},
-    runtime::{access_log::WorkerLog, deadline::Deadlines},
+    runtime::{access_log::WorkerLog, deadline::Deadlines, spawn::PanicWatch},
     upstream::Pool,
 };
 
@@ -93,7 +93,7 @@ impl Worker {
 
     /// Runs a task on this worker. A panic ends that task alone, and is counted and logged.
     pub fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + 'static) -> JoinHandle<()> {
-        let watch = PanicWatch { name, shared: self.shared.clone() };
+        let watch = PanicWatch::new(name, &self.shared.metrics);
         // `map` rather than an `async` block, which would hold the task twice.
         tokio::task::spawn_local(task.map(move |()| drop(watch)))
     }
@@ -164,21 +164,6 @@ impl Worker {
         if list.len() < KEPT_HEADS {
             head.clear();
             list.push(head);
-        }
-    }
-}
-
-/// Tells of a panic that unwinds through it.
-struct PanicWatch {
-    name: &'static str,
-    shared: Arc<Shared>,
-}
-
-impl Drop for PanicWatch {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.shared.metrics.panics.inc();
-            tracing::error!(task = self.name, "a task panicked and was ended");
         }
     }
 }

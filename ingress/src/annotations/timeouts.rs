@@ -7,7 +7,7 @@ use crate::translate::RouteDraft;
 super::group! {
     /// Timeouts
     Timeouts {
-        /// Longest time from the whole request head to the backend's response head, all tries together (default `60s`).
+        /// Longest wait for the backend's response head once the request is sent, all tries together (default `60s`).
         request: Duration = "request-timeout",
         /// Longest silence of the backend within its response body (default `60s`).
         backend_idle: Duration = "backend-idle-timeout",

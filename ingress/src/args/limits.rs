@@ -47,7 +47,7 @@ pub struct ClientArgs {
     /// Longest time a connection may stay open between two requests
     #[arg(long, env = "SELVEDGE_KEEP_ALIVE_TIMEOUT", value_name = "TIME", default_value = "75s", value_parser = duration)]
     pub keep_alive_timeout: Duration,
-    /// Longest time a client may take no byte of a response
+    /// Longest time a client may take for a piece of a response, of up to 128 KiB
     #[arg(long, env = "SELVEDGE_WRITE_STALL_TIMEOUT", value_name = "TIME", default_value = "60s", value_parser = duration)]
     pub write_stall_timeout: Duration,
     /// Longest time a tunnel (WebSocket) may carry nothing in either direction
@@ -116,7 +116,7 @@ pub struct BackendArgs {
     /// Longest time to connect to an endpoint
     #[arg(long, env = "SELVEDGE_CONNECT_TIMEOUT", value_name = "TIME", default_value = "5s", value_parser = duration)]
     pub connect_timeout: Duration,
-    /// Longest time from a request to the head of its response
+    /// Longest wait for the head of a response once its request is sent
     #[arg(long, env = "SELVEDGE_REQUEST_TIMEOUT", value_name = "TIME", default_value = "60s", value_parser = duration)]
     pub request_timeout: Duration,
     /// Longest silence of a backend within a response
