@@ -34,6 +34,26 @@ pub(super) fn of_rule(rule: &networking::IngressRule) -> Result<HostMatch, Strin
     }
 }
 
+/// Whether a text is this host, which is a valid one. As [`parse`] and a comparison say, but without reading the text
+/// anew: an Ingress may have a thousand rules, and each of its hosts looks at all of them.
+pub(super) fn is(text: &str, host: &HostMatch) -> bool {
+    match host {
+        HostMatch::Any => false,
+        HostMatch::Exact(name) => text.eq_ignore_ascii_case(name),
+        HostMatch::Wildcard(suffix) => {
+            text.strip_prefix("*.").is_some_and(|text| text.eq_ignore_ascii_case(suffix))
+        }
+    }
+}
+
+/// Whether a rule is for this host, which is a valid one.
+pub(super) fn is_of_rule(rule: &networking::IngressRule, host: &HostMatch) -> bool {
+    match rule.host.as_deref() {
+        None | Some("") => *host == HostMatch::Any,
+        Some(text) => is(text, host),
+    }
+}
+
 /// Reads an exact name or `*.suffix`. The error is a sentence without the name.
 pub(super) fn parse(text: &str) -> Result<HostMatch, String> {
     let lower = text.to_ascii_lowercase();
@@ -121,7 +141,9 @@ mod tests {
             ("shop.example/a", None),
         ];
         for (text, want) in table {
-            assert_eq!(parse(text).ok().map(|host| host.to_string()).as_deref(), want, "{text:?}");
+            let host = parse(text).ok();
+            assert_eq!(host.as_ref().map(ToString::to_string).as_deref(), want, "{text:?}");
+            assert!(host.is_none_or(|host| is(text, &host)), "{text:?} is itself");
         }
         assert!(parse(&"a".repeat(64)).is_err());
         assert!(parse(&["abcdefg"; 32].join(".")).is_err());

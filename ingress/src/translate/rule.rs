@@ -47,7 +47,7 @@ fn rules_of<'a>(
     ingress: &'a networking::Ingress,
     host: &HostMatch,
 ) -> impl Iterator<Item = (usize, &'a networking::IngressRule)> {
-    rules(ingress).iter().enumerate().filter(move |(_, rule)| host::of_rule(rule).as_ref() == Ok(host))
+    rules(ingress).iter().enumerate().filter(move |(_, rule)| host::is_of_rule(rule, host))
 }
 
 fn draft<'a>(

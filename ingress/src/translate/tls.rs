@@ -111,11 +111,8 @@ pub(super) fn useless_entries(ingress: &networking::Ingress) -> impl Iterator<It
 fn names(ingress: &networking::Ingress, entry: &networking::IngressTLS, host: &HostMatch) -> bool {
     let mut listed = entry.hosts.iter().flatten().peekable();
     match listed.peek() {
-        Some(_) => listed.any(|text| host::parse(text).as_ref() == Ok(host)),
-        None => {
-            *host != HostMatch::Any
-                && rules(ingress).iter().any(|rule| host::of_rule(rule).as_ref() == Ok(host))
-        }
+        Some(_) => listed.any(|text| host::is(text, host)),
+        None => *host != HostMatch::Any && rules(ingress).iter().any(|rule| host::is_of_rule(rule, host)),
     }
 }
 
