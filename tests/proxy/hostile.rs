@@ -1,7 +1,7 @@
 //! What a hostile client or backend tries on the data path, and what must not come of it.
 
 use std::{
-    io::{Read, Write},
+    io::{ErrorKind, Read, Write},
     net::{Shutdown, SocketAddr, TcpListener},
     sync::{
         Mutex,
@@ -163,13 +163,18 @@ fn a_full_listener_closes_an_http_2_connection_without_streams() {
     let mut frames = Frames::connect(proxy.http(), &[]);
     frames.get(1);
     assert_eq!(frames.until(kind::HEADERS, 1).unwrap().status(), Some(200));
+    // A client that reads on, and so takes part in the end.
+    let leaving = thread::spawn(move || {
+        frames.until(kind::GOAWAY, 0).unwrap();
+        frames.until(kind::DATA, 1).unwrap_err()
+    });
     // The proxy may notice the end of the stream after its client does.
     until(|| {
         let mut client = Client::connect(proxy.http());
         client.try_send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").ok()?;
         client.try_answer().ok().filter(|answer| answer.status == 200)
     });
-    frames.ended();
+    assert_eq!(leaving.join().unwrap().kind(), ErrorKind::UnexpectedEof);
 }
 
 #[test]
