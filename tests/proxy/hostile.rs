@@ -57,14 +57,15 @@ fn trailers_of_http_2_that_http_1_would_not_pass_do_not_reach_a_backend() {
     assert_eq!(seen.trailers, [("x-sum".to_owned(), "7".to_owned())]);
 }
 
-/// An HTTP/1.1 origin under TLS that answers the first request of a connection with these bytes, in one write.
-fn answering_under_tls(answer: Vec<u8>) -> SocketAddr {
+/// An HTTP/1.1 origin under TLS that answers the first request of a connection twice: in records of their own, but
+/// in one flight.
+fn answering_under_tls(answers: [Vec<u8>; 2]) -> SocketAddr {
     let settings = tls::server_settings(&["http/1.1"]);
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let address = listener.local_addr().unwrap();
     thread::spawn(move || {
         for tcp in listener.incoming().flatten() {
-            let (settings, answer) = (settings.clone(), answer.clone());
+            let (settings, answers) = (settings.clone(), answers.clone());
             thread::spawn(move || {
                 let mut stream = StreamOwned::new(ServerConnection::new(settings).unwrap(), tcp);
                 let mut text = Vec::new();
@@ -74,7 +75,9 @@ fn answering_under_tls(answer: Vec<u8>) -> SocketAddr {
                     text.extend_from_slice(&piece[..count]);
                 }
                 stream.conn.set_buffer_limit(None);
-                stream.conn.writer().write_all(&answer).ok()?;
+                for answer in answers {
+                    stream.conn.writer().write_all(&answer).ok()?;
+                }
                 stream.flush().ok()?;
                 // Until the proxy closes the connection.
                 let _ = stream.read(&mut [0; 4096]);
@@ -88,20 +91,19 @@ fn answering_under_tls(answer: Vec<u8>) -> SocketAddr {
 #[test]
 fn an_answer_that_came_unasked_under_tls_reaches_nobody() {
     let tls = Some(BackendTls { server_name: None });
-    // Sizes with which the first answer ends with a record, or with what a reader may take at once.
-    for size in [1 << 10, 4 << 10, 8 << 10, 16 << 10, 32 << 10, 64 << 10] {
-        let head = |length: usize| format!("HTTP/1.1 200 OK\r\ncontent-length: {length:05}\r\n\r\n");
-        let length = size - head(0).len();
-        let mut answer = head(length).into_bytes();
-        answer.resize(size, b'x');
-        answer.extend_from_slice(head(16 << 10).as_bytes());
-        answer.extend_from_slice("stolen! ".repeat(2 << 10).as_bytes());
-        let address = answering_under_tls(answer);
+    let answer = |length: usize, text: &str| {
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n");
+        [head.as_bytes(), text.repeat(length / text.len()).as_bytes()].concat()
+    };
+    // Both in what is decrypted at once, each in more than a record, and one of each.
+    let rows = [(8, 8), (8, 3000), (3000, 8), (8, 20_000), (20_000, 8), (20_000, 20_000)];
+    for (length, stolen) in rows {
+        let address = answering_under_tls([answer(length, "x"), answer(stolen, "stolen!!")]);
         let proxy = to(Backend { tls: tls.clone(), ..Backend::default() }, address);
         for _ in 0..3 {
             let answer = Client::connect(proxy.http()).get("a", "/");
             assert_eq!((answer.status, answer.body.len()), (200, length));
-            assert!(answer.body.iter().all(|byte| *byte == b'x'), "nobody asked for it: {size}");
+            assert!(answer.body.iter().all(|byte| *byte == b'x'), "nobody asked for it: {length} {stolen}");
         }
     }
 }
