@@ -12,6 +12,7 @@ mod forwarding;
 mod framing;
 mod grpc;
 mod h2spec;
+mod hostile;
 mod http2;
 mod http2_backend;
 mod http2_limits;

@@ -252,6 +252,17 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_sender_is_told_that_its_receiver_is_gone_before_it_puts_anything() {
+        let (sender, body) = channel(None);
+        assert!(
+            poll_once(sender.ready()).map(|room| room.is_ok()) == Poll::Ready(true),
+            "there is room at first"
+        );
+        drop(body);
+        assert!(sender.ready().await.is_err(), "what is put now would be lost to a retry");
+    }
+
+    #[tokio::test]
     async fn the_last_data_ends_the_body_without_a_further_frame() {
         let (mut sender, mut body) = channel(None);
         sender.data(Bytes::from_static(b"a")).await.unwrap();

@@ -331,6 +331,26 @@ mod tests {
     }
 
     #[test]
+    fn what_does_not_fit_in_a_secret_is_not_quoted() {
+        let key = "-----BEGIN PRIVATE KEY-----\nc2VsdmVkZ2U";
+        let rows = [
+            ("stringData", serde_json::json!(key)),
+            ("stringData", serde_json::json!([key])),
+            ("stringData", serde_json::json!({"tls.key": [key]})),
+            ("data", serde_json::json!(key)),
+            ("data", serde_json::json!({"tls.key": key})),
+        ];
+        for (field, value) in rows {
+            let secret = serde_json::json!({"apiVersion": "v1", "kind": "Secret",
+                "metadata": {"name": "x"}, field: value});
+            let (events, problems) = apply(&mut Manifests::default(), "a", documents("a", &[secret]));
+            assert_eq!((events, problems.len()), (nothing(), 1), "{field} {value}");
+            assert!(problems[0].contains("Secret default/x") && problems[0].contains(field), "{problems:?}");
+            assert!(!problems[0].contains("BEGIN") && !problems[0].contains("c2Vs"), "{problems:?}");
+        }
+    }
+
+    #[test]
     fn of_two_files_with_one_object_the_first_counts() {
         let mut manifests = Manifests::default();
         apply(&mut manifests, "b", documents("b", &[ingress("x", "b")]));
