@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     http1::Stream,
-    model::{Backend, BackendProtocol, Limits, Listener},
+    model::{BackendProtocol, Limits, Listener},
     runtime::metrics::OpenConnection,
     upstream::{ConnectError, InFlight, Peer, Upstream, connect},
 };
@@ -84,8 +84,8 @@ impl Plan {
 
 /// One try: everything that sending it needs to know.
 pub struct Try<'t> {
-    /// Settings of the backend.
-    pub backend: &'t Backend,
+    /// Longest time to open a connection, TLS included.
+    pub connect_timeout: Duration,
     /// Where it goes; counts as busy while this lives.
     pub peer: &'t Arc<Peer>,
     /// What holds for all tries.
@@ -120,7 +120,8 @@ pub async fn forward(
     let mut left = retry.attempts;
     let (mut avoid, mut fresh) = (None::<Arc<Peer>>, false);
     loop {
-        let backend = upstream.backend();
+        // Taken out at once: what guards the settings is not to be held while a request lasts.
+        let connect_timeout = upstream.backend().connect_timeout;
         let peer = upstream
             .pick(Instant::now(), x.worker().random(), avoid.as_deref())
             .ok_or(Failure::NoEndpoint)?;
@@ -132,7 +133,7 @@ pub async fn forward(
             1 => plan.answer_limit,
             _ => plan.answer_limit.saturating_sub(start.elapsed()),
         };
-        let this = Try { backend: &backend, peer: &peer, plan: &plan, answer_limit, fresh };
+        let this = Try { connect_timeout, peer: &peer, plan: &plan, answer_limit, fresh };
         let result = match peer.protocol {
             BackendProtocol::Http1 => send_http1::send(x, &this, body, responder).await,
             BackendProtocol::Http2 => Box::pin(send_http2::send(x, &this, body, responder)).await,
@@ -220,12 +221,12 @@ fn rewind(x: &Exchange<'_>, body: &mut Incoming<'_>) -> bool {
 /// # Errors
 /// As [`connect()`], with nothing sent.
 pub async fn open(x: &Exchange<'_>, this: &Try<'_>) -> Result<(Stream, OpenConnection), TryError> {
-    let mut opened = connect(this.peer, this.backend.connect_timeout).await;
+    let mut opened = connect(this.peer, this.connect_timeout).await;
     if matches!(opened, Err(ConnectError::Shortage(_))) {
         x.worker().shed();
         // Those that shall close need their turn.
         tokio::task::yield_now().await;
-        opened = connect(this.peer, this.backend.connect_timeout).await;
+        opened = connect(this.peer, this.connect_timeout).await;
     }
     match opened {
         Ok(stream) => Ok((stream, x.worker().shared.metrics.upstream.open())),

@@ -51,7 +51,7 @@ pub async fn send(
 ) -> Result<(), TryError> {
     let (mut stream, reused) = stream(x, this).await?;
     let error = |failure, progress| TryError { failure, progress, reused };
-    let length = if body.is_done() { Some(0) } else { content_length(x) };
+    let length = if body.is_done() { Some(0) } else { headers::content_length(&x.head.fields) };
     let (sender, outgoing) = channel(length);
     let request = request(x, this, outgoing).map_err(|_| {
         // The client's doing: no endpoint is to blame.
@@ -126,7 +126,7 @@ async fn stream(x: &Exchange<'_>, this: &Try<'_>) -> Result<(Http2Stream, bool),
     let turn = worker.pool.opening(this.peer);
     // Whoever has to wait finds one that is new enough for anybody.
     let first = turn.try_lock().is_ok();
-    let Ok(_turn) = worker.deadlines.within(this.backend.connect_timeout, turn.lock()).await else {
+    let Ok(_turn) = worker.deadlines.within(this.connect_timeout, turn.lock()).await else {
         return Err(TryError {
             failure: Failure::ConnectTimeout,
             progress: Progress::Nothing,
@@ -148,7 +148,7 @@ async fn connect(x: &Exchange<'_>, this: &Try<'_>) -> Result<Http2Stream, TryErr
         .max_send_buf_size(SEND_BUFFER)
         .max_header_list_size(HEADER_LIST)
         .handshake(TokioIo::new(stream));
-    let opened = x.worker().deadlines.within(this.backend.connect_timeout, handshake).await;
+    let opened = x.worker().deadlines.within(this.connect_timeout, handshake).await;
     let Ok(Ok((sender, mut connection))) = opened else {
         return Err(TryError { failure: Failure::Connect, progress: Progress::Nothing, reused: false });
     };
@@ -225,7 +225,7 @@ async fn pass_on(
     x.status = head.status;
     headers::towards_client(x, &mut head);
     stage::filter_response(x, &mut head);
-    let framing = match (has_body(x.head.method, head.status), content_length_of(&head)) {
+    let framing = match (has_body(x.head.method, head.status), headers::content_length(&head.fields)) {
         (false, _) => BodyFraming::None,
         (true, Some(length)) => BodyFraming::Length(length),
         (true, None) => BodyFraming::Chunked,
@@ -298,12 +298,4 @@ fn read_answer(
         head.fields.push(name.as_ref(), value.as_bytes());
     }
     body
-}
-
-fn content_length(x: &Exchange<'_>) -> Option<u64> {
-    std::str::from_utf8(x.head.fields.get(Known::ContentLength)?).ok()?.parse().ok()
-}
-
-fn content_length_of(head: &ResponseHead) -> Option<u64> {
-    std::str::from_utf8(head.fields.get(Known::ContentLength)?).ok()?.parse().ok()
 }
