@@ -16,9 +16,10 @@ use selvedge_common::{
         objects::{Kind, Object, ObjectEvent},
         translation::Reconciler,
     },
-    model::{Limits, Listener, ListenerProtocol},
+    model::ListenerProtocol,
 };
 use selvedge_ingress::{settings::Settings, translate::Edge};
+use selvedge_tests::proxy::listener;
 use serde_json::Value;
 
 /// A case as its file says it.
@@ -127,20 +128,6 @@ fn settings(text: &str) -> Result<Settings, String> {
         }
     }
     Ok(settings)
-}
-
-fn listener(protocol: ListenerProtocol) -> Listener {
-    Listener {
-        address: ([127, 0, 0, 1], 0).into(),
-        protocol,
-        proxy_protocol: false,
-        trusted_cidrs: Vec::new(),
-        forwarded_field: false,
-        default_certificate: None,
-        public_port: 80,
-        limits: Limits::default(),
-        routes: "edge".into(),
-    }
 }
 
 fn cases() -> Vec<PathBuf> {

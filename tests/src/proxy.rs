@@ -68,15 +68,10 @@ impl Proxy {
     pub fn bound(setup: Setup) -> Self {
         let listener = |protocol, public_port| {
             let mut listener = Listener {
-                address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-                protocol,
-                proxy_protocol: false,
-                default_certificate: None,
                 public_port,
-                trusted_cidrs: Vec::new(),
-                forwarded_field: false,
                 limits: setup.limits.clone(),
                 routes: "test".into(),
+                ..listener(protocol)
             };
             (setup.listener)(&mut listener);
             Arc::new(listener)
@@ -156,6 +151,21 @@ impl Proxy {
     /// Address of the TLS listener.
     pub fn https(&self) -> SocketAddr {
         self.engine.addresses()[&ListenerName::new("https")]
+    }
+}
+
+/// A listener on a free port of loopback, with default settings, for the routes of the edge.
+pub fn listener(protocol: ListenerProtocol) -> Listener {
+    Listener {
+        address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+        protocol,
+        proxy_protocol: false,
+        default_certificate: None,
+        public_port: 80,
+        trusted_cidrs: Vec::new(),
+        forwarded_field: false,
+        limits: Limits::default(),
+        routes: "edge".into(),
     }
 }
 

@@ -4,9 +4,10 @@ use proptest::{collection::vec, option, prelude::*};
 use selvedge_common::{
     id::ListenerName,
     kube::objects::{Kind, Object, ObjectEvent, ObjectKey},
-    model::{Limits, Listener, ListenerProtocol},
+    model::ListenerProtocol,
 };
 use selvedge_ingress::settings::{SecretName, Settings};
+use selvedge_tests::proxy::listener;
 use serde_json::{Value, json};
 
 const NAMESPACES: [&str; 3] = ["n", "n", "m"];
@@ -64,17 +65,6 @@ impl Happening {
 
 /// Random settings.
 pub fn settings() -> impl Strategy<Value = Settings> {
-    let listener = |protocol| Listener {
-        address: ([127, 0, 0, 1], 0).into(),
-        protocol,
-        proxy_protocol: false,
-        trusted_cidrs: Vec::new(),
-        forwarded_field: false,
-        default_certificate: None,
-        public_port: 80,
-        limits: Limits::default(),
-        routes: "edge".into(),
-    };
     let default_certificate = option::of(Just(SecretName { namespace: "n".into(), name: "tls".into() }));
     let class_names = select(vec![vec![], vec!["edge".to_owned()], vec!["legacy".to_owned()]]);
     let namespaces = prop_oneof![4 => Just(vec![]), 1 => Just(vec!["n".to_owned()])];
