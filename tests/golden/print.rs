@@ -24,7 +24,7 @@ pub fn print(reconciler: &Reconciler<Edge>, unreadable: &[String]) -> String {
         ("snapshot", snapshot(reconciler)),
         (
             "statuses",
-            reconciler.ours().iter().map(|key| json!(format!("{}/{}", key.namespace, key.name))).collect(),
+            reconciler.ours().keys().map(|key| json!(format!("{}/{}", key.namespace, key.name))).collect(),
         ),
         ("problems", problems.collect()),
     ];

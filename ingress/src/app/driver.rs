@@ -229,7 +229,7 @@ impl Driver {
     }
 
     fn status(&self, change: StatusChange) -> Option<StatusInput> {
-        let StatusChange { key, ours } = change;
+        let StatusChange { key, ours, .. } = change;
         let ObjectKey { kind, namespace, name } = &key;
         let Some(Object::Ingress(ingress)) = self.reconciler.objects().get(*kind, namespace, name) else {
             return None;
