@@ -166,6 +166,8 @@ pub fn listener(protocol: ListenerProtocol) -> Listener {
         forwarded_field: false,
         limits: Limits::default(),
         routes: "edge".into(),
+        connect: false,
+        service_names: None,
     }
 }
 

@@ -17,7 +17,7 @@ pub use certificate::Certificate;
 pub use endpoint::{Endpoint, EndpointState, Endpoints};
 pub use host::{HostMatch, VirtualHost};
 pub use limits::{Http2Limits, Limits};
-pub use listener::{Listener, ListenerProtocol};
+pub use listener::{Listener, ListenerProtocol, ServiceNames, TcpRoute};
 pub use matching::PathMatch;
 pub use problem::{Problem, Severity};
 pub use route::{BackendRef, BackendTarget, InvalidBackend, Retry, Route, Timeouts};

@@ -319,6 +319,8 @@ impl RunArgs {
             forwarded_field: listen.forwarded_field,
             limits: self.client.limits(),
             routes: routes.clone(),
+            connect: false,
+            service_names: None,
         };
         BTreeMap::from([
             ("http".into(), listener(listen.http, ListenerProtocol::Http, listen.http_port_public)),
