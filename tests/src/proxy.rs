@@ -166,6 +166,8 @@ pub fn listener(protocol: ListenerProtocol) -> Listener {
         forwarded_field: false,
         limits: Limits::default(),
         routes: "edge".into(),
+        loop_protection: None,
+        server_timing: false,
     }
 }
 
@@ -179,6 +181,8 @@ pub fn route(id: RouteId, path: PathMatch, backend: &str) -> Route {
         backends: vec![BackendRef { target: BackendTarget::Backend(BackendId::new(backend)), weight: 1 }],
         timeouts: Timeouts::default(),
         retry: Retry::default(),
+        mirrors: Vec::new(),
+        rules: None,
     }
 }
 

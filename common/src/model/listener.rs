@@ -1,6 +1,6 @@
 //! Listeners: where clients connect.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -34,6 +34,23 @@ pub struct Listener {
     pub limits: Limits,
     /// The hosts and routes that it serves.
     pub routes: RouteSetId,
+    /// Refuse requests that went in a circle through us; `None` lets them go round.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loop_protection: Option<LoopProtection>,
+    /// Tell clients that ask by `x-selvedge-timing: 1` in `Server-Timing` where the time went.
+    #[serde(default, skip_serializing_if = "super::is_default")]
+    pub server_timing: bool,
+}
+
+/// How requests that come back to us are told from new ones.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoopProtection {
+    /// Name of all replicas together, sent to backends in `Via` (RFC 9110 §7.6.3) and looked for there: a token of
+    /// letters, digits and dashes.
+    pub id: Arc<str>,
+    /// How often a request may come; one that has gone through us that many times already is answered 508.
+    #[serde(default = "most_hops", skip_serializing_if = "is_most_hops")]
+    pub hops: u8,
 }
 
 /// What clients speak on a listener.
@@ -44,4 +61,12 @@ pub enum ListenerProtocol {
     Http,
     /// TLS with HTTP/1.1 or HTTP/2 by ALPN.
     Https,
+}
+
+fn most_hops() -> u8 {
+    3
+}
+
+fn is_most_hops(hops: &u8) -> bool {
+    *hops == most_hops()
 }
