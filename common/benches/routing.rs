@@ -18,6 +18,8 @@ fn route(path: PathMatch) -> Route {
         backends: Vec::new(),
         timeouts: Default::default(),
         retry: Default::default(),
+        mirrors: Vec::new(),
+        rules: None,
     }
 }
 

@@ -168,6 +168,8 @@ pub fn listener(protocol: ListenerProtocol) -> Listener {
         routes: "edge".into(),
         connect: false,
         service_names: None,
+        loop_protection: None,
+        server_timing: false,
     }
 }
 
@@ -181,6 +183,8 @@ pub fn route(id: RouteId, path: PathMatch, backend: &str) -> Route {
         backends: vec![BackendRef { target: BackendTarget::Backend(BackendId::new(backend)), weight: 1 }],
         timeouts: Timeouts::default(),
         retry: Retry::default(),
+        mirrors: Vec::new(),
+        rules: None,
     }
 }
 

@@ -9,6 +9,7 @@ mod limits;
 mod listener;
 mod matching;
 mod problem;
+mod retry;
 mod route;
 mod snapshot;
 
@@ -17,10 +18,11 @@ pub use certificate::Certificate;
 pub use endpoint::{Endpoint, EndpointState, Endpoints};
 pub use host::{HostMatch, VirtualHost};
 pub use limits::{Http2Limits, Limits};
-pub use listener::{Listener, ListenerProtocol, ServiceNames, TcpRoute};
+pub use listener::{Listener, ListenerProtocol, LoopProtection, ServiceNames, TcpRoute};
 pub use matching::PathMatch;
 pub use problem::{Problem, Severity};
-pub use route::{BackendRef, BackendTarget, InvalidBackend, Retry, Route, Timeouts};
+pub use retry::{Retry, RetryOn};
+pub use route::{BackendRef, BackendTarget, InvalidBackend, Mirror, Route, RulesRef, Timeouts};
 pub use snapshot::{RouteSet, Snapshot};
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {

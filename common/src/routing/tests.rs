@@ -24,6 +24,8 @@ fn route(id: &str, path: &str) -> Route {
         backends: Vec::new(),
         timeouts: Default::default(),
         retry: Default::default(),
+        mirrors: Vec::new(),
+        rules: None,
     }
 }
 

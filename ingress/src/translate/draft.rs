@@ -69,6 +69,8 @@ impl<'a> RouteDraft<'a> {
             backends: vec![BackendRef { target, weight: 1 }],
             timeouts: self.timeouts,
             retry: cx.settings.retry.clone(),
+            mirrors: Vec::new(),
+            rules: None,
         }
     }
 }
