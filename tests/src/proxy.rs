@@ -11,7 +11,7 @@ use selvedge_common::{
     id::{BackendId, ListenerName, ObjectRef, RouteId, RouteSetId},
     model::{
         Backend, BackendRef, BackendTarget, Endpoint, EndpointState, Endpoints, HostMatch, Limits, Listener,
-        ListenerProtocol, PathMatch, Retry, Route, RouteSet, Snapshot, Timeouts, VirtualHost,
+        ListenerProtocol, PathMatch, Route, RouteSet, Snapshot, VirtualHost,
     },
     proxy::ProxySettings,
     runtime::{
@@ -171,15 +171,8 @@ pub fn listener(protocol: ListenerProtocol) -> Listener {
 
 /// A route with default settings.
 pub fn route(id: RouteId, path: PathMatch, backend: &str) -> Route {
-    Route {
-        id,
-        source: ObjectRef::new("Ingress", "test", "route"),
-        path,
-        filters: Vec::new(),
-        backends: vec![BackendRef { target: BackendTarget::Backend(BackendId::new(backend)), weight: 1 }],
-        timeouts: Timeouts::default(),
-        retry: Retry::default(),
-    }
+    let backend = BackendRef { target: BackendTarget::Backend(BackendId::new(backend)), weight: 1 };
+    Route::new(id, ObjectRef::new("Ingress", "test", "route"), path, vec![backend])
 }
 
 /// Ready endpoints at these addresses.
