@@ -49,6 +49,27 @@ pub struct Listener {
     pub server_timing: bool,
 }
 
+impl Listener {
+    /// A listener with defaults for all else; clients see the port that is bound.
+    pub fn new(address: SocketAddr, protocol: ListenerProtocol, routes: RouteSetId) -> Self {
+        Self {
+            address,
+            protocol,
+            proxy_protocol: false,
+            default_certificate: None,
+            public_port: address.port(),
+            trusted_cidrs: Vec::new(),
+            forwarded_field: false,
+            limits: Limits::default(),
+            routes,
+            connect: false,
+            service_names: None,
+            loop_protection: None,
+            server_timing: false,
+        }
+    }
+}
+
 /// How requests that come back to us are told from new ones.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoopProtection {

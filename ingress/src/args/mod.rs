@@ -310,19 +310,12 @@ impl RunArgs {
     pub fn listeners(&self, routes: &RouteSetId) -> BTreeMap<ListenerName, Listener> {
         let listen = &self.listen;
         let listener = |address, protocol, public_port| Listener {
-            address,
-            protocol,
             proxy_protocol: listen.proxy_protocol,
-            default_certificate: None,
             public_port,
             trusted_cidrs: listen.trusted_cidr.clone(),
             forwarded_field: listen.forwarded_field,
             limits: self.client.limits(),
-            routes: routes.clone(),
-            connect: false,
-            service_names: None,
-            loop_protection: None,
-            server_timing: false,
+            ..Listener::new(address, protocol, routes.clone())
         };
         BTreeMap::from([
             ("http".into(), listener(listen.http, ListenerProtocol::Http, listen.http_port_public)),
