@@ -8,6 +8,7 @@ use selvedge_common::{
         objects::{Kind, Object, ObjectKey},
         status::StatusInput,
         store::Objects,
+        translation::StatusChange,
     },
     model::Problem,
     program::{self, Plan, Program, Role},
@@ -27,11 +28,11 @@ impl Role for translate::Edge {
     const KINDS: &'static [Kind] =
         &[Kind::Ingress, Kind::IngressClass, Kind::Service, Kind::EndpointSlice, Kind::Secret];
 
-    fn status(&self, object: &Object, ours: bool) -> Option<StatusInput> {
+    fn status(&self, object: &Object, change: StatusChange) -> Option<StatusInput> {
         let Object::Ingress(ingress) = object else { return None };
         let balancer = ingress.status.as_ref().and_then(|status| status.load_balancer.as_ref());
         let current = balancer.and_then(|balancer| balancer.ingress.clone()).unwrap_or_default();
-        Some(StatusInput::Seen { key: object.key(), ours, current })
+        Some(StatusInput::Seen { key: change.key, ours: change.ours, current })
     }
 
     fn status_gone(&self, key: &ObjectKey) -> Option<StatusInput> {

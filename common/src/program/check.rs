@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use super::{
     Role,
     args::{CheckedArgs, Format},
-    driver::problem_of_certificate,
+    driver::problem_of,
     source::{client, passed_over},
 };
 use crate::{
@@ -43,7 +43,7 @@ pub async fn check<T: Role>(
     let suspected = role.suspected(objects);
     // Whether a key fits is known only when they are put to use.
     let (_, rejected) = LiveCertificates::build(&reconciler.snapshot().certificates, None);
-    let unusable: Vec<_> = rejected.into_iter().map(|rejected| problem_of_certificate(rejected).1).collect();
+    let unusable: Vec<_> = rejected.into_iter().map(|rejected| problem_of(rejected).1).collect();
     let problems: Vec<_> = reconciler.problems().chain(&unusable).chain(&suspected).collect();
     match format {
         Format::Text => print_text(&unread, &problems, output)?,

@@ -9,7 +9,7 @@ use tokio::sync::{
 
 use super::{Role, cluster::Teller};
 use crate::{
-    id::{CertificateId, ObjectRef},
+    id::ObjectRef,
     kube::{
         events::ProblemInput,
         objects::{Kind, ObjectEvent, ObjectKey},
@@ -19,7 +19,7 @@ use crate::{
     },
     model::{Problem, Severity},
     runtime::{engine::Engine, metrics::Metrics},
-    source::{Rejected, Sink, Update},
+    source::{Rejected, RejectedPart, Sink, Update},
 };
 
 /// Follows a source and keeps the engine as it says.
@@ -29,7 +29,7 @@ pub struct Driver<T> {
     metrics: Arc<Metrics>,
     teller: Option<Teller>,
     /// What the engine could not use of the snapshot in effect.
-    rejected: BTreeMap<CertificateId, Problem>,
+    rejected: BTreeMap<RejectedPart, Problem>,
     /// Objects that do not have the form of their kind.
     unreadable: BTreeMap<ObjectKey, Problem>,
     /// Errors and warnings in files, beside those of objects.
@@ -188,9 +188,9 @@ impl<T: Role> Driver<T> {
         if is_snapshot { self.reject(applied.rejected) } else { Vec::new() }
     }
 
-    /// What the engine could not use, as problems of the Secrets, each told once.
+    /// What the engine could not use, as problems of who is to mend it, each told once.
     fn reject(&mut self, rejected: Vec<Rejected>) -> Vec<ProblemInput> {
-        let now: BTreeMap<_, _> = rejected.into_iter().map(problem_of_certificate).collect();
+        let now: BTreeMap<_, _> = rejected.into_iter().map(problem_of).collect();
         let before = std::mem::take(&mut self.rejected);
         let gone = before.iter().filter(|(id, problem)| now.get(*id) != Some(*problem));
         let mut inputs: Vec<_> = gone.map(|(_, problem)| ProblemInput::Removed(problem.clone())).collect();
@@ -228,9 +228,9 @@ impl<T: Role> Driver<T> {
     }
 
     fn status(&self, change: StatusChange) -> Option<StatusInput> {
-        let StatusChange { key, ours } = change;
-        let object = self.reconciler.objects().get(key.kind, &key.namespace, &key.name)?;
-        self.role().status(object, ours)
+        let ObjectKey { kind, namespace, name } = &change.key;
+        let object = self.reconciler.objects().get(*kind, namespace, name)?;
+        self.role().status(object, change)
     }
 
     fn role(&self) -> &T {
@@ -249,18 +249,21 @@ impl<T: Role> Driver<T> {
     }
 }
 
-/// What the engine says of a certificate, as a problem of its Secret.
-pub(super) fn problem_of_certificate(rejected: Rejected) -> (CertificateId, Problem) {
-    let Rejected { certificate, message } = rejected;
-    let (namespace, name) = certificate.as_str().split_once('/').unwrap_or(("", certificate.as_str()));
-    let problem = Problem {
-        object: ObjectRef::new("Secret", namespace, name),
-        field: "data".into(),
-        severity: Severity::Error,
-        reason: "CertificateUnusable".into(),
-        message,
+/// What the engine says of a certificate or a listener, as a problem of its Secret or of the program.
+pub(super) fn problem_of(rejected: Rejected) -> (RejectedPart, Problem) {
+    let Rejected { part, message } = rejected;
+    let (object, field, reason) = match &part {
+        RejectedPart::Certificate(id) => {
+            let (namespace, name) = id.as_str().split_once('/').unwrap_or(("", id.as_str()));
+            (ObjectRef::new("Secret", namespace, name), "data", "CertificateUnusable")
+        }
+        RejectedPart::Listener(name) => {
+            (ObjectRef::new("Listener", "", name.as_str()), "address", "ListenerUnbound")
+        }
     };
-    (certificate, problem)
+    let (field, reason) = (field.into(), reason.into());
+    let problem = Problem { object, field, severity: Severity::Error, reason, message };
+    (part, problem)
 }
 
 #[cfg(test)]
@@ -295,14 +298,14 @@ mod tests {
         }
 
         fn translate_object(&self, _: &Reader<'_>, _: &Object) -> ObjectTranslation {
-            ObjectTranslation { ours: true, problems: Vec::new() }
+            ObjectTranslation { ours: true, ..ObjectTranslation::default() }
         }
 
         fn translate_base(&self, _: &Reader<'_>) -> BaseTranslation {
             BaseTranslation::default()
         }
 
-        fn translate_host(&self, _: &Reader<'_>, _: &HostMatch) -> HostTranslation {
+        fn translate_host(&self, _: &Reader<'_>, _: &RouteSetId, _: &HostMatch) -> HostTranslation {
             HostTranslation::default()
         }
     }
@@ -312,8 +315,8 @@ mod tests {
         const CONTROLLER: &'static str = "selvedge.dev/idle";
         const KINDS: &'static [Kind] = &[Kind::Service];
 
-        fn status(&self, object: &Object, ours: bool) -> Option<StatusInput> {
-            Some(StatusInput::Seen { key: object.key(), ours, current: Vec::new() })
+        fn status(&self, _: &Object, change: StatusChange) -> Option<StatusInput> {
+            Some(StatusInput::Seen { key: change.key, ours: change.ours, current: Vec::new() })
         }
 
         fn status_gone(&self, key: &ObjectKey) -> Option<StatusInput> {

@@ -23,7 +23,7 @@ use crate::{
         objects::{Kind, Object, ObjectKey},
         status::StatusInput,
         store::Objects,
-        translation::Translate,
+        translation::{StatusChange, Translate},
     },
     model::Problem,
 };
@@ -39,10 +39,10 @@ pub trait Role: Translate {
     /// Every kind that the translation reads; objects of other kinds are not watched.
     const KINDS: &'static [Kind];
 
-    /// What the writer of addresses must know of the status of an object; `ours` as the translation says. `None` for
-    /// kinds whose status carries no addresses.
-    fn status(&self, object: &Object, ours: bool) -> Option<StatusInput> {
-        let _ = (object, ours);
+    /// What the writer of statuses must know of an object whose status may have to be written. `None` for kinds whose
+    /// status is nobody's.
+    fn status(&self, object: &Object, change: StatusChange) -> Option<StatusInput> {
+        let _ = (object, change);
         None
     }
 

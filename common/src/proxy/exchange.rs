@@ -11,7 +11,7 @@ use std::{
 use super::{live::LiveRoute, worker::Worker};
 use crate::{
     message::{Known, RequestHead, Scheme},
-    model::Listener,
+    model::{Caller, Listener},
     runtime::access_log::AccessRecord,
 };
 
@@ -63,6 +63,9 @@ pub struct Exchange<'c> {
     pub client_ip: IpAddr,
     /// Scheme after trusted proxies have been believed.
     pub scheme: Scheme,
+    #[allow(dead_code, reason = "conditions on callers will read it")]
+    /// Who calls, where that is known; not what a client says of itself.
+    pub caller: Option<Arc<Caller>>,
     /// The route that answers.
     pub route: Option<Arc<LiveRoute>>,
     /// Index of the chosen target among those of the route.
@@ -95,6 +98,7 @@ impl<'c> Exchange<'c> {
             https_port: live.https_port,
             client_ip: client.address.ip(),
             scheme: client.scheme(),
+            caller: None,
             route: None,
             target: None,
             endpoint: None,

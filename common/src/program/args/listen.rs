@@ -51,15 +51,12 @@ impl ServeArgs {
         routes: &RouteSetId,
     ) -> Listener {
         Listener {
-            address,
-            protocol,
             proxy_protocol: self.proxy_protocol,
-            default_certificate: None,
             public_port,
             trusted_cidrs: self.trusted_cidr.clone(),
             forwarded_field: self.forwarded_field,
             limits,
-            routes: routes.clone(),
+            ..Listener::new(address, protocol, routes.clone())
         }
     }
 }
