@@ -1,8 +1,12 @@
 //! The model: plain data that says what the proxy shall do, comparable and printable.
 
 mod backend;
+mod backend_limits;
+mod backend_tls;
+mod balance;
 mod caller;
 mod certificate;
+mod check;
 mod duration;
 mod endpoint;
 mod host;
@@ -14,9 +18,13 @@ mod retry;
 mod route;
 mod snapshot;
 
-pub use backend::{Backend, BackendProtocol, BackendTls, Balance, Discovery, Health, RetryAllowance};
+pub use backend::{Backend, BackendProtocol, Discovery, FailingStatuses, Health, RetryAllowance};
+pub use backend_limits::{BackendLimits, Fairness};
+pub use backend_tls::{BackendTls, ProxyProtocolVersion, Trust};
+pub use balance::{Affinity, Balance, HashKey};
 pub use caller::Caller;
 pub use certificate::Certificate;
+pub use check::{HealthCheck, HealthCheckKind};
 pub use endpoint::{Endpoint, EndpointState, Endpoints};
 pub use host::{HostMatch, VirtualHost};
 pub use limits::{Http2Limits, Limits};
