@@ -164,6 +164,7 @@ pub fn listener(protocol: ListenerProtocol) -> Listener {
         public_port: 80,
         trusted_cidrs: Vec::new(),
         forwarded_field: false,
+        identify: false,
         limits: Limits::default(),
         routes: "edge".into(),
     }

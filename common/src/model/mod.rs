@@ -1,6 +1,7 @@
 //! The model: plain data that says what the proxy shall do, comparable and printable.
 
 mod backend;
+mod caller;
 mod certificate;
 mod duration;
 mod endpoint;
@@ -11,8 +12,10 @@ mod matching;
 mod problem;
 mod route;
 mod snapshot;
+mod source;
 
 pub use backend::{Backend, BackendProtocol, BackendTls, Balance, Discovery, Health, RetryAllowance};
+pub use caller::Caller;
 pub use certificate::Certificate;
 pub use endpoint::{Endpoint, EndpointState, Endpoints};
 pub use host::{HostMatch, VirtualHost};
@@ -22,6 +25,7 @@ pub use matching::PathMatch;
 pub use problem::{Problem, Severity};
 pub use route::{BackendRef, BackendTarget, InvalidBackend, Retry, Route, Timeouts};
 pub use snapshot::{RouteSet, Snapshot};
+pub use source::Source;
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()

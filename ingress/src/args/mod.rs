@@ -317,6 +317,7 @@ impl RunArgs {
             public_port,
             trusted_cidrs: listen.trusted_cidr.clone(),
             forwarded_field: listen.forwarded_field,
+            identify: false,
             limits: self.client.limits(),
             routes: routes.clone(),
         };
