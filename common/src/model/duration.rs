@@ -20,7 +20,7 @@ pub(super) mod option {
     use super::*;
 
     /// Writes a duration as a number and a unit, or nothing.
-    pub(in super::super) fn serialize<S: Serializer>(
+    pub(in crate::model) fn serialize<S: Serializer>(
         duration: &Option<Duration>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
@@ -31,7 +31,7 @@ pub(super) mod option {
     }
 
     /// Reads a duration of this form, or nothing.
-    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+    pub(in crate::model) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Option<Duration>, D::Error> {
         let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };

@@ -17,6 +17,7 @@ mod problem;
 mod retry;
 mod route;
 mod snapshot;
+mod source;
 
 pub use backend::{Backend, BackendProtocol, Discovery, FailingStatuses, Health, RetryAllowance};
 pub use backend_limits::{BackendLimits, Fairness};
@@ -34,6 +35,7 @@ pub use problem::{Problem, Severity};
 pub use retry::{Retry, RetryOn};
 pub use route::{BackendRef, BackendTarget, InvalidBackend, Mirror, Route, RulesRef, Timeouts};
 pub use snapshot::{RouteSet, Snapshot};
+pub use source::Source;
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()

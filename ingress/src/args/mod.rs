@@ -314,6 +314,7 @@ impl RunArgs {
             public_port,
             trusted_cidrs: listen.trusted_cidr.clone(),
             forwarded_field: listen.forwarded_field,
+            identify: false,
             limits: self.client.limits(),
             ..Listener::new(address, protocol, routes.clone())
         };
