@@ -29,6 +29,10 @@ pub struct Listener {
     /// Send `Forwarded` (RFC 7239) beside the `X-Forwarded-…` fields.
     #[serde(default)]
     pub forwarded_field: bool,
+    /// Find out who calls, by the address of the client or by a token, and take away what clients say of their
+    /// identity themselves. Without it nobody is looked up.
+    #[serde(default, skip_serializing_if = "super::is_default")]
+    pub identify: bool,
     /// Limits in size, number and time.
     #[serde(default)]
     pub limits: Limits,
@@ -60,6 +64,7 @@ impl Listener {
             public_port: address.port(),
             trusted_cidrs: Vec::new(),
             forwarded_field: false,
+            identify: false,
             limits: Limits::default(),
             routes,
             connect: false,

@@ -7,6 +7,7 @@ use super::{
     exchange::Exchange,
     forward::forward,
     headers,
+    identity::identify,
     respond::{self, Failure},
     responder::{Responder, ResponderError},
     tls,
@@ -27,6 +28,9 @@ pub async fn serve(
     body: &mut Incoming<'_>,
     responder: &mut Responder<'_>,
 ) -> Result<(), ResponderError> {
+    if let Err(failure) = identify(x).await {
+        return refuse(x, body, responder, failure).await;
+    }
     let listener = match route(x) {
         Ok(listener) => listener,
         Err(failure) => return refuse(x, body, responder, failure).await,
