@@ -164,7 +164,7 @@ impl RunArgs {
             pass_through: self.names.pass_through,
             timeouts: self.backend.timeouts(),
             retry: self.backend.retry(),
-            backend: Backend { balance: Balance::LeastRequests, ..self.backend.backend() },
+            backend: Backend { balance: Balance::Ewma, ..self.backend.backend() },
             listeners: self.listeners(),
         }
     }
@@ -214,6 +214,7 @@ mod tests {
         assert_eq!(settings.backend.connect_timeout, Duration::from_secs(1));
         assert_eq!(settings.timeouts, Timeouts::default());
         assert_eq!(run.lease.name, DEFAULT_LEASE);
+        assert_eq!(settings.backend.balance, Balance::Ewma);
         assert!(!settings.pass_through && run.lease.given(DEFAULT_LEASE).is_empty());
         let listener = &settings.listeners[&"http".into()];
         assert_eq!(listener.address.to_string(), "0.0.0.0:8080");
