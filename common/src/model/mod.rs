@@ -2,7 +2,6 @@
 
 mod backend;
 mod certificate;
-mod duration;
 mod endpoint;
 mod host;
 mod limits;
@@ -11,6 +10,8 @@ mod matching;
 mod problem;
 mod route;
 mod snapshot;
+
+use crate::duration;
 
 pub use backend::{Backend, BackendProtocol, BackendTls, Balance, Discovery, Health, RetryAllowance};
 pub use certificate::Certificate;

@@ -5,12 +5,12 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
 /// Writes a duration as a number and a unit.
-pub(super) fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&format_args!("{duration:?}"))
 }
 
 /// Reads a duration of this form.
-pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
     parse(&text).ok_or_else(|| D::Error::custom(format!("{text:?} is not a duration such as 5s or 250ms")))
 }
