@@ -14,6 +14,7 @@ mod http;
 mod http1;
 mod http2;
 mod live;
+mod rate_limits;
 mod replay;
 mod respond;
 mod responder;

@@ -10,7 +10,7 @@ use std::{
 use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, watch};
 
-use super::{accept::Handover, detect::LiveResolver, live::Live, tls};
+use super::{accept::Handover, detect::LiveResolver, live::Live, rate_limits::RateLimits, tls};
 use crate::{
     id::ListenerName,
     model::ListenerProtocol,
@@ -50,6 +50,8 @@ pub struct Shared {
     pub room_wanted: Vec<AtomicUsize>,
     /// Open connections of each source address, where that is limited.
     pub sources: Sources,
+    /// What limits of the rate remember.
+    pub rate_limits: RateLimits,
     handovers: Vec<mpsc::UnboundedSender<Handover>>,
 }
 
@@ -100,6 +102,7 @@ impl Shared {
                 has_snapshot: watch::Sender::new(false),
                 room_wanted: handovers.iter().map(|_| AtomicUsize::new(0)).collect(),
                 sources: Sources::default(),
+                rate_limits: RateLimits::default(),
                 handovers,
             }
         });
