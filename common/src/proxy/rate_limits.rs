@@ -159,3 +159,119 @@ fn take(full_at: &AtomicU64, limit: &RateLimit, now: u64) -> Result<(), Duration
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::filter::RateKey;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn limit(id: &str, requests: u32, burst: u32) -> RateLimit {
+        RateLimit { id: id.into(), requests, per: SECOND, burst, key: RateKey::All }
+    }
+
+    fn memory() -> (RateLimits, impl Fn(u64) -> Instant) {
+        let limits = RateLimits::default();
+        let start = limits.start;
+        (limits, move |millis| start + Duration::from_millis(millis))
+    }
+
+    #[test]
+    fn a_bucket_holds_its_burst_and_fills_with_its_rate() {
+        let (limits, at) = memory();
+        let limit = limit("a", 10, 3);
+        let wait = |millis| Err(Duration::from_millis(millis));
+        // Time in milliseconds, what happens.
+        let rows = [
+            (5000, Ok(())),
+            (5000, Ok(())),
+            (5000, Ok(())),
+            (5000, wait(100)),
+            (5040, wait(60)),
+            (5100, Ok(())),
+            (5100, wait(100)),
+            (5300, Ok(())),
+            (5300, Ok(())),
+            (5300, wait(100)),
+            // After a long pause there is a burst again and not more.
+            (60_000, Ok(())),
+            (60_000, Ok(())),
+            (60_000, Ok(())),
+            (60_000, wait(100)),
+        ];
+        for (number, (time, wanted)) in rows.into_iter().enumerate() {
+            assert_eq!(limits.take(&limit, b"", at(time)), wanted, "row {number}");
+        }
+    }
+
+    #[test]
+    fn limits_and_keys_have_buckets_of_their_own() {
+        let (limits, at) = memory();
+        for (id, key) in [("a", "x"), ("a", "y"), ("b", "x"), ("a", "")] {
+            assert_eq!(limits.take(&limit(id, 1, 1), key.as_bytes(), at(0)), Ok(()), "{id} {key}");
+            assert_eq!(limits.take(&limit(id, 1, 1), key.as_bytes(), at(0)), Err(SECOND), "{id} {key}");
+        }
+    }
+
+    #[test]
+    fn a_limit_of_none_allows_none_and_a_burst_of_none_is_one() {
+        let (limits, at) = memory();
+        assert_eq!(limits.take(&limit("none", 0, 5), b"", at(0)), Err(SECOND));
+        assert_eq!(limits.take(&limit("one", 1, 0), b"", at(0)), Ok(()));
+        assert_eq!(limits.take(&limit("one", 1, 0), b"", at(0)), Err(SECOND));
+    }
+
+    #[test]
+    fn a_changed_limit_counts_at_once() {
+        let (limits, at) = memory();
+        let slow = RateLimit { per: Duration::from_secs(3600), ..limit("a", 1, 1) };
+        assert_eq!(limits.take(&slow, b"", at(0)), Ok(()));
+        assert!(limits.take(&slow, b"", at(0)).is_err());
+        assert_eq!(limits.take(&limit("a", 1, 1), b"", at(0)), Err(SECOND), "no hour for the new one");
+        assert_eq!(limits.take(&limit("a", 1, 2), b"", at(0)), Err(SECOND), "at most emptied");
+    }
+
+    #[test]
+    fn keys_beyond_the_most_share_a_bucket_until_others_are_full_again() {
+        let (limits, at) = memory();
+        let limit = limit("a", 1, 1);
+        let key = |number: usize| format!("key {number}").into_bytes();
+        let allowed = (0..3 * MOST_KEYS).filter(|n| limits.take(&limit, &key(*n), at(0)).is_ok()).count();
+        let kept = || {
+            let buckets = limits.limits.load()["a"].clone();
+            buckets.parts.iter().map(|part| part.read().unwrap().full_at.len()).sum::<usize>()
+        };
+        let most = MOST_KEYS / PARTS * PARTS;
+        assert_eq!(kept(), most);
+        assert_eq!(allowed, most + 1, "one of all others");
+        assert_eq!(limits.take(&limit, b"new", at(999)), Err(Duration::from_millis(1)));
+        assert_eq!(limits.take(&limit, b"new", at(1000)), Ok(()));
+        assert!(kept() < most, "full buckets are forgotten");
+    }
+
+    #[test]
+    fn limits_that_nobody_uses_are_forgotten() {
+        let (limits, at) = memory();
+        for number in 0..FIRST_LOOK {
+            limits.take(&limit(&format!("old {number}"), 1, 1), b"x", at(0)).unwrap();
+        }
+        limits.take(&limit("old 7", 1, 1), b"x", at(1500)).unwrap();
+        limits.take(&limit("new", 1, 1), b"x", at(1600)).unwrap();
+        let mut kept: Vec<_> = limits.limits.load().keys().cloned().collect();
+        kept.sort();
+        assert_eq!(kept, ["new".into(), Arc::from("old 7")]);
+    }
+
+    #[test]
+    fn threads_together_get_no_more_than_the_burst() {
+        let (limits, at) = memory();
+        let limit = limit("a", 1, 100);
+        let allowed = std::thread::scope(|scope| {
+            let ask = || (0..100).filter(|_| limits.take(&limit, b"x", at(0)).is_ok()).count();
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(ask)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum::<usize>()
+        });
+        assert_eq!(allowed, 100);
+    }
+}
