@@ -7,6 +7,7 @@ mod drain;
 mod endpoints;
 mod expect;
 mod fields;
+mod filters;
 mod floods;
 mod forwarding;
 mod framing;
