@@ -15,6 +15,31 @@ pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
     parse(&text).ok_or_else(|| D::Error::custom(format!("{text:?} is not a duration such as 5s or 250ms")))
 }
 
+/// The same of a duration that may be absent.
+pub(super) mod option {
+    use super::*;
+
+    /// Writes a duration as a number and a unit, or nothing.
+    pub(crate) fn serialize<S: Serializer>(
+        duration: &Option<Duration>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match duration {
+            Some(duration) => crate::duration::serialize(duration, serializer),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    /// Reads a duration of this form, or nothing.
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Duration>, D::Error> {
+        let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
+        let wrong = || D::Error::custom(format!("{text:?} is not a duration such as 5s or 250ms"));
+        parse(&text).map(Some).ok_or_else(wrong)
+    }
+}
+
 fn parse(text: &str) -> Option<Duration> {
     let unit_at = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
     let (number, unit) = text.split_at(unit_at);

@@ -8,10 +8,10 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use super::{live::LiveRoute, worker::Worker};
+use super::{identity::Found, live::LiveRoute, worker::Worker};
 use crate::{
     message::{Known, RequestHead, Scheme},
-    model::Listener,
+    model::{Caller, Listener, Source},
     runtime::access_log::AccessRecord,
 };
 
@@ -25,6 +25,8 @@ pub struct Client {
     pub address: SocketAddr,
     /// TLS of the connection.
     pub tls: Option<ClientTls>,
+    /// Who is behind it, as last looked up.
+    pub found: Found,
 }
 
 /// What TLS says about a client's connection.
@@ -63,6 +65,10 @@ pub struct Exchange<'c> {
     pub client_ip: IpAddr,
     /// Scheme after trusted proxies have been believed.
     pub scheme: Scheme,
+    /// Who calls, where that is known; not what a client says of itself.
+    pub caller: Option<Arc<Caller>>,
+    /// The same with its workload, for metrics.
+    pub source: Option<Arc<Source>>,
     /// The route that answers.
     pub route: Option<Arc<LiveRoute>>,
     /// Index of the chosen target among those of the route.
@@ -97,6 +103,8 @@ impl<'c> Exchange<'c> {
             https_port: live.https_port,
             client_ip: client.address.ip(),
             scheme: client.scheme(),
+            caller: None,
+            source: None,
             route: None,
             target: None,
             endpoint: None,
@@ -119,6 +127,12 @@ impl<'c> Exchange<'c> {
     pub fn set_route(&mut self, route: Arc<LiveRoute>) {
         route.metrics.begin();
         self.route = Some(route);
+    }
+
+    /// Notes who calls.
+    pub fn set_source(&mut self, source: Option<Arc<Source>>) {
+        self.caller = source.as_ref().map(|source| source.caller.clone());
+        self.source = source;
     }
 
     /// Longest time that writing to the client may stall.

@@ -7,12 +7,13 @@ use super::{
     exchange::Exchange,
     forward::forward,
     headers,
+    identity::identify,
     respond::{self, Failure},
     responder::{Responder, ResponderError},
     tls,
 };
 use crate::{
-    filter::{Flow, Reply},
+    filter::{Filter, Flow, Reply},
     message::{Method, ResponseHead},
     model::Listener,
 };
@@ -27,6 +28,9 @@ pub async fn serve(
     body: &mut Incoming<'_>,
     responder: &mut Responder<'_>,
 ) -> Result<(), ResponderError> {
+    if let Err(failure) = identify(x).await {
+        return refuse(x, body, responder, failure).await;
+    }
     let listener = match route(x) {
         Ok(listener) => listener,
         Err(failure) => return refuse(x, body, responder, failure).await,
@@ -102,7 +106,9 @@ fn apply_filters(x: &mut Exchange<'_>, next: &mut usize) -> Flow {
         return Flow::Next;
     };
     let route = route.clone();
-    let cx = headers::filter_context(x, None);
+    let asked = route.route.filters.iter().any(Filter::asks_for_caller);
+    let caller = x.caller.as_ref().filter(|_| asked).map(ToString::to_string);
+    let cx = headers::filter_context(x, caller.as_deref());
     for filter in &route.route.filters[*next..] {
         *next += 1;
         match filter.request(&cx, &mut x.head) {

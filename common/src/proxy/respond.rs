@@ -21,6 +21,8 @@ pub enum Failure {
     Refused(RequestError),
     /// The request head came too slowly.
     HeadTimeout,
+    /// The token by which the caller says who it is is not valid.
+    BadToken,
     /// `CONNECT`, or `OPTIONS *`, which no backend is asked for.
     NotProxied,
     /// SNI and Host belong to different certificates.
@@ -59,6 +61,7 @@ impl Failure {
         match self {
             Self::Refused(error) => error.status(),
             Self::HeadTimeout => 408,
+            Self::BadToken => 401,
             Self::NotProxied => 405,
             Self::Misdirected => 421,
             Self::NoRoute => 404,
@@ -76,6 +79,7 @@ impl Failure {
         match self {
             Self::Refused(error) => error.reason(),
             Self::HeadTimeout => "head_timeout",
+            Self::BadToken => "bad_token",
             Self::NotProxied => "not_proxied",
             Self::Misdirected => "misdirected",
             Self::NoRoute => "no_route",
@@ -118,6 +122,10 @@ pub async fn failure(
     if failure == Failure::NotProxied {
         // RFC 9110 §15.5.6: 405 says what would be allowed.
         head.fields.push(b"Allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+    }
+    if failure == Failure::BadToken {
+        // RFC 9110 §15.5.2: 401 says how it would be done.
+        head.fields.push(b"WWW-Authenticate", b"X-Selvedge-Token");
     }
     let result = match grpc::is_grpc(&x.head) {
         true => own_grpc(x, responder, &mut head, None).await,

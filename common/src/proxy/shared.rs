@@ -10,7 +10,9 @@ use std::{
 use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, watch};
 
-use super::{accept::Handover, detect::LiveResolver, live::Live, rate_limits::RateLimits, tls};
+use super::{
+    accept::Handover, detect::LiveResolver, identity::Identity, live::Live, rate_limits::RateLimits, tls,
+};
 use crate::{
     id::ListenerName,
     model::ListenerProtocol,
@@ -28,6 +30,8 @@ pub struct Shared {
     pub live: ArcSwap<Live>,
     /// Live sides of backends.
     pub registry: Arc<Registry>,
+    /// Who calls.
+    pub identity: Identity,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Counters of each listener.
@@ -81,7 +85,7 @@ impl Shared {
         let shared = Arc::new_cyclic(|weak: &Weak<Shared>| {
             let tls = (listeners.iter().enumerate())
                 .map(|(index, (_, protocol))| match protocol {
-                    ListenerProtocol::Http => None,
+                    ListenerProtocol::Http | ListenerProtocol::Tcp(_) => None,
                     ListenerProtocol::Https => {
                         let resolver = Arc::new(LiveResolver::new(weak.clone(), index));
                         tls::server_settings(resolver).map_err(|e| error = Some(e)).ok()
@@ -91,6 +95,7 @@ impl Shared {
             Self {
                 live: ArcSwap::from_pointee(Live::empty()),
                 registry: Arc::new(Registry::new()),
+                identity: Identity::default(),
                 listener_metrics: listeners.iter().map(|(name, _)| metrics.listener(name)).collect(),
                 metrics,
                 access_log,

@@ -23,7 +23,7 @@ use crate::{
     id::{BackendId, ListenerName},
     model::{Endpoints, Listener, Snapshot},
     proxy::{Live, Parts, ProxySettings, Shared, tls},
-    source::{Applied, Sink, Update},
+    source::{Applied, Sink, Update, tokens::TokenVerifier},
     upstream::resolve,
 };
 
@@ -109,7 +109,8 @@ impl Engine {
             addresses.insert(name.clone(), address);
         }
         let (senders, receivers): (Vec<_>, Vec<_>) = (0..count).map(|_| mpsc::unbounded_channel()).unzip();
-        let protocols: Vec<_> = listeners.iter().map(|(name, l)| (name.clone(), l.protocol)).collect();
+        let protocols: Vec<_> =
+            listeners.iter().map(|(name, l)| (name.clone(), l.protocol.clone())).collect();
         let shared =
             Shared::new(&protocols, settings.proxy, (settings.metrics, settings.access_log), senders)?;
         let threads = (sockets.into_iter().zip(receivers).enumerate())
@@ -136,6 +137,11 @@ impl Engine {
     /// Its counters.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.shared.metrics
+    }
+
+    /// Has tokens of callers verified by this one, on listeners that identify; the first one stays.
+    pub fn verify_tokens_with(&self, verifier: Arc<dyn TokenVerifier>) {
+        self.shared.identity.tokens.verify_with(verifier);
     }
 
     /// The snapshot in effect and its generation.
@@ -225,6 +231,10 @@ impl Sink for Engine {
     fn apply(&self, update: Update) -> Applied {
         match update {
             Update::Snapshot { snapshot, endpoints } => self.apply_snapshot(snapshot, &endpoints),
+            Update::Callers(callers) => {
+                let changed = self.shared.identity.callers.apply(callers);
+                Applied { generation: self.shared.live.load().generation, changed, rejected: Vec::new() }
+            }
             Update::Endpoints(endpoints) => {
                 let changed = self.apply_endpoints(&endpoints);
                 Applied { generation: self.shared.live.load().generation, changed, rejected: Vec::new() }

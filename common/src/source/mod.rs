@@ -1,12 +1,13 @@
 //! Sources and sinks: how configuration reaches an engine, whoever translated it.
 
 pub mod file;
+pub mod tokens;
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use crate::{
-    id::BackendId,
-    model::{Endpoints, Snapshot},
+    id::{BackendId, CertificateId, ListenerName},
+    model::{Endpoints, Snapshot, Source},
 };
 
 /// One change of what an engine shall do.
@@ -21,6 +22,8 @@ pub enum Update {
     },
     /// Endpoints that changed; nothing else did.
     Endpoints(Vec<(BackendId, Endpoints)>),
+    /// Who is behind an address, where that changed; `None` is nobody known any more.
+    Callers(Vec<(IpAddr, Option<Arc<Source>>)>),
 }
 
 /// What an update did.
@@ -30,18 +33,27 @@ pub struct Applied {
     pub generation: u64,
     /// Whether anything differed.
     pub changed: bool,
-    /// What the engine could not use, for example a certificate whose key does not fit. The last good
-    /// state of just these things stays.
+    /// What the engine could not use, for example a certificate whose key does not fit or a listener
+    /// whose address is in use. The last good state of just these things stays.
     pub rejected: Vec<Rejected>,
 }
 
 /// A part of a snapshot that the engine could not use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejected {
-    /// The certificate that is unusable.
-    pub certificate: crate::id::CertificateId,
+    /// Which part.
+    pub part: RejectedPart,
     /// Why, in a sentence for people.
     pub message: String,
+}
+
+/// Which part of a snapshot an engine could not use.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RejectedPart {
+    /// A certificate that is unusable; the last good one of that id stays.
+    Certificate(CertificateId),
+    /// A listener that cannot be bound; tried again with each snapshot that is applied.
+    Listener(ListenerName),
 }
 
 /// Whatever takes updates: the engine, or a connection to one.
