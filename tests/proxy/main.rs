@@ -17,6 +17,7 @@ mod http2;
 mod http2_backend;
 mod http2_limits;
 mod limits;
+mod listeners;
 mod proxy_protocol;
 mod records;
 mod retries;

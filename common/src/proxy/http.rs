@@ -66,7 +66,7 @@ fn prepare_close(body: &mut Incoming<'_>, responder: &mut Responder<'_>) {
 /// Finds the route of a request and notes it; gives the settings that it is served with.
 fn route(x: &mut Exchange<'_>) -> Result<Arc<Listener>, Failure> {
     let live = x.worker().shared.live.load();
-    let listener = live.listeners.get(x.client.listener).and_then(Option::as_ref).ok_or(Failure::NoRoute)?;
+    let listener = x.client.listener(&live).ok_or(Failure::NoRoute)?;
     x.generation = live.generation;
     if x.head.method == Method::Connect || x.head.path() == b"*" {
         return Err(Failure::NotProxied);

@@ -19,7 +19,7 @@ use crate::{
 pub struct Live {
     /// Grows by one with each snapshot that differs.
     pub generation: u64,
-    /// Listeners in the order in which they were bound; `None` if the snapshot does not have one.
+    /// Listeners, each at its place; `None` where there is none.
     pub listeners: Vec<Option<Arc<LiveListener>>>,
     /// Port that clients use for HTTPS.
     pub https_port: u16,
@@ -61,10 +61,20 @@ pub struct Target {
     weight: u32,
 }
 
+/// What is at one place for a listener.
+pub enum Place {
+    /// No listener.
+    Free,
+    /// The listener of this name.
+    Serving(ListenerName),
+    /// A listener that is in the snapshot no more, or not as it was; its connections end.
+    Leaving,
+}
+
 /// What a `Live` is built with beside a snapshot.
 pub struct Parts<'a> {
-    /// Names of the bound listeners, in order.
-    pub listeners: &'a [ListenerName],
+    /// Where the bound listeners are.
+    pub listeners: &'a [Place],
     /// Live sides of backends; those of the snapshot are in it already.
     pub registry: &'a Registry,
     /// Where routes get their counters.
@@ -98,22 +108,41 @@ impl Live {
                 (id.clone(), Arc::new(table))
             })
             .collect();
-        let listeners: Vec<Option<Arc<LiveListener>>> = (parts.listeners.iter())
-            .map(|name| {
-                let settings = snapshot.listeners.get(name)?.clone();
-                let table = tables.get(&settings.routes)?.clone();
-                let default_certificate = (settings.default_certificate.as_ref())
-                    .and_then(|id| certificates.get(id))
-                    .unwrap_or(parts.self_signed)
-                    .clone();
-                let head_limits = HeadLimits::from(&settings.limits);
-                Some(Arc::new(LiveListener { settings, head_limits, table, default_certificate }))
+        let listeners = (parts.listeners.iter().enumerate())
+            .map(|(index, place)| match place {
+                Place::Free => None,
+                Place::Serving(name) => {
+                    let settings = snapshot.listeners.get(name)?.clone();
+                    let table = tables.get(&settings.routes)?.clone();
+                    let default_certificate = (settings.default_certificate.as_ref())
+                        .and_then(|id| certificates.get(id))
+                        .unwrap_or(parts.self_signed)
+                        .clone();
+                    let head_limits = HeadLimits::from(&settings.limits);
+                    Some(Arc::new(LiveListener { settings, head_limits, table, default_certificate }))
+                }
+                Place::Leaving => {
+                    let before = previous.listeners.get(index)?.as_ref()?;
+                    Some(before.leaving(&tables))
+                }
             })
             .collect();
         let generation = previous.generation + 1;
-        let https = listeners.iter().flatten().find(|l| l.settings.protocol == ListenerProtocol::Https);
-        let https_port = https.map_or(443, |listener| listener.settings.public_port);
+        let https = snapshot.listeners.values().find(|l| l.protocol == ListenerProtocol::Https);
+        let https_port = https.map_or(443, |listener| listener.public_port);
         (Live { generation, listeners, https_port, tables, certificates, snapshot }, rejected)
+    }
+}
+
+impl LiveListener {
+    /// The same for the connections that it still has; they see the routes change as long as there are any.
+    fn leaving(&self, tables: &BTreeMap<RouteSetId, Arc<Table<LiveRoute>>>) -> Arc<Self> {
+        Arc::new(Self {
+            settings: self.settings.clone(),
+            head_limits: self.head_limits,
+            table: tables.get(&self.settings.routes).unwrap_or(&self.table).clone(),
+            default_certificate: self.default_certificate.clone(),
+        })
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod accept;
 mod body;
+mod bound;
 mod detect;
 mod exchange;
 mod forward;
@@ -25,8 +26,8 @@ pub mod tls;
 mod upgrade;
 mod worker;
 
-pub use accept::{Handover, accept, serve_connection};
-pub use http1::DRAIN_IDLE;
-pub use live::{Live, LiveListener, LiveRoute, Parts, Target};
+pub use accept::{Handover, Message, accept, serve_connection};
+pub use bound::{Bound, Opening};
+pub use live::{Live, LiveListener, LiveRoute, Parts, Place, Target};
 pub use shared::{ProxySettings, Shared};
 pub use worker::Worker;

@@ -135,7 +135,7 @@ impl<'c> Http1Responder<'c> {
         };
         self.until_close = framing == BodyFraming::UntilClose;
         // The drain may have begun after the request did.
-        if self.until_close || x.worker().shared.drain.is_draining() {
+        if self.until_close || x.client.is_ending() {
             self.keep_alive = false;
         }
         let connection = match (head.status, self.keep_alive) {

@@ -83,7 +83,7 @@ impl Edge {
     }
 
     /// The address that each listener is bound to.
-    pub fn addresses(&self) -> &BTreeMap<ListenerName, SocketAddr> {
+    pub fn addresses(&self) -> BTreeMap<ListenerName, SocketAddr> {
         self.engine.addresses()
     }
 
