@@ -23,6 +23,7 @@ mod records;
 mod retries;
 mod streaming;
 mod strictness;
+mod tcp;
 mod tls;
 mod upgrades;
 

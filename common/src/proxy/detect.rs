@@ -12,6 +12,7 @@ use super::{
     exchange::{Client, ClientTls},
     http1, http2,
     shared::Shared,
+    tcp,
     worker::Worker,
 };
 use crate::{
@@ -62,7 +63,7 @@ pub async fn serve(
             http1::serve_connection(&client, connection, age_limit).await;
             "done"
         }
-        ListenerProtocol::Tcp(_) => "done",
+        ListenerProtocol::Tcp(_) => Box::pin(tcp::serve(&client, limits, socket)).await,
     }
 }
 

@@ -7,8 +7,11 @@ use rustls::sign::CertifiedKey;
 use super::tls::LiveCertificates;
 use crate::{
     http1::HeadLimits,
-    id::{ListenerName, RouteSetId},
-    model::{BackendRef, BackendTarget, InvalidBackend, Listener, ListenerProtocol, Route, Snapshot},
+    id::{ListenerName, ObjectRef, RouteId, RouteSetId},
+    model::{
+        BackendRef, BackendTarget, InvalidBackend, Listener, ListenerProtocol, PathMatch, Retry, Route,
+        RouteSet, Snapshot, TcpRoute, Timeouts,
+    },
     routing::Table,
     runtime::metrics::{Metrics, RouteLabels, RouteMetrics},
     source::Rejected,
@@ -24,12 +27,14 @@ pub struct Live {
     /// Port that clients use for HTTPS.
     pub https_port: u16,
     /// Routing tables, shared by the listeners that name them.
-    tables: BTreeMap<RouteSetId, Arc<Table<LiveRoute>>>,
+    tables: Tables,
     /// Certificates that can be used.
     pub certificates: LiveCertificates,
     /// What it was built from.
     pub snapshot: Arc<Snapshot>,
 }
+
+type Tables = BTreeMap<RouteSetId, Arc<Table<LiveRoute>>>;
 
 /// A listener with what it serves.
 pub struct LiveListener {
@@ -41,6 +46,8 @@ pub struct LiveListener {
     pub table: Arc<Table<LiveRoute>>,
     /// Certificate for clients whose SNI matches no host.
     pub default_certificate: Arc<CertifiedKey>,
+    /// Where its connections go if they speak no HTTP.
+    pub tcp: Option<Arc<LiveRoute>>,
 }
 
 /// A route with what it needs to serve requests.
@@ -113,13 +120,7 @@ impl Live {
                 Place::Free => None,
                 Place::Serving(name) => {
                     let settings = snapshot.listeners.get(name)?.clone();
-                    let table = tables.get(&settings.routes)?.clone();
-                    let default_certificate = (settings.default_certificate.as_ref())
-                        .and_then(|id| certificates.get(id))
-                        .unwrap_or(parts.self_signed)
-                        .clone();
-                    let head_limits = HeadLimits::from(&settings.limits);
-                    Some(Arc::new(LiveListener { settings, head_limits, table, default_certificate }))
+                    LiveListener::build(name, settings, (&tables, &certificates), parts)
                 }
                 Place::Leaving => {
                     let before = previous.listeners.get(index)?.as_ref()?;
@@ -135,18 +136,59 @@ impl Live {
 }
 
 impl LiveListener {
+    /// `None` if the snapshot does not have its routes.
+    fn build(
+        name: &ListenerName,
+        settings: Arc<Listener>,
+        (tables, certificates): (&Tables, &LiveCertificates),
+        parts: &Parts<'_>,
+    ) -> Option<Arc<Self>> {
+        let tcp = match &settings.protocol {
+            ListenerProtocol::Tcp(route) => Some(Arc::new(LiveRoute::build_tcp(name, route, parts))),
+            ListenerProtocol::Http | ListenerProtocol::Https => None,
+        };
+        let table = match (tables.get(&settings.routes), &tcp) {
+            (Some(table), _) => table.clone(),
+            (None, Some(_)) => {
+                Arc::new(Table::build(&RouteSet::default(), None, |route| LiveRoute::build(route, parts)))
+            }
+            (None, None) => return None,
+        };
+        let default_certificate = (settings.default_certificate.as_ref())
+            .and_then(|id| certificates.get(id))
+            .unwrap_or(parts.self_signed)
+            .clone();
+        let head_limits = HeadLimits::from(&settings.limits);
+        Some(Arc::new(Self { settings, head_limits, table, default_certificate, tcp }))
+    }
+
     /// The same for the connections that it still has; they see the routes change as long as there are any.
-    fn leaving(&self, tables: &BTreeMap<RouteSetId, Arc<Table<LiveRoute>>>) -> Arc<Self> {
+    fn leaving(&self, tables: &Tables) -> Arc<Self> {
         Arc::new(Self {
             settings: self.settings.clone(),
             head_limits: self.head_limits,
             table: tables.get(&self.settings.routes).unwrap_or(&self.table).clone(),
             default_certificate: self.default_certificate.clone(),
+            tcp: self.tcp.clone(),
         })
     }
 }
 
 impl LiveRoute {
+    /// The route of all connections of a TCP listener, named after it.
+    fn build_tcp(name: &ListenerName, route: &TcpRoute, parts: &Parts<'_>) -> Self {
+        let route = Route {
+            id: RouteId::new(name.as_str()),
+            source: ObjectRef::new("Listener", "", name.as_str()),
+            path: PathMatch::Prefix("/".into()),
+            filters: Vec::new(),
+            backends: route.backends.clone(),
+            timeouts: Timeouts::default(),
+            retry: Retry { attempts: route.connect_retries, ..Retry::default() },
+        };
+        Self::build(&route, parts)
+    }
+
     fn build(route: &Route, parts: &Parts<'_>) -> Self {
         let targets: Vec<Target> =
             route.backends.iter().map(|to| Target::build(to, parts.registry)).collect();
