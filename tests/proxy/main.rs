@@ -21,6 +21,7 @@ mod listeners;
 mod proxy_protocol;
 mod records;
 mod retries;
+mod service_names;
 mod streaming;
 mod strictness;
 mod tcp;

@@ -3,18 +3,21 @@
 use std::sync::Arc;
 
 use super::{
+    address,
     body::Incoming,
     exchange::Exchange,
     forward::forward,
     headers,
+    live::LiveRoute,
     respond::{self, Failure},
     responder::{Responder, ResponderError},
     tls,
 };
 use crate::{
     filter::Flow,
-    message::{Method, ResponseHead},
-    model::Listener,
+    message::{Method, RequestHead, ResponseHead},
+    model::{Listener, ServiceNames},
+    routing::Table,
 };
 
 /// Serves one request. On return the answer is complete; after an error the client's connection or stream must
@@ -80,9 +83,24 @@ fn route(x: &mut Exchange<'_>) -> Result<Arc<Listener>, Failure> {
         }
     }
     headers::believe_forwarded(x, &listener.settings);
-    let found = listener.table.find(x.head.host(), x.head.path()).cloned();
+    let found = match &listener.settings.service_names {
+        None => listener.table.find(x.head.host(), x.head.path()),
+        Some(names) => find_service(&mut x.head, names, &listener.table)?,
+    };
+    let found = found.cloned();
     x.set_route(found.ok_or(Failure::NoRoute)?);
     Ok(listener.settings.clone())
+}
+
+/// Finds the route of a request by the name of a service.
+fn find_service<'t>(
+    head: &mut RequestHead,
+    names: &ServiceNames,
+    table: &'t Table<LiveRoute>,
+) -> Result<Option<&'t Arc<LiveRoute>>, Failure> {
+    // Who the caller is, and so his namespace, is not known yet.
+    let key = address::take_key(head, names, None)?;
+    Ok(table.find_service(key.with_port(), key.name(), head.path()))
 }
 
 /// Asks the filters of the route in their order; the first reply ends it.

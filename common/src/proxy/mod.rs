@@ -4,6 +4,7 @@
 //! (pick, send, try again) → `body`; `exchange` records it however it ends.
 
 mod accept;
+mod address;
 mod body;
 mod bound;
 mod detect;
