@@ -100,9 +100,11 @@ fn backends_are_chosen_by_weight() {
 #[test]
 fn a_connection_that_leads_nowhere_is_reset_and_its_record_says_why() {
     let invalid = BackendRef { target: BackendTarget::Invalid(InvalidBackend::PortNotFound), weight: 1 };
-    let rows: [(Vec<BackendRef>, &[SocketAddr], u16, &str, u32); 4] = [
+    type Row = (Vec<BackendRef>, &'static [SocketAddr], u16, &'static str, u32);
+    let gone: &'static [SocketAddr] = vec![nowhere()].leak();
+    let rows: [Row; 4] = [
         (one(), &[], 503, "no_endpoint", 0),
-        (one(), &[nowhere()], 502, "connect", 2),
+        (one(), gone, 502, "connect", 2),
         (vec![], &[], 503, "no_weight", 0),
         (vec![invalid], &[], 503, "port_not_found", 0),
     ];

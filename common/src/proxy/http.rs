@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{
     address,
     body::Incoming,
+    connect,
     exchange::Exchange,
     forward::forward,
     headers,
@@ -15,6 +16,7 @@ use super::{
 };
 use crate::{
     filter::Flow,
+    http1::RequestError,
     message::{Method, RequestHead, ResponseHead},
     model::{Listener, ServiceNames},
     routing::Table,
@@ -38,7 +40,11 @@ pub async fn serve(
         prepare_close(body, responder);
         return respond::reply(x, responder, &reply).await;
     }
-    match forward(x, &listener, body, responder).await {
+    let forwarded = match x.head.method {
+        Method::Connect => Box::pin(connect::serve(x, &listener, body, responder)).await,
+        _ => forward(x, &listener, body, responder).await,
+    };
+    match forwarded {
         Ok(()) => Ok(()),
         Err(_) if responder.has_started() => Err(ResponderError::Closed),
         Err(failure) => refuse(x, body, responder, failure).await,
@@ -71,7 +77,8 @@ fn route(x: &mut Exchange<'_>) -> Result<Arc<Listener>, Failure> {
     let live = x.worker().shared.live.load();
     let listener = x.client.listener(&live).ok_or(Failure::NoRoute)?;
     x.generation = live.generation;
-    if x.head.method == Method::Connect || x.head.path() == b"*" {
+    let is_connect = x.head.method == Method::Connect;
+    if (is_connect && !listener.settings.connect) || (!is_connect && x.head.path() == b"*") {
         return Err(Failure::NotProxied);
     }
     if let Some(client_tls) = &x.client.tls {
@@ -84,23 +91,35 @@ fn route(x: &mut Exchange<'_>) -> Result<Arc<Listener>, Failure> {
     }
     headers::believe_forwarded(x, &listener.settings);
     let found = match &listener.settings.service_names {
-        None => listener.table.find(x.head.host(), x.head.path()),
-        Some(names) => find_service(&mut x.head, names, &listener.table)?,
+        None if !is_connect => listener.table.find(x.head.host(), x.head.path()),
+        names => find_service(&mut x.head, names.as_ref().unwrap_or(&address::NO_NAMES), &listener.table)?,
     };
     let found = found.cloned();
     x.set_route(found.ok_or(Failure::NoRoute)?);
     Ok(listener.settings.clone())
 }
 
-/// Finds the route of a request by the name of a service.
+/// Finds the route of a request by the name of a service. `CONNECT` goes where a request for `/` would go, and nowhere
+/// if the table does not have its host.
 fn find_service<'t>(
     head: &mut RequestHead,
     names: &ServiceNames,
     table: &'t Table<LiveRoute>,
 ) -> Result<Option<&'t Arc<LiveRoute>>, Failure> {
+    let is_connect = head.method == Method::Connect;
+    if is_connect {
+        // A `Host` beside the target may leave the port out.
+        let target = head.target().to_vec();
+        address::port_of(&target).ok_or(Failure::Refused(RequestError::BadTarget))?;
+        head.set_host(&target).map_err(|error| Failure::Refused(RequestError::BadHost(error)))?;
+        head.set_path(b"/");
+    }
     // Who the caller is, and so his namespace, is not known yet.
     let key = address::take_key(head, names, None)?;
-    Ok(table.find_service(key.with_port(), key.name(), head.path()))
+    if !is_connect {
+        return Ok(table.find_service(key.with_port(), key.name(), head.path()));
+    }
+    Ok(table.find_service_host(key.with_port(), key.name()).and_then(|host| host.find(b"/")))
 }
 
 /// Asks the filters of the route in their order; the first reply ends it.

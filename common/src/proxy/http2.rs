@@ -20,7 +20,7 @@ use super::{
 use crate::{
     http1::{FramingError, HeadLimits, RequestError, Stream},
     http2::{ChannelBody, Guard, StreamExecutor, Traffic},
-    message::{RequestHead, Version},
+    message::{Method, RequestHead, Version},
     model::Limits,
     runtime::{deadline::Deadlines, drain::Phase},
 };
@@ -187,13 +187,14 @@ struct BrokenStream;
 
 async fn serve_stream(
     client: &Client,
-    request: Request<hyper::body::Incoming>,
+    mut request: Request<hyper::body::Incoming>,
     sender: oneshot::Sender<Response<ChannelBody>>,
 ) {
+    let tunnel = (request.method() == http::Method::CONNECT).then(|| hyper::upgrade::on(&mut request));
     let (parts, body) = request.into_parts();
     let mut head = client.worker.take_request();
     let read = read_head(client, &parts, &mut head);
-    let mut responder = Responder::Http2(Http2Responder { head: Some(sender) });
+    let mut responder = Responder::Http2(Http2Responder { head: Some(sender), tunnel });
     let mut body = Incoming::Http2(Http2Incoming::new(body));
     let mut x = Exchange::new(client, head);
     let result = match read {
@@ -220,7 +221,9 @@ fn read_head(client: &Client, parts: &http::request::Parts, head: &mut RequestHe
     if parts.headers.len() > usize::from(listener.settings.limits.http2.fields) {
         return refused(RequestError::TooManyFields);
     }
-    if target == b"*" {
+    if let Some(authority) = parts.uri.authority().filter(|_| head.method == Method::Connect) {
+        head.set_target(authority.as_str().as_bytes());
+    } else if target == b"*" {
         head.set_path(target);
     } else if let Err(error) = head.set_origin(target, limits.reject_escaped_slash) {
         return refused(RequestError::BadPath(error));

@@ -7,6 +7,8 @@ mod accept;
 mod address;
 mod body;
 mod bound;
+mod carry;
+mod connect;
 mod detect;
 mod exchange;
 mod forward;

@@ -58,6 +58,8 @@ impl<'c> Http1Responder<'c> {
 pub struct Http2Responder {
     /// Takes the head and the body's other end; `None` once the answer has started.
     pub head: Option<oneshot::Sender<Response<ChannelBody>>>,
+    /// Gives the stream itself after a good answer to `CONNECT`.
+    pub tunnel: Option<hyper::upgrade::OnUpgrade>,
 }
 
 impl<'c> Responder<'c> {
