@@ -1,5 +1,6 @@
 //! Selvedge's engine and model, shared by every stage: what a proxy shall do, and the proxy that does it.
 
+mod duration;
 pub mod filter;
 pub mod http1;
 pub mod http2;
@@ -8,6 +9,8 @@ pub mod id;
 pub mod kube;
 pub mod message;
 pub mod model;
+#[cfg(feature = "program")]
+pub mod program;
 pub mod proxy;
 pub mod routing;
 pub mod runtime;

@@ -212,10 +212,7 @@ fn a_proxy_protocol_header_is_taken_off_and_names_the_client() {
 fn a_backend_with_tls_is_reached_over_tls() {
     let origin = TlsOrigin::answering(&["http/1.1"], "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
     let (mut proxy, address) = proxy(Setup::default(), tcp(one()), &[origin.address]);
-    proxy.backend(
-        "test/db:5432",
-        Backend { tls: Some(BackendTls { server_name: None }), ..Backend::default() },
-    );
+    proxy.backend("test/db:5432", Backend { tls: Some(BackendTls::default()), ..Backend::default() });
     proxy.apply(&[]);
     assert_eq!(Client::connect(address).get("a", "/").text(), "ok");
 }

@@ -2,14 +2,17 @@
 
 pub mod addresses;
 mod backoff;
+pub mod conditions;
 pub mod endpoints;
 pub mod events;
+pub mod host;
 pub mod lease;
 pub mod manifests;
 pub mod near;
 pub mod objects;
 mod raw;
 pub mod reader;
+pub mod service;
 pub mod status;
 pub mod store;
 pub mod translation;

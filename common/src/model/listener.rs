@@ -29,6 +29,10 @@ pub struct Listener {
     /// Send `Forwarded` (RFC 7239) beside the `X-Forwarded-…` fields.
     #[serde(default)]
     pub forwarded_field: bool,
+    /// Find out who calls, by the address of the client or by a token, and take away what clients say of their
+    /// identity themselves. Without it nobody is looked up.
+    #[serde(default, skip_serializing_if = "super::is_default")]
+    pub identify: bool,
     /// Limits in size, number and time.
     #[serde(default)]
     pub limits: Limits,
@@ -41,6 +45,45 @@ pub struct Listener {
     /// Look requests up by the name of a service; `None` looks them up by their host alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_names: Option<ServiceNames>,
+    /// Refuse requests that went in a circle through us; `None` lets them go round.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loop_protection: Option<LoopProtection>,
+    /// Tell clients that ask by `x-selvedge-timing: 1` in `Server-Timing` where the time went.
+    #[serde(default, skip_serializing_if = "super::is_default")]
+    pub server_timing: bool,
+}
+
+impl Listener {
+    /// A listener with defaults for all else; clients see the port that is bound.
+    pub fn new(address: SocketAddr, protocol: ListenerProtocol, routes: RouteSetId) -> Self {
+        Self {
+            address,
+            protocol,
+            proxy_protocol: false,
+            default_certificate: None,
+            public_port: address.port(),
+            trusted_cidrs: Vec::new(),
+            forwarded_field: false,
+            identify: false,
+            limits: Limits::default(),
+            routes,
+            connect: false,
+            service_names: None,
+            loop_protection: None,
+            server_timing: false,
+        }
+    }
+}
+
+/// How requests that come back to us are told from new ones.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoopProtection {
+    /// Name of all replicas together, sent to backends in `Via` (RFC 9110 §7.6.3) and looked for there: a token of
+    /// letters, digits and dashes.
+    pub id: Arc<str>,
+    /// How often a request may come; one that has gone through us that many times already is answered 508.
+    #[serde(default = "most_hops", skip_serializing_if = "is_most_hops")]
+    pub hops: u8,
 }
 
 /// What clients speak on a listener.
@@ -85,4 +128,12 @@ pub struct ServiceNames {
 
 fn one() -> u32 {
     1
+}
+
+fn most_hops() -> u8 {
+    3
+}
+
+fn is_most_hops(hops: &u8) -> bool {
+    *hops == most_hops()
 }

@@ -11,6 +11,7 @@ use super::{
     bound::Bound,
     exchange::{Client, ClientTls},
     http1, http2,
+    identity::Found,
     shared::Shared,
     tcp,
     worker::Worker,
@@ -49,7 +50,7 @@ pub async fn serve(
         }
     }
     let age_limit = with_jitter(limits.connection_age, worker.random());
-    let mut client = Client { worker, bound, address, tls: None };
+    let mut client = Client { worker, bound, address, tls: None, found: Found::default() };
     match &settings.protocol {
         ListenerProtocol::Http => serve_plain(client, &settings, socket, age_limit).await,
         ListenerProtocol::Https => {

@@ -10,12 +10,13 @@ use std::{
 
 use super::{
     bound::Bound,
+    identity::Found,
     live::{Live, LiveListener, LiveRoute},
     worker::Worker,
 };
 use crate::{
     message::{Known, RequestHead, Scheme},
-    model::Listener,
+    model::{Caller, Listener, Source},
     runtime::access_log::AccessRecord,
 };
 
@@ -29,6 +30,8 @@ pub struct Client {
     pub address: SocketAddr,
     /// TLS of the connection.
     pub tls: Option<ClientTls>,
+    /// Who is behind it, as last looked up.
+    pub found: Found,
 }
 
 /// What TLS says about a client's connection.
@@ -77,6 +80,10 @@ pub struct Exchange<'c> {
     pub client_ip: IpAddr,
     /// Scheme after trusted proxies have been believed.
     pub scheme: Scheme,
+    /// Who calls, where that is known; not what a client says of itself.
+    pub caller: Option<Arc<Caller>>,
+    /// The same with its workload, for metrics.
+    pub source: Option<Arc<Source>>,
     /// The route that answers.
     pub route: Option<Arc<LiveRoute>>,
     /// Index of the chosen target among those of the route.
@@ -85,6 +92,8 @@ pub struct Exchange<'c> {
     pub endpoint: Option<SocketAddr>,
     /// How often a request was sent towards a backend.
     pub tries: u32,
+    /// How long filters made it wait.
+    pub waited: Duration,
     /// Status code sent to the client; 0 while there is none.
     pub status: u16,
     /// Why the proxy itself answered, or why an answer broke off.
@@ -109,10 +118,13 @@ impl<'c> Exchange<'c> {
             https_port: live.https_port,
             client_ip: client.address.ip(),
             scheme: client.scheme(),
+            caller: None,
+            source: None,
             route: None,
             target: None,
             endpoint: None,
             tries: 0,
+            waited: Duration::ZERO,
             status: 0,
             reason: None,
             received: Cell::new(0),
@@ -130,6 +142,12 @@ impl<'c> Exchange<'c> {
     pub fn set_route(&mut self, route: Arc<LiveRoute>) {
         route.metrics.begin();
         self.route = Some(route);
+    }
+
+    /// Notes who calls.
+    pub fn set_source(&mut self, source: Option<Arc<Source>>) {
+        self.caller = source.as_ref().map(|source| source.caller.clone());
+        self.source = source;
     }
 
     /// Longest time that writing to the client may stall.

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
-use super::{exchange::Exchange, respond::add_own_fields};
+use super::{exchange::Exchange, identity::name_caller, respond::add_own_fields};
 use crate::{
     filter::FilterContext,
     message::{Fields, Known, ResponseHead, Scheme, lists},
@@ -27,9 +27,24 @@ pub fn believe_forwarded(x: &mut Exchange<'_>, listener: &Listener) {
     }
 }
 
-/// What filters know about the request.
-pub fn filter_context(x: &Exchange<'_>) -> FilterContext {
-    FilterContext { client: x.client_ip, scheme: x.scheme, https_port: x.https_port, now: x.start() }
+/// What filters know about the request; `caller` is the workload that asks, if it is known.
+pub fn filter_context<'a>(x: &Exchange<'a>, caller: Option<&'a str>) -> FilterContext<'a> {
+    let port = match &x.listener {
+        Some(listener) if x.scheme == x.client.scheme() => listener.public_port,
+        _ if x.scheme == Scheme::Https => x.https_port,
+        _ => x.scheme.port(),
+    };
+    let worker = x.worker();
+    FilterContext {
+        client: x.client_ip,
+        caller,
+        scheme: x.scheme,
+        port,
+        https_port: x.https_port,
+        now: x.start(),
+        random: worker.random(),
+        rates: &worker.shared.rate_limits,
+    }
 }
 
 /// Makes the head of a request ready for a backend: hop-by-hop fields go, forwarded fields are added.
@@ -74,6 +89,9 @@ pub fn towards_backend(x: &mut Exchange<'_>, listener: &Listener, upgrade: bool)
     }
     if listener.forwarded_field {
         push_forwarded(x, peer);
+    }
+    if listener.identify {
+        name_caller(x);
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
     id::{ListenerName, ObjectRef, RouteId, RouteSetId},
     model::{
         BackendRef, BackendTarget, InvalidBackend, Listener, ListenerProtocol, PathMatch, Retry, Route,
-        RouteSet, Snapshot, TcpRoute, Timeouts,
+        RouteSet, Snapshot, TcpRoute,
     },
     routing::Table,
     runtime::metrics::{Metrics, RouteLabels, RouteMetrics},
@@ -177,15 +177,10 @@ impl LiveListener {
 impl LiveRoute {
     /// The route of all connections of a TCP listener, named after it.
     fn build_tcp(name: &ListenerName, route: &TcpRoute, parts: &Parts<'_>) -> Self {
-        let route = Route {
-            id: RouteId::new(name.as_str()),
-            source: ObjectRef::new("Listener", "", name.as_str()),
-            path: PathMatch::Prefix("/".into()),
-            filters: Vec::new(),
-            backends: route.backends.clone(),
-            timeouts: Timeouts::default(),
-            retry: Retry { attempts: route.connect_retries, ..Retry::default() },
-        };
+        let source = ObjectRef::new("Listener", "", name.as_str());
+        let (id, path) = (RouteId::new(name.as_str()), PathMatch::Prefix("/".into()));
+        let retry = Retry { attempts: route.connect_retries, ..Retry::default() };
+        let route = Route { retry, ..Route::new(id, source, path, route.backends.clone()) };
         Self::build(&route, parts)
     }
 

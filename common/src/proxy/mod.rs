@@ -17,7 +17,9 @@ mod headers;
 mod http;
 mod http1;
 mod http2;
+mod identity;
 mod live;
+mod rate_limits;
 mod reach;
 mod replay;
 mod respond;
@@ -33,6 +35,7 @@ mod worker;
 
 pub use accept::{Handover, Message, accept, serve_connection};
 pub use bound::{Bound, Opening};
+pub use identity::{Identity, WorkerTokens};
 pub use live::{Live, LiveListener, LiveRoute, Parts, Place, Target};
 pub use shared::{ProxySettings, Shared};
 pub use worker::Worker;

@@ -17,7 +17,9 @@ use super::{
     accept::{Handover, Message},
     bound::Opening,
     detect::LiveResolver,
+    identity::Identity,
     live::Live,
+    rate_limits::RateLimits,
     tls,
 };
 use crate::{
@@ -31,6 +33,8 @@ pub struct Shared {
     pub live: ArcSwap<Live>,
     /// Live sides of backends.
     pub registry: Arc<Registry>,
+    /// Who calls.
+    pub identity: Identity,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Access log.
@@ -47,6 +51,8 @@ pub struct Shared {
     pub room_wanted: Vec<AtomicUsize>,
     /// Open connections of each source address, where that is limited.
     pub sources: Sources,
+    /// What limits of the rate remember.
+    pub rate_limits: RateLimits,
     messages: Vec<mpsc::UnboundedSender<Message>>,
 }
 
@@ -71,6 +77,7 @@ impl Shared {
         Arc::new(Self {
             live: ArcSwap::from_pointee(Live::empty()),
             registry: Arc::new(Registry::new()),
+            identity: Identity::default(),
             metrics,
             access_log,
             drain: Drain::default(),
@@ -79,6 +86,7 @@ impl Shared {
             has_snapshot: watch::Sender::new(false),
             room_wanted: messages.iter().map(|_| AtomicUsize::new(0)).collect(),
             sources: Sources::default(),
+            rate_limits: RateLimits::default(),
             messages,
         })
     }

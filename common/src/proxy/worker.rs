@@ -11,7 +11,7 @@ use std::{
 use futures_util::FutureExt;
 use tokio::task::JoinHandle;
 
-use super::{body::Outgoing, bound::Bound, http1::DRAIN_IDLE, shared::Shared};
+use super::{body::Outgoing, bound::Bound, http1::DRAIN_IDLE, identity::WorkerTokens, shared::Shared};
 use crate::{
     http1::Buffers,
     message::{RequestHead, ResponseHead},
@@ -41,6 +41,8 @@ pub struct Worker {
     pub pool: Pool,
     /// Access log.
     pub log: WorkerLog,
+    /// What is known of tokens.
+    pub tokens: WorkerTokens,
     #[expect(clippy::vec_box, reason = "heads are handed on as one pointer")]
     requests: RefCell<Vec<Box<RequestHead>>>,
     #[expect(clippy::vec_box, reason = "heads are handed on as one pointer")]
@@ -61,6 +63,7 @@ impl Worker {
             buffers: Rc::default(),
             pool: Pool::new(shared.settings.upstream_idle),
             log,
+            tokens: WorkerTokens::default(),
             requests: RefCell::default(),
             responses: RefCell::default(),
             random: Cell::new(RandomState::new().hash_one(index) | 1),
