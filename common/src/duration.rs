@@ -25,7 +25,7 @@ pub(crate) mod option {
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
         match duration {
-            Some(duration) => super::serialize(duration, serializer),
+            Some(duration) => serializer.collect_str(&format_args!("{duration:?}")),
             None => serializer.serialize_none(),
         }
     }
