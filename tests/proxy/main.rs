@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by its panics, in whatever function")]
 
 mod answers;
+mod connect;
 mod drain;
 mod endpoints;
 mod expect;
@@ -18,11 +19,14 @@ mod http2;
 mod http2_backend;
 mod http2_limits;
 mod limits;
+mod listeners;
 mod proxy_protocol;
 mod records;
 mod retries;
+mod service_names;
 mod streaming;
 mod strictness;
+mod tcp;
 mod tls;
 mod upgrades;
 

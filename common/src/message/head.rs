@@ -64,6 +64,8 @@ pub enum Version {
     Http11,
     /// HTTP/2
     Http2,
+    /// No HTTP at all: a TCP connection.
+    None,
 }
 
 impl Version {
@@ -73,6 +75,7 @@ impl Version {
             Self::Http10 => "HTTP/1.0",
             Self::Http11 => "HTTP/1.1",
             Self::Http2 => "HTTP/2.0",
+            Self::None => "-",
         }
     }
 }

@@ -160,7 +160,11 @@ pub async fn forward(
     }
 }
 
-fn pick_upstream(x: &mut Exchange<'_>) -> Result<Arc<Upstream>, Failure> {
+/// Chooses a backend of the route by weight.
+///
+/// # Errors
+/// When the route has none, or its reference does not resolve.
+pub fn pick_upstream(x: &mut Exchange<'_>) -> Result<Arc<Upstream>, Failure> {
     let route = x.route.as_ref().ok_or(Failure::NoRoute)?;
     let index = route.pick(x.worker().random()).ok_or(Failure::NoWeight)?;
     x.target = Some(index);
@@ -169,7 +173,7 @@ fn pick_upstream(x: &mut Exchange<'_>) -> Result<Arc<Upstream>, Failure> {
 
 /// Counts a try that failed, unless it is the client's fault. A peer is to blame for what it did not do; a connection
 /// that was closed for being idle blames nobody.
-fn note_failure(x: &Exchange<'_>, upstream: &Upstream, peer: &Peer, error: &TryError) {
+pub fn note_failure(x: &Exchange<'_>, upstream: &Upstream, peer: &Peer, error: &TryError) {
     let metrics = &x.worker().shared.metrics.upstream;
     if !matches!(error.failure, Failure::ClientClosed | Failure::ClientBody | Failure::ClientBodyTimeout) {
         metrics.failed.add(error.failure.reason());
@@ -202,7 +206,7 @@ fn is_safe(x: &Exchange<'_>, error: &TryError) -> bool {
 }
 
 /// Whether there is a try left. The loss of a connection that was closed for being idle is not counted, once.
-fn is_allowed(upstream: &Upstream, was_idle: bool, left: &mut u32) -> bool {
+pub fn is_allowed(upstream: &Upstream, was_idle: bool, left: &mut u32) -> bool {
     if was_idle {
         return true;
     }
@@ -223,17 +227,29 @@ fn rewind(x: &Exchange<'_>, body: &mut Incoming<'_>) -> bool {
 /// # Errors
 /// As [`connect()`], with nothing sent.
 pub async fn open(x: &Exchange<'_>, this: &Try<'_>) -> Result<(Stream, OpenConnection), TryError> {
-    let mut opened = connect(this.peer, this.connect_timeout).await;
+    open_to(x, this.peer, this.connect_timeout).await
+}
+
+/// Opens a connection to a peer, TLS included, within this time; it counts as open while the guard lives.
+///
+/// # Errors
+/// As [`connect()`], with nothing sent.
+pub async fn open_to(
+    x: &Exchange<'_>,
+    peer: &Peer,
+    limit: Duration,
+) -> Result<(Stream, OpenConnection), TryError> {
+    let mut opened = connect(peer, limit).await;
     if matches!(opened, Err(ConnectError::Shortage(_))) {
         x.worker().shed();
         // Those that shall close need their turn.
         tokio::task::yield_now().await;
-        opened = connect(this.peer, this.connect_timeout).await;
+        opened = connect(peer, limit).await;
     }
     match opened {
         Ok(stream) => Ok((stream, x.worker().shared.metrics.upstream.open())),
         Err(error) => {
-            tracing::debug!(peer = %this.peer.address, %error, "cannot connect");
+            tracing::debug!(peer = %peer.address, %error, "cannot connect");
             let failure = match error {
                 ConnectError::Timeout => Failure::ConnectTimeout,
                 ConnectError::Shortage(_) => Failure::Shortage,

@@ -3,19 +3,24 @@
 use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
 
 use super::{
+    address,
     body::Incoming,
+    connect,
     exchange::Exchange,
     forward::forward,
     headers,
     identity::identify,
+    live::LiveRoute,
     respond::{self, Failure},
     responder::{Responder, ResponderError},
     tls,
 };
 use crate::{
     filter::{Filter, Flow, Reply},
+    http1::RequestError,
     message::{Method, ResponseHead},
-    model::Listener,
+    model::{Listener, ServiceNames},
+    routing::Table,
 };
 
 /// Serves one request. On return the answer is complete; after an error the client's connection or stream must
@@ -50,7 +55,11 @@ pub async fn serve(
             }
         }
     }
-    match forward(x, &listener, body, responder).await {
+    let forwarded = match x.head.method {
+        Method::Connect => Box::pin(connect::serve(x, &listener, body, responder)).await,
+        _ => forward(x, &listener, body, responder).await,
+    };
+    match forwarded {
         Ok(()) => Ok(()),
         Err(_) if responder.has_started() => Err(ResponderError::Closed),
         Err(failure) => refuse(x, body, responder, failure).await,
@@ -81,9 +90,10 @@ fn prepare_close(body: &mut Incoming<'_>, responder: &mut Responder<'_>) {
 /// Finds the route of a request and notes it; gives the settings that it is served with.
 fn route(x: &mut Exchange<'_>) -> Result<Arc<Listener>, Failure> {
     let live = x.worker().shared.live.load();
-    let listener = live.listeners.get(x.client.listener).and_then(Option::as_ref).ok_or(Failure::NoRoute)?;
+    let listener = x.client.listener(&live).ok_or(Failure::NoRoute)?;
     x.generation = live.generation;
-    if x.head.method == Method::Connect || x.head.path() == b"*" {
+    let is_connect = x.head.method == Method::Connect;
+    if (is_connect && !listener.settings.connect) || (!is_connect && x.head.path() == b"*") {
         return Err(Failure::NotProxied);
     }
     if let Some(client_tls) = &x.client.tls {
@@ -95,9 +105,37 @@ fn route(x: &mut Exchange<'_>) -> Result<Arc<Listener>, Failure> {
         }
     }
     headers::believe_forwarded(x, &listener.settings);
-    let found = listener.table.find(x.head.host(), x.head.path()).cloned();
+    let found = match &listener.settings.service_names {
+        None if !is_connect => listener.table.find(x.head.host(), x.head.path()),
+        names => find_service(x, names.as_ref().unwrap_or(&address::NO_NAMES), &listener.table)?,
+    };
+    let found = found.cloned();
     x.set_route(found.ok_or(Failure::NoRoute)?);
     Ok(listener.settings.clone())
+}
+
+/// Finds the route of a request by the name of a service. `CONNECT` goes where a request for `/` would go, and nowhere
+/// if the table does not have its host.
+fn find_service<'t>(
+    x: &mut Exchange<'_>,
+    names: &ServiceNames,
+    table: &'t Table<LiveRoute>,
+) -> Result<Option<&'t Arc<LiveRoute>>, Failure> {
+    let head = &mut x.head;
+    let is_connect = head.method == Method::Connect;
+    if is_connect {
+        // A `Host` beside the target may leave the port out.
+        let target = head.target().to_vec();
+        address::port_of(&target).ok_or(Failure::Refused(RequestError::BadTarget))?;
+        head.set_host(&target).map_err(|error| Failure::Refused(RequestError::BadHost(error)))?;
+        head.set_path(b"/");
+    }
+    let namespace = x.caller.as_ref().map(|caller| &*caller.namespace);
+    let key = address::take_key(head, names, namespace)?;
+    if !is_connect {
+        return Ok(table.find_service(key.with_port(), key.name(), head.path()));
+    }
+    Ok(table.find_service_host(key.with_port(), key.name()).and_then(|host| host.find(b"/")))
 }
 
 /// Asks the filters of the route in their order, from `next` on; the first that wants more than to go on ends it.

@@ -1,0 +1,61 @@
+//! Reach: opens a connection of its own to a backend, for a tunnel; tries another endpoint where one cannot be reached.
+
+use std::{sync::Arc, time::Instant};
+
+use super::{
+    exchange::Exchange,
+    forward::{is_allowed, note_failure, open_to, pick_upstream},
+    respond::Failure,
+};
+use crate::{
+    http1::Stream,
+    runtime::metrics::OpenConnection,
+    upstream::{InFlight, Peer},
+};
+
+/// A connection to an endpoint on which nothing was said yet.
+pub struct Reached {
+    /// The connection, under TLS if the backend wants that.
+    pub stream: Stream,
+    /// Counts it as open.
+    pub open: OpenConnection,
+    /// Counts the endpoint as busy.
+    pub busy: InFlight,
+}
+
+/// Chooses a backend of the route by weight and an endpoint by its balancer, and connects to it. One that cannot be
+/// reached is followed by another as often as the route may try again: nothing was sent, so that does no harm.
+///
+/// # Errors
+/// What became of the last try.
+pub async fn reach(x: &mut Exchange<'_>) -> Result<Reached, Failure> {
+    let upstream = pick_upstream(x)?;
+    let mut left = x.route.as_ref().map_or(0, |route| route.route.retry.attempts);
+    upstream.retries.earn(&upstream.backend().retry_allowance);
+    let mut avoid = None::<Arc<Peer>>;
+    loop {
+        // Taken out at once: what guards the settings is not to be held while a connection is made.
+        let connect_timeout = upstream.backend().connect_timeout;
+        let peer = upstream
+            .pick(Instant::now(), x.worker().random(), avoid.as_deref())
+            .ok_or(Failure::NoEndpoint)?;
+        let busy = peer.begin();
+        x.endpoint = Some(peer.address);
+        x.tries += 1;
+        match open_to(x, &peer, connect_timeout).await {
+            Ok((stream, open)) => {
+                peer.succeeded();
+                return Ok(Reached { stream, open, busy });
+            }
+            Err(error) => {
+                drop(busy);
+                note_failure(x, &upstream, &peer, &error);
+                if !is_allowed(&upstream, false, &mut left) {
+                    return Err(error.failure);
+                }
+                x.worker().shared.metrics.upstream.retries.add(error.failure.reason());
+                avoid = Some(peer);
+            }
+        }
+    }
+}
