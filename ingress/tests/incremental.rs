@@ -11,6 +11,7 @@ use proptest::prelude::*;
 use selvedge_common::{
     id::BackendId,
     kube::{
+        conditions::TargetStatus,
         objects::{Kind, Object, ObjectEvent, ObjectKey},
         translation::{Outcome, Reconciler, StatusChange},
     },
@@ -27,7 +28,7 @@ struct Mirror {
     snapshot: Arc<Snapshot>,
     endpoints: BTreeMap<BackendId, Endpoints>,
     problems: BTreeSet<Problem>,
-    ours: BTreeSet<ObjectKey>,
+    ours: BTreeMap<ObjectKey, Vec<TargetStatus>>,
 }
 
 impl Mirror {
@@ -60,16 +61,16 @@ impl Mirror {
         }
         for change in &outcome.statuses {
             match change.ours {
-                true => self.ours.insert(change.key.clone()),
-                false => self.ours.remove(&change.key),
-            };
+                true => drop(self.ours.insert(change.key.clone(), change.targets.clone())),
+                false => drop(self.ours.remove(&change.key)),
+            }
         }
     }
 
     fn check(&mut self, reconciler: &Reconciler<Edge>) {
         let exists =
             |key: &ObjectKey| reconciler.objects().get(key.kind, &key.namespace, &key.name).is_some();
-        self.ours.retain(exists);
+        self.ours.retain(|key, _| exists(key));
         assert_eq!(&self.snapshot, reconciler.snapshot());
         assert_eq!(&self.endpoints, reconciler.endpoints());
         assert_eq!(self.problems.iter().collect::<Vec<_>>(), reconciler.problems().collect::<Vec<_>>());
@@ -208,17 +209,23 @@ fn a_written_status_and_an_equal_object_change_nothing() {
     written["status"] = json!({"loadBalancer": {"ingress": [{"ip": "192.0.2.80"}]}});
     let outcome = reconciler.apply([object(Kind::Ingress, written)]);
     let key = ObjectKey::new(Kind::Ingress, "ns", "i7");
-    assert_eq!(outcome, Outcome { statuses: vec![StatusChange { key, ours: true }], ..Outcome::default() });
+    assert_eq!(
+        outcome,
+        Outcome {
+            statuses: vec![StatusChange { key, ours: true, targets: Vec::new() }],
+            ..Outcome::default()
+        }
+    );
 }
 
 #[test]
 fn a_class_change_withdraws_routes_and_clears_the_status() {
     let mut reconciler = thousand();
     let key = ObjectKey::new(Kind::Ingress, "ns", "i7");
-    assert!(reconciler.ours().contains(&key));
+    assert!(reconciler.ours().contains_key(&key));
     let outcome = reconciler.apply([object(Kind::Ingress, ingress("i7", "/", "other"))]);
-    assert_eq!(outcome.statuses, [StatusChange { key: key.clone(), ours: false }]);
-    assert!(!reconciler.ours().contains(&key));
+    assert_eq!(outcome.statuses, [StatusChange { key: key.clone(), ours: false, targets: Vec::new() }]);
+    assert!(!reconciler.ours().contains_key(&key));
     let snapshot = reconciler.snapshot();
     assert!(!snapshot.route_sets[&"edge".into()].hosts.contains_key(&host("i7.example")));
     assert!(!snapshot.backends.contains_key(&"ns/i7:80".into()));

@@ -11,7 +11,7 @@ use selvedge_common::{
     id::{BackendId, ListenerName, ObjectRef, RouteId, RouteSetId},
     model::{
         Backend, BackendRef, BackendTarget, Endpoint, EndpointState, Endpoints, HostMatch, Limits, Listener,
-        ListenerProtocol, PathMatch, Retry, Route, RouteSet, Snapshot, Timeouts, VirtualHost,
+        ListenerProtocol, PathMatch, Route, RouteSet, Snapshot, VirtualHost,
     },
     proxy::ProxySettings,
     runtime::{
@@ -156,31 +156,14 @@ impl Proxy {
 
 /// A listener on a free port of loopback, with default settings, for the routes of the edge.
 pub fn listener(protocol: ListenerProtocol) -> Listener {
-    Listener {
-        address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-        protocol,
-        proxy_protocol: false,
-        default_certificate: None,
-        public_port: 80,
-        trusted_cidrs: Vec::new(),
-        forwarded_field: false,
-        identify: false,
-        limits: Limits::default(),
-        routes: "edge".into(),
-    }
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    Listener { public_port: 80, ..Listener::new(address, protocol, "edge".into()) }
 }
 
 /// A route with default settings.
 pub fn route(id: RouteId, path: PathMatch, backend: &str) -> Route {
-    Route {
-        id,
-        source: ObjectRef::new("Ingress", "test", "route"),
-        path,
-        filters: Vec::new(),
-        backends: vec![BackendRef { target: BackendTarget::Backend(BackendId::new(backend)), weight: 1 }],
-        timeouts: Timeouts::default(),
-        retry: Retry::default(),
-    }
+    let backend = BackendRef { target: BackendTarget::Backend(BackendId::new(backend)), weight: 1 };
+    Route::new(id, ObjectRef::new("Ingress", "test", "route"), path, vec![backend])
 }
 
 /// Ready endpoints at these addresses.

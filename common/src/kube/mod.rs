@@ -2,6 +2,7 @@
 
 pub mod addresses;
 mod backoff;
+pub mod conditions;
 pub mod endpoints;
 pub mod events;
 pub mod lease;

@@ -12,7 +12,10 @@ use super::{
     objects::{Kind, Object, ObjectKey},
     store::{Objects, ServiceName},
 };
-use crate::{id::BackendId, model::HostMatch};
+use crate::{
+    id::{BackendId, RouteSetId},
+    model::HostMatch,
+};
 
 /// What is translated at once: a piece of the result that depends on what it read and nothing else.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,8 +26,11 @@ pub enum Unit {
     Base,
     /// What is said about one object as a whole: whether it is ours, and what is wrong with it.
     Object(ObjectKey),
-    /// One host with its certificate and routes.
-    Host(HostMatch),
+    /// One host of a set of routes, with its certificate and routes.
+    Host(RouteSetId, HostMatch),
+    /// An object that others attach something to, for example a policy. Nothing is translated for it: it only says
+    /// who is attached.
+    Attached(ObjectKey),
 }
 
 /// Something that was looked at, found or not.

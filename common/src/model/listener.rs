@@ -1,11 +1,11 @@
 //! Listeners: where clients connect.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::Limits;
+use super::{BackendRef, Limits};
 use crate::id::{CertificateId, RouteSetId};
 
 /// An address on which clients are served.
@@ -36,16 +36,104 @@ pub struct Listener {
     /// Limits in size, number and time.
     #[serde(default)]
     pub limits: Limits,
-    /// The hosts and routes that it serves.
+    /// The hosts and routes that it serves; without meaning where clients speak no HTTP.
     pub routes: RouteSetId,
+    /// Answer `CONNECT` (RFC 9110 §9.3.6) to the hosts of its routes with a tunnel to their backends; without it such
+    /// a request gets 405.
+    #[serde(default, skip_serializing_if = "super::is_default")]
+    pub connect: bool,
+    /// Look requests up by the name of a service; `None` looks them up by their host alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_names: Option<ServiceNames>,
+    /// Refuse requests that went in a circle through us; `None` lets them go round.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loop_protection: Option<LoopProtection>,
+    /// Tell clients that ask by `x-selvedge-timing: 1` in `Server-Timing` where the time went.
+    #[serde(default, skip_serializing_if = "super::is_default")]
+    pub server_timing: bool,
+}
+
+impl Listener {
+    /// A listener with defaults for all else; clients see the port that is bound.
+    pub fn new(address: SocketAddr, protocol: ListenerProtocol, routes: RouteSetId) -> Self {
+        Self {
+            address,
+            protocol,
+            proxy_protocol: false,
+            default_certificate: None,
+            public_port: address.port(),
+            trusted_cidrs: Vec::new(),
+            forwarded_field: false,
+            identify: false,
+            limits: Limits::default(),
+            routes,
+            connect: false,
+            service_names: None,
+            loop_protection: None,
+            server_timing: false,
+        }
+    }
+}
+
+/// How requests that come back to us are told from new ones.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoopProtection {
+    /// Name of all replicas together, sent to backends in `Via` (RFC 9110 §7.6.3) and looked for there: a token of
+    /// letters, digits and dashes.
+    pub id: Arc<str>,
+    /// How often a request may come; one that has gone through us that many times already is answered 508.
+    #[serde(default = "most_hops", skip_serializing_if = "is_most_hops")]
+    pub hops: u8,
 }
 
 /// What clients speak on a listener.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ListenerProtocol {
     /// HTTP/1.1, and HTTP/2 by prior knowledge.
     Http,
     /// TLS with HTTP/1.1 or HTTP/2 by ALPN.
     Https,
+    /// Anything over TCP: bytes are carried as they are, both ways.
+    Tcp(TcpRoute),
+}
+
+/// Where the connections of a TCP listener go.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TcpRoute {
+    /// Where a connection goes, chosen by weight for each.
+    pub backends: Vec<BackendRef>,
+    /// Further tries, with another endpoint if there is one, when an endpoint cannot be reached; 0 is none.
+    #[serde(default = "one")]
+    pub connect_retries: u32,
+}
+
+/// By which name of a service a request is looked up.
+///
+/// The key is [`fixed`](Self::fixed), else what the field says, else the host without its suffix. In the table it is
+/// looked for with its port, if it has one, and then without: `orders.shop:8080`, `orders.shop`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ServiceNames {
+    /// What is taken off the end of a host, in lower case and without dots around: `svc.cluster.local` makes
+    /// `orders.shop` of `orders.shop.svc.cluster.local`. The longest one that fits counts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub suffixes: Vec<Arc<str>>,
+    /// Believe the field `X-Selvedge-Service: orders.shop:8080`; if not, it is only taken away.
+    pub field: bool,
+    /// Every request is for this host of the table, in lower case, whatever it says: a port for each service.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fixed: Option<Arc<str>>,
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn most_hops() -> u8 {
+    3
+}
+
+fn is_most_hops(hops: &u8) -> bool {
+    *hops == most_hops()
 }

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::PathMatch;
+use super::{Conditions, HostMatch, PathMatch, Retry};
 use crate::{
     filter::Filter,
-    id::{BackendId, ObjectRef, RouteId},
+    id::{BackendId, ObjectRef, RouteId, RouteSetId},
 };
 
 /// One route of a virtual host.
@@ -19,6 +19,16 @@ pub struct Route {
     pub source: ObjectRef,
     /// Which paths it answers.
     pub path: PathMatch,
+    /// What else a request must be.
+    #[serde(default, skip_serializing_if = "Conditions::is_empty")]
+    pub conditions: Conditions,
+    /// A route of a higher priority is asked before all of a lower one, whatever their paths and conditions.
+    #[serde(default, skip_serializing_if = "super::is_default")]
+    pub priority: i32,
+    /// Among routes that are equal in priority, path and conditions the lower one answers. Translation numbers
+    /// them: the oldest object first, then by name, then by order within the object.
+    #[serde(default, skip_serializing_if = "super::is_default")]
+    pub rank: u32,
     /// Decisions about the request, in order of execution.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub filters: Vec<Filter>,
@@ -30,6 +40,56 @@ pub struct Route {
     /// When a failed request is sent again.
     #[serde(default, skip_serializing_if = "super::is_default")]
     pub retry: Retry,
+    /// Backends that get a copy of requests and whose answers nobody sees.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mirrors: Vec<Mirror>,
+    /// Where further rules decide, such as those of the Service that the route leads to; `None` is what the route
+    /// itself says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rules: Option<RulesRef>,
+}
+
+/// A host of some route set, whose routes decide about requests that another route was found for.
+///
+/// They are looked at with the path as the first route left it, once its filters were asked. If one of them matches,
+/// it alone says how the request is sent on; if none does, the first route does. A route that was found so leads no
+/// further, whatever it refers to itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RulesRef {
+    /// The set that holds the host.
+    pub set: RouteSetId,
+    /// The entry among the hosts of the set, by what it is called there and not by what it would match.
+    pub host: HostMatch,
+}
+
+/// A backend that gets a copy of some requests. Its answers are dropped, its failures harm nobody.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mirror {
+    /// Where the copies go; to an invalid one nothing is sent.
+    pub target: BackendTarget,
+    /// How many of a hundred requests are copied, drawn at random; more than 100 means all.
+    #[serde(default = "all", skip_serializing_if = "is_all")]
+    pub percent: u8,
+}
+
+impl Route {
+    /// A route that looks at the path alone, with defaults for all else.
+    pub fn new(id: RouteId, source: ObjectRef, path: PathMatch, backends: Vec<BackendRef>) -> Self {
+        Self {
+            id,
+            source,
+            path,
+            conditions: Conditions::default(),
+            priority: 0,
+            rank: 0,
+            filters: Vec::new(),
+            backends,
+            timeouts: Timeouts::default(),
+            retry: Retry::default(),
+            mirrors: Vec::new(),
+            rules: None,
+        }
+    }
 }
 
 /// A backend with its share of the requests.
@@ -78,28 +138,14 @@ pub struct Timeouts {
     /// Longest silence of the backend while its response body is being read.
     #[serde(with = "super::duration")]
     pub backend_idle: Duration,
+    /// As `request`, for each single try, the time to connect included; `None` leaves it all the time there is.
+    #[serde(default, with = "super::duration::optional", skip_serializing_if = "Option::is_none")]
+    pub backend: Option<Duration>,
 }
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Self { request: Duration::from_secs(60), backend_idle: Duration::from_secs(60) }
-    }
-}
-
-/// When a request that got no answer is sent again, to another endpoint if there is one.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Retry {
-    /// Further tries after the first; 0 switches retries off. Only idempotent methods (RFC 9110 §9.2.2) of
-    /// which no answer byte arrived, or any method where nothing was sent, are tried again.
-    pub attempts: u32,
-    /// Largest body that is kept to be sent again.
-    pub body_bytes: u32,
-}
-
-impl Default for Retry {
-    fn default() -> Self {
-        Self { attempts: 1, body_bytes: 64 << 10 }
+        Self { request: Duration::from_secs(60), backend_idle: Duration::from_secs(60), backend: None }
     }
 }
 
@@ -109,4 +155,12 @@ fn one() -> u32 {
 
 fn is_one(weight: &u32) -> bool {
     *weight == 1
+}
+
+fn all() -> u8 {
+    100
+}
+
+fn is_all(percent: &u8) -> bool {
+    *percent == all()
 }

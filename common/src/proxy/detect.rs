@@ -49,7 +49,7 @@ pub async fn serve(
     }
     let age_limit = with_jitter(limits.connection_age, worker.random());
     let mut client = Client { worker, listener, address, tls: None, found: Found::default() };
-    match settings.protocol {
+    match &settings.protocol {
         ListenerProtocol::Http => serve_plain(client, &settings, socket, age_limit).await,
         ListenerProtocol::Https => {
             let handshake = Box::pin(handshake(&client, &settings, socket));
@@ -62,6 +62,7 @@ pub async fn serve(
             http1::serve_connection(&client, connection, age_limit).await;
             "done"
         }
+        ListenerProtocol::Tcp(_) => "done",
     }
 }
 

@@ -81,7 +81,7 @@ impl Shared {
         let shared = Arc::new_cyclic(|weak: &Weak<Shared>| {
             let tls = (listeners.iter().enumerate())
                 .map(|(index, (_, protocol))| match protocol {
-                    ListenerProtocol::Http => None,
+                    ListenerProtocol::Http | ListenerProtocol::Tcp(_) => None,
                     ListenerProtocol::Https => {
                         let resolver = Arc::new(LiveResolver::new(weak.clone(), index));
                         tls::server_settings(resolver).map_err(|e| error = Some(e)).ok()

@@ -13,7 +13,11 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 
-use crate::{id::CertificateId, model::Certificate, source::Rejected};
+use crate::{
+    id::CertificateId,
+    model::Certificate,
+    source::{Rejected, RejectedPart},
+};
 
 /// Algorithms for both sides. Those of rustls for TLS 1.2 are all AEAD with ECDHE; 1.3 has no others.
 static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| Arc::new(aws_lc_rs::default_provider()));
@@ -69,7 +73,8 @@ impl LiveCertificates {
         for (id, source) in wanted {
             let entry = Entry::build(source, previous.and_then(|previous| previous.by_id.get(id)));
             if let Some(problem) = &entry.problem {
-                rejected.push(Rejected { certificate: id.clone(), message: problem.to_string() });
+                let part = RejectedPart::Certificate(id.clone());
+                rejected.push(Rejected { part, message: problem.to_string() });
             }
             by_id.insert(id.clone(), entry);
         }
@@ -425,7 +430,7 @@ mod tests {
             let (live, rejected) = LiveCertificates::build(&wanted(&[("default/a", bad)]), Some(&first));
             assert!(Arc::ptr_eq(live.get(&id).unwrap(), first.get(&id).unwrap()), "{name}");
             assert_eq!(rejected.len(), 1, "{name}");
-            assert_eq!(rejected[0].certificate, id);
+            assert_eq!(rejected[0].part, RejectedPart::Certificate(id.clone()));
             assert!(rejected[0].message.contains(message), "{name}: {}", rejected[0].message);
             // It is told until it is mended.
             let (again, told) = LiveCertificates::build(&wanted(&[("default/a", bad)]), Some(&live));

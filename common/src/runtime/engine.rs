@@ -109,7 +109,8 @@ impl Engine {
             addresses.insert(name.clone(), address);
         }
         let (senders, receivers): (Vec<_>, Vec<_>) = (0..count).map(|_| mpsc::unbounded_channel()).unzip();
-        let protocols: Vec<_> = listeners.iter().map(|(name, l)| (name.clone(), l.protocol)).collect();
+        let protocols: Vec<_> =
+            listeners.iter().map(|(name, l)| (name.clone(), l.protocol.clone())).collect();
         let shared =
             Shared::new(&protocols, settings.proxy, (settings.metrics, settings.access_log), senders)?;
         let threads = (sockets.into_iter().zip(receivers).enumerate())

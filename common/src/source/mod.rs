@@ -6,7 +6,7 @@ pub mod tokens;
 use std::{net::IpAddr, sync::Arc};
 
 use crate::{
-    id::BackendId,
+    id::{BackendId, CertificateId, ListenerName},
     model::{Endpoints, Snapshot, Source},
 };
 
@@ -33,18 +33,27 @@ pub struct Applied {
     pub generation: u64,
     /// Whether anything differed.
     pub changed: bool,
-    /// What the engine could not use, for example a certificate whose key does not fit. The last good
-    /// state of just these things stays.
+    /// What the engine could not use, for example a certificate whose key does not fit or a listener
+    /// whose address is in use. The last good state of just these things stays.
     pub rejected: Vec<Rejected>,
 }
 
 /// A part of a snapshot that the engine could not use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejected {
-    /// The certificate that is unusable.
-    pub certificate: crate::id::CertificateId,
+    /// Which part.
+    pub part: RejectedPart,
     /// Why, in a sentence for people.
     pub message: String,
+}
+
+/// Which part of a snapshot an engine could not use.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RejectedPart {
+    /// A certificate that is unusable; the last good one of that id stays.
+    Certificate(CertificateId),
+    /// A listener that cannot be bound; tried again with each snapshot that is applied.
+    Listener(ListenerName),
 }
 
 /// Whatever takes updates: the engine, or a connection to one.

@@ -16,7 +16,7 @@ use selvedge_common::{
 use tokio::sync::mpsc;
 
 use super::{
-    driver::problem_of_certificate,
+    driver::problem_of,
     source::{client, scope},
 };
 use crate::{
@@ -38,7 +38,7 @@ pub async fn check(args: &CheckArgs, output: &mut dyn Write) -> anyhow::Result<b
     let classless = class::classless(&settings, reconciler.objects());
     // Whether a key fits is known only when they are put to use.
     let (_, rejected) = LiveCertificates::build(&reconciler.snapshot().certificates, None);
-    let unusable: Vec<_> = rejected.into_iter().map(|rejected| problem_of_certificate(rejected).1).collect();
+    let unusable: Vec<_> = rejected.into_iter().map(|rejected| problem_of(rejected).1).collect();
     let problems: Vec<_> = reconciler.problems().chain(&unusable).chain(&classless).collect();
     match args.format {
         Format::Text => print_text(&unread, &problems, output)?,

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use selvedge_common::{
-    id::{CertificateId, ObjectRef},
+    id::ObjectRef,
     kube::{
         events::ProblemInput,
         objects::{Kind, Object, ObjectEvent, ObjectKey},
@@ -13,7 +13,7 @@ use selvedge_common::{
     },
     model::{Problem, Severity},
     runtime::{engine::Engine, metrics::Metrics},
-    source::{Rejected, Sink, Update},
+    source::{Rejected, RejectedPart, Sink, Update},
 };
 use tokio::sync::{
     mpsc::{Receiver, error::TryRecvError},
@@ -31,7 +31,7 @@ pub(super) struct Driver {
     metrics: Arc<Metrics>,
     teller: Option<Teller>,
     /// What the engine could not use of the snapshot in effect.
-    rejected: BTreeMap<CertificateId, Problem>,
+    rejected: BTreeMap<RejectedPart, Problem>,
     /// Objects that do not have the form of their kind.
     unreadable: BTreeMap<ObjectKey, Problem>,
     /// Errors and warnings in files, beside those of objects.
@@ -189,9 +189,9 @@ impl Driver {
         if is_snapshot { self.reject(applied.rejected) } else { Vec::new() }
     }
 
-    /// What the engine could not use, as problems of the Secrets, each told once.
+    /// What the engine could not use, as problems of who is to mend it, each told once.
     fn reject(&mut self, rejected: Vec<Rejected>) -> Vec<ProblemInput> {
-        let now: BTreeMap<_, _> = rejected.into_iter().map(problem_of_certificate).collect();
+        let now: BTreeMap<_, _> = rejected.into_iter().map(problem_of).collect();
         let before = std::mem::take(&mut self.rejected);
         let gone = before.iter().filter(|(id, problem)| now.get(*id) != Some(*problem));
         let mut inputs: Vec<_> = gone.map(|(_, problem)| ProblemInput::Removed(problem.clone())).collect();
@@ -229,7 +229,7 @@ impl Driver {
     }
 
     fn status(&self, change: StatusChange) -> Option<StatusInput> {
-        let StatusChange { key, ours } = change;
+        let StatusChange { key, ours, .. } = change;
         let ObjectKey { kind, namespace, name } = &key;
         let Some(Object::Ingress(ingress)) = self.reconciler.objects().get(*kind, namespace, name) else {
             return None;
@@ -251,18 +251,21 @@ impl Driver {
     }
 }
 
-/// What the engine says of a certificate, as a problem of its Secret.
-pub(super) fn problem_of_certificate(rejected: Rejected) -> (CertificateId, Problem) {
-    let Rejected { certificate, message } = rejected;
-    let (namespace, name) = certificate.as_str().split_once('/').unwrap_or(("", certificate.as_str()));
-    let problem = Problem {
-        object: ObjectRef::new("Secret", namespace, name),
-        field: "data".into(),
-        severity: Severity::Error,
-        reason: "CertificateUnusable".into(),
-        message,
+/// What the engine says of a certificate or a listener, as a problem of its Secret or of the program.
+pub(super) fn problem_of(rejected: Rejected) -> (RejectedPart, Problem) {
+    let Rejected { part, message } = rejected;
+    let (object, field, reason) = match &part {
+        RejectedPart::Certificate(id) => {
+            let (namespace, name) = id.as_str().split_once('/').unwrap_or(("", id.as_str()));
+            (ObjectRef::new("Secret", namespace, name), "data", "CertificateUnusable")
+        }
+        RejectedPart::Listener(name) => {
+            (ObjectRef::new("Listener", "", name.as_str()), "address", "ListenerUnbound")
+        }
     };
-    (certificate, problem)
+    let (field, reason) = (field.into(), reason.into());
+    let problem = Problem { object, field, severity: Severity::Error, reason, message };
+    (part, problem)
 }
 
 #[cfg(test)]

@@ -180,12 +180,16 @@ impl BackendArgs {
 
     /// The same for the model: when requests are sent again.
     pub fn retry(&self) -> Retry {
-        Retry { attempts: self.retries, body_bytes: self.retry_body_size }
+        Retry { attempts: self.retries, body_bytes: self.retry_body_size, ..Retry::default() }
     }
 
     /// The same for the model: how long requests may take.
     pub fn timeouts(&self) -> Timeouts {
-        Timeouts { request: self.request_timeout, backend_idle: self.backend_idle_timeout }
+        Timeouts {
+            request: self.request_timeout,
+            backend_idle: self.backend_idle_timeout,
+            ..Timeouts::default()
+        }
     }
 }
 

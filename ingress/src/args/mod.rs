@@ -310,16 +310,12 @@ impl RunArgs {
     pub fn listeners(&self, routes: &RouteSetId) -> BTreeMap<ListenerName, Listener> {
         let listen = &self.listen;
         let listener = |address, protocol, public_port| Listener {
-            address,
-            protocol,
             proxy_protocol: listen.proxy_protocol,
-            default_certificate: None,
             public_port,
             trusted_cidrs: listen.trusted_cidr.clone(),
             forwarded_field: listen.forwarded_field,
-            identify: false,
             limits: self.client.limits(),
-            routes: routes.clone(),
+            ..Listener::new(address, protocol, routes.clone())
         };
         BTreeMap::from([
             ("http".into(), listener(listen.http, ListenerProtocol::Http, listen.http_port_public)),
@@ -371,7 +367,7 @@ mod tests {
             --max-ejected-percent 6 --panic-percent 7 --http2-max-fields 8";
         let run = run(&flags.split_whitespace().collect::<Vec<_>>()).unwrap();
         let settings = run.settings();
-        assert_eq!(settings.retry, Retry { attempts: 2, body_bytes: 1024 });
+        assert_eq!(settings.retry, Retry { attempts: 2, body_bytes: 1024, ..Retry::default() });
         let (ejection, longest_ejection) = (Duration::from_secs(4), Duration::from_secs(5));
         let (most_ejected_percent, panic_percent) = (6, 7);
         let health = Health { failures: 3, ejection, longest_ejection, most_ejected_percent, panic_percent };

@@ -80,7 +80,7 @@ impl Translate for Edge {
             units.push(Unit::Base);
         }
         let hosts = host::rule_hosts(ingress).chain(host::tls_hosts(ingress));
-        units.extend(hosts.filter_map(|(_, host)| host.ok()).map(Unit::Host));
+        units.extend(hosts.filter_map(|(_, host)| host.ok()).map(|host| Unit::Host(self.route_set(), host)));
         units.sort();
         units.dedup();
         units
@@ -91,7 +91,7 @@ impl Translate for Edge {
             Object::Ingress(ingress) => status::translate(&self.settings, reader, ingress),
             Object::IngressClass(class) => {
                 let problems = class::problems(&self.settings, class).collect();
-                ObjectTranslation { ours: false, problems }
+                ObjectTranslation { problems, ..ObjectTranslation::default() }
             }
             _ => ObjectTranslation::default(),
         }
@@ -113,9 +113,9 @@ impl Translate for Edge {
         BaseTranslation { listeners, fallback, parts: cx.parts }
     }
 
-    fn translate_host(&self, reader: &Reader<'_>, host: &HostMatch) -> HostTranslation {
+    fn translate_host(&self, reader: &Reader<'_>, set: &RouteSetId, host: &HostMatch) -> HostTranslation {
         let mut cx = self.context(reader);
-        let ingresses = cx.ours(&Unit::Host(host.clone()));
+        let ingresses = cx.ours(&Unit::Host(set.clone(), host.clone()));
         let certificate = tls::certificate(&mut cx, &ingresses, host);
         let has_tls = tls::is_offered(&ingresses, host);
         let routes = rule::routes(&mut cx, &ingresses, host);

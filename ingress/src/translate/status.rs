@@ -24,7 +24,7 @@ pub(super) fn translate(
         problems.extend(tls::useless_entries(ingress));
         problems.extend(nothing_to_serve(ingress));
     }
-    ObjectTranslation { ours: selection.ours, problems }
+    ObjectTranslation { ours: selection.ours, problems, ..ObjectTranslation::default() }
 }
 
 fn wrong_hosts(ingress: &networking::Ingress) -> impl Iterator<Item = Problem> {

@@ -13,6 +13,7 @@ use dependencies::Dependencies;
 use held::{Held, Problems};
 
 use super::{
+    conditions::TargetStatus,
     endpoints::EndpointSource,
     objects::{Object, ObjectEvent, ObjectKey},
     reader::{Reader, Unit},
@@ -27,8 +28,13 @@ use crate::{
 /// How objects become hosts, routes and backends. Every function is pure and total: its result depends only on
 /// its arguments and on what it reads through the reader.
 pub trait Translate {
-    /// The set of routes that the hosts are in.
+    /// The set of routes that listeners serve; the fallback is in it.
     fn route_set(&self) -> RouteSetId;
+
+    /// Further sets of routes, which routes of the first one lead to.
+    fn inner_route_sets(&self) -> Vec<RouteSetId> {
+        Vec::new()
+    }
 
     /// The units that an object has a say in, by itself alone, whether or not anyone will listen to it. An object
     /// that says what is wrong with it or has a status declares [`Unit::Object`] with its own key.
@@ -40,8 +46,8 @@ pub trait Translate {
     /// Listeners and fallback.
     fn translate_base(&self, reader: &Reader<'_>) -> BaseTranslation;
 
-    /// One host; at least one object declares it.
-    fn translate_host(&self, reader: &Reader<'_>, host: &HostMatch) -> HostTranslation;
+    /// One host of a set of routes; at least one object declares it.
+    fn translate_host(&self, reader: &Reader<'_>, set: &RouteSetId, host: &HostMatch) -> HostTranslation;
 }
 
 /// What is said about an object as a whole.
@@ -49,6 +55,8 @@ pub trait Translate {
 pub struct ObjectTranslation {
     /// Whether it is ours, so that its status is ours to write.
     pub ours: bool,
+    /// What its status shall say of each of its targets; empty for kinds whose status has no such thing.
+    pub targets: Vec<TargetStatus>,
     /// What is wrong with it, apart from what its hosts say.
     pub problems: Vec<Problem>,
 }
@@ -115,8 +123,10 @@ pub struct Outcome {
 pub struct StatusChange {
     /// The object; it exists.
     pub key: ObjectKey,
-    /// Whether it is ours and shall carry our addresses; if not it was ours until now and shall lose them.
+    /// Whether it is ours and shall carry what we say; if not it was ours until now and shall lose it.
     pub ours: bool,
+    /// What it shall say of each of its targets.
+    pub targets: Vec<TargetStatus>,
 }
 
 /// Holds all objects and what they translate to, and follows their changes.
@@ -130,7 +140,7 @@ pub struct Reconciler<T> {
     backends: BTreeMap<BackendId, BackendUse>,
     certificates: BTreeMap<CertificateId, usize>,
     endpoints: BTreeMap<BackendId, Endpoints>,
-    ours: BTreeSet<ObjectKey>,
+    ours: BTreeMap<ObjectKey, Vec<TargetStatus>>,
     snapshot: Arc<Snapshot>,
     started: bool,
 }
@@ -157,7 +167,9 @@ impl<T: Translate> Reconciler<T> {
     /// Begins without objects. The first [`apply`](Self::apply) always has an update.
     pub fn new(translate: T) -> Self {
         let mut snapshot = Snapshot::default();
-        snapshot.route_sets.insert(translate.route_set(), Arc::default());
+        for set in translate.inner_route_sets().into_iter().chain([translate.route_set()]) {
+            snapshot.route_sets.insert(set, Arc::default());
+        }
         Self {
             translate,
             objects: Objects::default(),
@@ -167,7 +179,7 @@ impl<T: Translate> Reconciler<T> {
             backends: BTreeMap::new(),
             certificates: BTreeMap::new(),
             endpoints: BTreeMap::new(),
-            ours: BTreeSet::new(),
+            ours: BTreeMap::new(),
             snapshot: Arc::new(snapshot),
             started: false,
         }
@@ -211,8 +223,8 @@ impl<T: Translate> Reconciler<T> {
         self.problems.iter()
     }
 
-    /// The objects whose status is ours to write.
-    pub fn ours(&self) -> &BTreeSet<ObjectKey> {
+    /// The objects whose status is ours to write, with what it shall say of their targets.
+    pub fn ours(&self) -> &BTreeMap<ObjectKey, Vec<TargetStatus>> {
         &self.ours
     }
 
@@ -228,7 +240,7 @@ impl<T: Translate> Reconciler<T> {
         match self.objects.apply(event) {
             Change::Nothing => {}
             Change::Status(key) => {
-                if self.ours.contains(&key) {
+                if self.ours.contains_key(&key) {
                     batch.statuses.insert(key, true);
                 }
             }
@@ -256,7 +268,11 @@ impl<T: Translate> Reconciler<T> {
         };
         self.started = true;
         let (problems_added, problems_removed) = self.problems.take_changes();
-        let statuses = batch.statuses.into_iter().map(|(key, ours)| StatusChange { key, ours }).collect();
+        let change = |(key, ours): (ObjectKey, bool)| {
+            let targets = self.ours.get(&key).cloned().unwrap_or_default();
+            StatusChange { key, ours, targets }
+        };
+        let statuses = batch.statuses.into_iter().map(change).collect();
         Outcome {
             update,
             problems_added,

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{Batch, HostTranslation, ObjectTranslation, Parts, Reconciler, Translate};
 use crate::{
-    id::{BackendId, ListenerName},
+    id::{BackendId, ListenerName, RouteSetId},
     kube::{
         endpoints::endpoints,
         objects::ObjectKey,
@@ -19,7 +19,8 @@ impl<T: Translate> Reconciler<T> {
         let parts = match &unit {
             Unit::Object(key) => self.translate_object(&unit, key, batch),
             Unit::Base => self.translate_base(&unit, batch),
-            Unit::Host(host) => self.translate_host(&unit, host, batch),
+            Unit::Host(set, host) => self.translate_host(&unit, (set, host), batch),
+            Unit::Attached(_) => Parts::default(),
             Unit::Endpoints(id) => self.translate_endpoints(&unit, id, batch),
         };
         self.hold(unit, parts, batch);
@@ -35,7 +36,7 @@ impl<T: Translate> Reconciler<T> {
             _ => ObjectTranslation::default(),
         };
         self.dependencies.record(unit, reader.into_reads());
-        self.set_ours(key, translation.ours, batch);
+        self.set_ours(key, &translation, batch);
         Parts { problems: translation.problems, ..Parts::default() }
     }
 
@@ -48,16 +49,21 @@ impl<T: Translate> Reconciler<T> {
         translation.parts
     }
 
-    fn translate_host(&mut self, unit: &Unit, host: &HostMatch, batch: &mut Batch) -> Parts {
+    fn translate_host(
+        &mut self,
+        unit: &Unit,
+        (set, host): (&RouteSetId, &HostMatch),
+        batch: &mut Batch,
+    ) -> Parts {
         let reader = Reader::new(&self.objects, self.dependencies.known());
         let mut translation = HostTranslation::default();
         if self.dependencies.is_declared(unit) {
-            translation = self.translate.translate_host(&reader, host);
+            translation = self.translate.translate_host(&reader, set, host);
             batch.hosts_translated += 1;
         }
         self.dependencies.record(unit, reader.into_reads());
         batch.dirty.extend(self.dependencies.set_tls(host, translation.has_tls));
-        self.set_host(host, translation.virtual_host, batch);
+        self.set_host((set, host), translation.virtual_host, batch);
         translation.parts
     }
 
@@ -71,10 +77,11 @@ impl<T: Translate> Reconciler<T> {
         Parts { problems: problems.unwrap_or_default(), ..Parts::default() }
     }
 
-    fn set_ours(&mut self, key: &ObjectKey, ours: bool, batch: &mut Batch) {
+    fn set_ours(&mut self, key: &ObjectKey, translation: &ObjectTranslation, batch: &mut Batch) {
+        let ours = translation.ours;
         let was = match ours {
-            true => !self.ours.insert(key.clone()),
-            false => self.ours.remove(key),
+            true => self.ours.insert(key.clone(), translation.targets.clone()).is_none(),
+            false => self.ours.remove(key).is_some(),
         };
         let exists = self.objects.get(key.kind, &key.namespace, &key.name).is_some();
         if exists && (ours || was) {
@@ -97,16 +104,22 @@ impl<T: Translate> Reconciler<T> {
     }
 
     fn set_fallback(&mut self, fallback: Option<Route>, batch: &mut Batch) {
-        if self.routes().fallback.as_deref() != fallback.as_ref() {
-            self.change_routes(batch).fallback = fallback.map(Arc::new);
+        let set = self.translate.route_set();
+        if self.routes(&set).fallback.as_deref() != fallback.as_ref() {
+            self.change_routes(&set, batch).fallback = fallback.map(Arc::new);
         }
     }
 
-    fn set_host(&mut self, host: &HostMatch, wanted: Option<VirtualHost>, batch: &mut Batch) {
-        if self.routes().hosts.get(host).map(|current| &**current) == wanted.as_ref() {
+    fn set_host(
+        &mut self,
+        (set, host): (&RouteSetId, &HostMatch),
+        wanted: Option<VirtualHost>,
+        batch: &mut Batch,
+    ) {
+        if self.routes(set).hosts.get(host).map(|current| &**current) == wanted.as_ref() {
             return;
         }
-        let hosts = &mut self.change_routes(batch).hosts;
+        let hosts = &mut self.change_routes(set, batch).hosts;
         match wanted {
             Some(wanted) => hosts.insert(host.clone(), Arc::new(wanted)),
             None => hosts.remove(host),
@@ -124,8 +137,8 @@ impl<T: Translate> Reconciler<T> {
         }
     }
 
-    fn routes(&self) -> &RouteSet {
-        self.snapshot.route_sets.values().next().expect("the only route set is made in new()")
+    fn routes(&self, set: &RouteSetId) -> &RouteSet {
+        self.snapshot.route_sets.get(set).expect("every route set is made in new()")
     }
 
     /// The snapshot to write to; one that the engine still has is copied first.
@@ -134,8 +147,7 @@ impl<T: Translate> Reconciler<T> {
         Arc::make_mut(&mut self.snapshot)
     }
 
-    fn change_routes(&mut self, batch: &mut Batch) -> &mut RouteSet {
-        let id = self.translate.route_set();
-        Arc::make_mut(self.change(batch).route_sets.entry(id).or_default())
+    fn change_routes(&mut self, set: &RouteSetId, batch: &mut Batch) -> &mut RouteSet {
+        Arc::make_mut(self.change(batch).route_sets.entry(set.clone()).or_default())
     }
 }
