@@ -2,6 +2,7 @@
 
 pub mod addresses;
 mod backoff;
+pub mod callers;
 pub mod conditions;
 pub mod endpoints;
 pub mod events;
@@ -9,9 +10,11 @@ pub mod lease;
 pub mod manifests;
 pub mod near;
 pub mod objects;
+pub mod pods;
 mod raw;
 pub mod reader;
 pub mod status;
 pub mod store;
+pub mod tokens;
 pub mod translation;
 pub mod watch;

@@ -9,6 +9,7 @@ use k8s_openapi::{
 use kube::{Resource, ResourceExt, api::ApiResource};
 use serde::de::DeserializeOwned;
 
+use super::pods;
 use crate::id::ObjectRef;
 
 macro_rules! kinds {
@@ -123,6 +124,8 @@ kinds! {
     EndpointSlice(discovery::EndpointSlice),
     /// `v1` Secret.
     Secret(core::Secret),
+    /// `v1` Pod, as much of it as is looked at. Only where callers are told apart.
+    Pod(pods::Pod),
 }
 
 /// What names an object among all that a process reads.

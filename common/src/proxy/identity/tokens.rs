@@ -152,7 +152,8 @@ async fn ask(asking: Asking, token: Token, tell: watch::Sender<Option<Held>>) {
     let identity = &worker.shared.identity;
     let Some(verifier) = identity.tokens.verifier.get() else { return };
     let answer = tokio::time::timeout(PATIENCE, verifier.verify(token)).await;
-    let held = hold(answer.unwrap_or_else(|_| Err(TokenError::Unavailable("no answer".into()))), &identity.callers);
+    let held =
+        hold(answer.unwrap_or_else(|_| Err(TokenError::Unavailable("no answer".into()))), &identity.callers);
     identity.tokens.keep(*digest, held.clone());
     tell.send_replace(Some(held));
 }
