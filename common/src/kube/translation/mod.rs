@@ -213,6 +213,11 @@ impl<T: Translate> Reconciler<T> {
         self.finish(batch)
     }
 
+    /// What it translates with.
+    pub fn translate(&self) -> &T {
+        &self.translate
+    }
+
     /// Every object, as it last was.
     pub fn objects(&self) -> &Objects {
         &self.objects
