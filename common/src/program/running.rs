@@ -129,6 +129,7 @@ impl<T: Role> Program<T> {
         let (synced, is_synced) = watch::channel(false);
         let metrics = engine.metrics();
         let resolving = spawn("resolve", metrics, engine.resolve());
+        let recording = spawn("graph", metrics, engine.record_graph());
         let state = Arc::new(Admin::new(engine.clone(), is_synced));
         let mut until = stopping.clone();
         let ended = async move { drop(until.wait_for(|stop| *stop).await) };
@@ -148,6 +149,7 @@ impl<T: Role> Program<T> {
         let _ = stop.send(true);
         finish(serving_admin, telling).await;
         resolving.abort();
+        recording.abort();
         access_log.finish(LAST_LINES);
         debug_assert_eq!(engine.phase(), Phase::Stopped);
         tracing::info!("stopped");

@@ -8,7 +8,11 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use super::{identity::Found, live::LiveRoute, worker::Worker};
+use super::{
+    identity::{self, Found},
+    live::LiveRoute,
+    worker::Worker,
+};
 use crate::{
     message::{Known, RequestHead, Scheme},
     model::{Caller, Listener, Source},
@@ -154,6 +158,7 @@ impl Drop for Exchange<'_> {
         if let Some(route) = route {
             route.metrics.end(self.status, duration, self.received.get(), self.sent.get());
         }
+        identity::count(self, duration);
         if let Some(reason) = self.reason {
             worker.shared.metrics.own_responses.add(reason);
         }

@@ -28,7 +28,7 @@ mod worker;
 
 pub use accept::{Handover, accept, serve_connection};
 pub use http1::DRAIN_IDLE;
-pub use identity::{Identity, WorkerTokens};
+pub use identity::{Identity, WorkerEdges, WorkerTokens};
 pub use live::{Live, LiveListener, LiveRoute, Parts, Target};
 pub use shared::{ProxySettings, Shared};
 pub use worker::Worker;

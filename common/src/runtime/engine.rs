@@ -6,7 +6,7 @@ use std::{
     net::{SocketAddr, TcpListener},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread::JoinHandle,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rustls::sign::CertifiedKey;
@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use super::{
     access_log::AccessLog,
     drain::{Drain, Phase},
+    graph,
     metrics::Metrics,
     workers::{self, Post},
 };
@@ -75,6 +76,7 @@ pub struct Engine {
     /// States that requests may still use; dropped here, never on a worker.
     retired: Mutex<Vec<Arc<Live>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    graph: Arc<graph::Record>,
 }
 
 impl Engine {
@@ -113,6 +115,7 @@ impl Engine {
             listeners.iter().map(|(name, l)| (name.clone(), l.protocol.clone())).collect();
         let shared =
             Shared::new(&protocols, settings.proxy, (settings.metrics, settings.access_log), senders)?;
+        let graph = Arc::new(graph::Record::new(shared.metrics.clone()));
         let threads = (sockets.into_iter().zip(receivers).enumerate())
             .map(|(index, (sockets, handovers))| {
                 workers::start(shared.clone(), Post { index, sockets, handovers })
@@ -126,6 +129,7 @@ impl Engine {
             self_signed: Arc::new(tls::self_signed()),
             retired: Mutex::default(),
             threads: Mutex::new(threads),
+            graph,
         })
     }
 
@@ -171,6 +175,31 @@ impl Engine {
             // Whatever its port: it may be a listener bound to all addresses, or the admin server.
             let forbidden = |address: SocketAddr| resolve::is_local(address.ip());
             resolve::run(registry, forbidden, async move { drain.reached(Phase::Stopped).await }).await;
+        }
+    }
+
+    /// Who calls whom; `None` if no listener finds that out.
+    pub fn graph(&self) -> Option<graph::Graph> {
+        let live = self.shared.live.load();
+        let identifies = live.snapshot.listeners.values().any(|listener| listener.identify);
+        identifies.then(|| self.graph.graph(Instant::now(), live.generation))
+    }
+
+    /// Notes from time to time what has been counted, for the rates of [`graph`](Self::graph); runs as long as the
+    /// engine does. To be spawned beside the workers.
+    pub fn record_graph(&self) -> impl Future<Output = ()> + Send + use<> {
+        let (drain, graph) = (self.shared.drain.clone(), self.graph.clone());
+        let ticking = async move {
+            loop {
+                tokio::time::sleep(graph::TICK).await;
+                graph.tick(Instant::now());
+            }
+        };
+        async move {
+            tokio::select! {
+                () = ticking => {}
+                () = drain.reached(Phase::Stopped) => {}
+            }
         }
     }
 

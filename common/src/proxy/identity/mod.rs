@@ -1,6 +1,7 @@
 //! Identity: finds out who calls, and takes away what clients say of that themselves.
 
 mod callers;
+mod edges;
 mod tokens;
 
 use std::{cell::RefCell, sync::Arc};
@@ -8,6 +9,7 @@ use std::{cell::RefCell, sync::Arc};
 use callers::Callers;
 use tokens::{Tokens, Verdict};
 
+pub use edges::{WorkerEdges, count};
 pub use tokens::WorkerTokens;
 
 use super::{
