@@ -11,12 +11,13 @@ use super::{
     args::{BackendArgs, ClientArgs, DrainArgs, LeaseArgs, LogArgs, ServeArgs, SourceArgs},
     cluster::{self, Published},
     driver::Driver,
+    identity::identify,
     source::Source,
     starting::{connections, open_access_log},
 };
 use crate::{
     id::ListenerName,
-    kube::watch::Scope,
+    kube::{tokens::AUDIENCE, watch::Scope},
     model::Listener,
     proxy::ProxySettings,
     runtime::{
@@ -100,6 +101,9 @@ impl<T: Role> Program<T> {
             tracing::info!(listener = %name, %address, "listening");
         }
         tracing::info!(listener = "admin", address = %admin.local_addr()?, "listening");
+        if listeners.values().any(|listener| listener.identify) {
+            identify(&engine, source.client(), AUDIENCE);
+        }
         Ok(Self { plan, engine, access_log, admin, source })
     }
 
