@@ -257,7 +257,14 @@ mod tests {
         assert_eq!(settings.retry, Retry { attempts: 2, body_bytes: 1024, ..Retry::default() });
         let (ejection, longest_ejection) = (Duration::from_secs(4), Duration::from_secs(5));
         let (most_ejected_percent, panic_percent) = (6, 7);
-        let health = Health { failures: 3, ejection, longest_ejection, most_ejected_percent, panic_percent };
+        let health = Health {
+            failures: 3,
+            ejection,
+            longest_ejection,
+            most_ejected_percent,
+            panic_percent,
+            ..Health::default()
+        };
         assert_eq!(settings.backend.health, health);
         assert_eq!(settings.backend.retry_allowance, RetryAllowance { percent: 1, per_second: 2 });
         assert_eq!(settings.backend.connect_timeout, Duration::from_secs(1));

@@ -168,9 +168,8 @@ pub fn route(id: RouteId, path: PathMatch, backend: &str) -> Route {
 
 /// Ready endpoints at these addresses.
 pub fn ready(addresses: &[SocketAddr]) -> Endpoints {
-    let mut list: Vec<Endpoint> = (addresses.iter())
-        .map(|address| Endpoint { address: *address, state: EndpointState::Ready, zone: None })
-        .collect();
+    let mut list: Vec<Endpoint> =
+        (addresses.iter()).map(|address| Endpoint::new(*address, EndpointState::Ready)).collect();
     list.sort();
     list.into()
 }

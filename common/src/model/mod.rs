@@ -1,9 +1,12 @@
 //! The model: plain data that says what the proxy shall do, comparable and printable.
 
 mod backend;
+mod backend_limits;
+mod backend_tls;
+mod balance;
 mod caller;
 mod certificate;
-mod duration;
+mod check;
 mod endpoint;
 mod host;
 mod limits;
@@ -15,9 +18,15 @@ mod route;
 mod snapshot;
 mod source;
 
-pub use backend::{Backend, BackendProtocol, BackendTls, Balance, Discovery, Health, RetryAllowance};
+use crate::duration;
+
+pub use backend::{Backend, BackendProtocol, Discovery, FailingStatuses, Health, RetryAllowance};
+pub use backend_limits::{BackendLimits, Fairness};
+pub use backend_tls::{BackendTls, ProxyProtocolVersion, Trust};
+pub use balance::{Affinity, Balance, HashKey};
 pub use caller::Caller;
 pub use certificate::Certificate;
+pub use check::{HealthCheck, HealthCheckKind};
 pub use endpoint::{Endpoint, EndpointState, Endpoints};
 pub use host::{HostMatch, VirtualHost};
 pub use limits::{Http2Limits, Limits};

@@ -139,7 +139,7 @@ pub struct Timeouts {
     #[serde(with = "super::duration")]
     pub backend_idle: Duration,
     /// As `request`, for each single try, the time to connect included; `None` leaves it all the time there is.
-    #[serde(default, with = "super::duration::optional", skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "super::duration::option", skip_serializing_if = "Option::is_none")]
     pub backend: Option<Duration>,
 }
 

@@ -15,6 +15,7 @@ mod http1;
 mod http2;
 mod identity;
 mod live;
+mod rate_limits;
 mod replay;
 mod respond;
 mod responder;

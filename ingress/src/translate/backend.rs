@@ -1,5 +1,7 @@
 //! Backends: what an Ingress refers to becomes a backend of the snapshot, or a reason why not.
 
+use std::borrow::Cow;
+
 use k8s_openapi::api::networking::v1 as networking;
 use selvedge_common::{
     id::BackendId,
@@ -7,7 +9,7 @@ use selvedge_common::{
         service::{self, PortRef, ServiceFault, ServicePart},
         translation::BackendPart,
     },
-    model::{BackendTarget, Balance, InvalidBackend, Problem},
+    model::{BackendTarget, Balance, HashKey, InvalidBackend, Problem},
 };
 
 use super::{Context, RouteDraft, ingress_ref};
@@ -82,9 +84,9 @@ fn find(
     let namespace = super::namespace(draft.ingress);
     let found = service::find(cx.reader, namespace, name, port)?;
     cx.parts.problems.extend(found.problem);
-    let id = id(namespace, name, found.port, draft.balance);
+    let id = id(namespace, name, found.port, &draft.balance);
     let mut backend = found.backend;
-    backend.balance = draft.balance;
+    backend.balance = draft.balance.clone();
     let settings = &cx.settings.backend;
     backend.connect_timeout = settings.connect_timeout;
     backend.health = settings.health.clone();
@@ -95,10 +97,14 @@ fn find(
 
 /// The id says everything that makes a backend beside its Service, so that two routes that want the same Service
 /// port in different ways never disagree about one backend.
-fn id(namespace: &str, name: &str, port: u16, balance: Balance) -> BackendId {
-    let way = match balance {
-        Balance::RoundRobin => "",
-        Balance::LeastRequests => "+least-requests",
+fn id(namespace: &str, name: &str, port: u16, balance: &Balance) -> BackendId {
+    let way: Cow<'_, str> = match balance {
+        Balance::RoundRobin => "".into(),
+        Balance::LeastRequests => "+least-requests".into(),
+        Balance::Ewma => "+ewma".into(),
+        Balance::Hash(HashKey::Source) => "+hash-source".into(),
+        Balance::Hash(HashKey::Header(name)) => format!("+hash-header-{name}").into(),
+        Balance::Hash(HashKey::Cookie(name)) => format!("+hash-cookie-{name}").into(),
     };
     BackendId::new(format!("{namespace}/{name}:{port}{way}"))
 }

@@ -151,7 +151,7 @@ fn not_found(message: String) -> ServiceFault {
 
 /// What a port speaks, by its `appProtocol`.
 fn speak(service: &core::Service, index: usize, port: &core::ServicePort) -> (Backend, Option<Problem>) {
-    let tls = Some(BackendTls { server_name: None });
+    let tls = Some(BackendTls::default());
     let backend = Backend::default();
     let known = match port.app_protocol.as_deref() {
         None | Some("" | "http" | "kubernetes.io/ws") => backend,

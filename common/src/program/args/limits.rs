@@ -168,6 +168,7 @@ impl BackendArgs {
                 longest_ejection: self.max_ejection_time,
                 most_ejected_percent: self.max_ejected_percent,
                 panic_percent: self.panic_percent,
+                ..Health::default()
             },
             retry_allowance: RetryAllowance {
                 percent: self.retry_budget_percent,
