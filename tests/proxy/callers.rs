@@ -6,9 +6,11 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use selvedge_common::{
+    filter::{Filter, RateKey, RateLimit},
     model::{Backend, Caller, PathMatch, Source},
     runtime::graph::{Graph, dot, table},
     source::{
@@ -34,8 +36,7 @@ fn identifying(origin: &Origin) -> Proxy {
 }
 
 fn source(account: &str, workload: &str) -> Option<Arc<Source>> {
-    let caller = Arc::new(Caller::new("shop", account));
-    Some(Arc::new(Source { caller, workload: format!("shop/{workload}").into() }))
+    Some(Arc::new(Source::new(Caller::new("shop", account), &format!("shop/{workload}"))))
 }
 
 fn tell(proxy: &Proxy, address: Ipv4Addr, source: Option<Arc<Source>>) {
@@ -265,4 +266,20 @@ fn edges_that_are_too_many_are_counted_together() {
     }
     let wanted = [("other", "other", 3, 0), ("shop/w1", "test/origin", 1, 0)];
     until(|| proxy.engine.graph().filter(|graph| edges(graph) == wanted));
+}
+
+#[test]
+fn a_rate_limit_counts_callers_wherever_they_call_from() {
+    let origin = Origin::named("a");
+    let mut proxy = identifying(&origin);
+    let (id, per) = ("shop/limit".into(), Duration::from_secs(3600));
+    let limit = RateLimit { id, requests: 1, per, burst: 2, key: RateKey::Caller };
+    proxy.edit_host("*", |host| host.routes[0].filters = vec![Filter::RateLimit(limit)]);
+    proxy.apply(&[]);
+    let other = Ipv4Addr::new(127, 0, 0, 22);
+    tell(&proxy, WEB, source("frontend", "web"));
+    tell(&proxy, other, source("frontend", "web"));
+    let statuses =
+        [WEB, other, WEB, STRANGER].map(|from| Client::connect_from(from, proxy.http()).get("a", "/").status);
+    assert_eq!(statuses, [200, 200, 429, 200]);
 }

@@ -34,10 +34,7 @@ pub fn source_of(pod: &Pod) -> Option<(Vec<IpAddr>, Source)> {
         "" => DEFAULT_ACCOUNT,
         name => name,
     };
-    let source = Source {
-        caller: Arc::new(Caller::new(namespace, account)),
-        workload: format!("{namespace}/{}", workload(pod)).into(),
-    };
+    let source = Source::new(Caller::new(namespace, account), &format!("{namespace}/{}", workload(pod)));
     Some((addresses, source))
 }
 

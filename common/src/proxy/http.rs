@@ -106,7 +106,8 @@ fn apply_filters(x: &mut Exchange<'_>, next: &mut usize) -> Flow {
         return Flow::Next;
     };
     let route = route.clone();
-    let cx = headers::filter_context(x, None);
+    let source = x.source.clone();
+    let cx = headers::filter_context(x, source.as_deref().map(|source| &*source.name));
     for filter in &route.route.filters[*next..] {
         *next += 1;
         match filter.request(&cx, &mut x.head) {
@@ -153,7 +154,8 @@ pub(super) fn filter_response(x: &Exchange<'_>, head: &mut ResponseHead) {
     if route.route.filters.is_empty() {
         return;
     }
-    let cx = headers::filter_context(x, None);
+    let caller = x.source.as_deref().map(|source| &*source.name);
+    let cx = headers::filter_context(x, caller);
     for filter in &route.route.filters {
         filter.response(&cx, head);
     }

@@ -64,11 +64,7 @@ pub async fn identify(x: &mut Exchange<'_>) -> Result<(), Failure> {
 /// Tells a backend who called. To be called last, so that nothing else says it.
 pub fn name_caller(x: &mut Exchange<'_>) {
     let Some(source) = &x.source else { return };
-    x.head.fields.push_with(b"x-selvedge-caller", |out| {
-        out.extend_from_slice(source.caller.namespace.as_bytes());
-        out.push(b'/');
-        out.extend_from_slice(source.caller.service_account.as_bytes());
-    });
+    x.head.fields.push(b"x-selvedge-caller", source.name.as_bytes());
 }
 
 /// Looked up once for a connection, and again when anything has changed since.
