@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by its panics, in whatever function")]
 
 mod answers;
+mod callers;
 mod connect;
 mod drain;
 mod endpoints;

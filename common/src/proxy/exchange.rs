@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     bound::Bound,
-    identity::Found,
+    identity::{self, Found},
     live::{Live, LiveListener, LiveRoute},
     worker::Worker,
 };
@@ -172,6 +172,7 @@ impl Drop for Exchange<'_> {
         if let Some(route) = route {
             route.metrics.end(self.status, duration, self.received.get(), self.sent.get());
         }
+        identity::count(self, duration);
         if let Some(reason) = self.reason {
             worker.shared.metrics.own_responses.add(reason);
         }

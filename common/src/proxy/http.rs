@@ -16,7 +16,7 @@ use super::{
     tls,
 };
 use crate::{
-    filter::{Filter, Flow, Reply},
+    filter::{Flow, Reply},
     http1::RequestError,
     message::{Method, ResponseHead},
     model::{Listener, ServiceNames},
@@ -144,9 +144,8 @@ fn apply_filters(x: &mut Exchange<'_>, next: &mut usize) -> Flow {
         return Flow::Next;
     };
     let route = route.clone();
-    let asked = route.route.filters.iter().any(Filter::asks_for_caller);
-    let caller = x.caller.as_ref().filter(|_| asked).map(ToString::to_string);
-    let cx = headers::filter_context(x, caller.as_deref());
+    let source = x.source.clone();
+    let cx = headers::filter_context(x, source.as_deref().map(|source| &*source.name));
     for filter in &route.route.filters[*next..] {
         *next += 1;
         match filter.request(&cx, &mut x.head) {
@@ -193,7 +192,8 @@ pub(super) fn filter_response(x: &Exchange<'_>, head: &mut ResponseHead) {
     if route.route.filters.is_empty() {
         return;
     }
-    let cx = headers::filter_context(x, None);
+    let caller = x.source.as_deref().map(|source| &*source.name);
+    let cx = headers::filter_context(x, caller);
     for filter in &route.route.filters {
         filter.response(&cx, head);
     }

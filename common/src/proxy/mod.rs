@@ -35,7 +35,7 @@ mod worker;
 
 pub use accept::{Handover, Message, accept, serve_connection};
 pub use bound::{Bound, Opening};
-pub use identity::{Identity, WorkerTokens};
+pub use identity::{Identity, WorkerEdges, WorkerTokens};
 pub use live::{Live, LiveListener, LiveRoute, Parts, Place, Target};
 pub use shared::{ProxySettings, Shared};
 pub use worker::Worker;

@@ -6,7 +6,7 @@ use std::{
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread::JoinHandle,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rustls::sign::CertifiedKey;
@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use super::{
     access_log::AccessLog,
     drain::{Drain, Phase},
+    graph,
     listening::{BindError, Followed, Listening},
     metrics::Metrics,
     workers::{self, Post},
@@ -80,6 +81,7 @@ pub struct Engine {
     /// What only applying an update needs; held as long as one is applied.
     applying: Mutex<Applying>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    graph: Arc<graph::Record>,
 }
 
 /// What is kept from one update to the next.
@@ -106,6 +108,7 @@ impl Engine {
         };
         let (senders, receivers): (Vec<_>, Vec<_>) = (0..count).map(|_| mpsc::unbounded_channel()).unzip();
         let shared = Shared::new(settings.proxy, (settings.metrics, settings.access_log), senders);
+        let graph = Arc::new(graph::Record::new(shared.metrics.clone()));
         let mut listening = Listening::new(count, settings.share_ports);
         for (name, listener) in listeners {
             let openings = listening.bind(name, listener, &shared);
@@ -121,6 +124,7 @@ impl Engine {
             listening: Mutex::new(listening),
             applying: Mutex::default(),
             threads: Mutex::new(threads),
+            graph,
         })
     }
 
@@ -166,6 +170,31 @@ impl Engine {
             // Whatever its port: it may be a listener bound to all addresses, or the admin server.
             let forbidden = |address: SocketAddr| resolve::is_local(address.ip());
             resolve::run(registry, forbidden, async move { drain.reached(Phase::Stopped).await }).await;
+        }
+    }
+
+    /// Who calls whom; `None` if no listener finds that out.
+    pub fn graph(&self) -> Option<graph::Graph> {
+        let live = self.shared.live.load();
+        let identifies = live.snapshot.listeners.values().any(|listener| listener.identify);
+        identifies.then(|| self.graph.graph(Instant::now(), live.generation))
+    }
+
+    /// Notes from time to time what has been counted, for the rates of [`graph`](Self::graph); runs as long as the
+    /// engine does. To be spawned beside the workers.
+    pub fn record_graph(&self) -> impl Future<Output = ()> + Send + use<> {
+        let (drain, graph) = (self.shared.drain.clone(), self.graph.clone());
+        let ticking = async move {
+            loop {
+                tokio::time::sleep(graph::TICK).await;
+                graph.tick(Instant::now());
+            }
+        };
+        async move {
+            tokio::select! {
+                () = ticking => {}
+                () = drain.reached(Phase::Stopped) => {}
+            }
         }
     }
 

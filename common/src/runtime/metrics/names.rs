@@ -18,6 +18,15 @@ pub(super) const ROUTE_SERIES: Name = ("route_series", "Label sets of routes hel
 pub(super) const ROUTES_OVERFLOWED: Name =
     ("routes_overflowed", "Times a route was counted under the labels overflow as there are too many");
 
+// Per edge of the call graph: labels `source`, `destination`, `route`.
+pub(super) const EDGE_REQUESTS: Name =
+    ("edge_requests", "Requests ended, by who called which service by which route, and class of status");
+pub(super) const EDGE_DURATION: Name =
+    ("edge_request_duration_seconds", "From the last byte of a request's head to the last of its response");
+pub(super) const EDGE_SERIES: Name = ("edge_series", "Edges of the call graph held now");
+pub(super) const EDGES_OVERFLOWED: Name =
+    ("edges_overflowed", "Times an edge was counted under the labels other as there are too many");
+
 // Per listener: label `listener`.
 pub(super) const ACCEPTED: Name = ("connections_accepted", "Connections of clients accepted");
 pub(super) const OPEN: Name = ("connections_open", "Connections of clients open");
