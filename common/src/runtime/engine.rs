@@ -24,7 +24,7 @@ use crate::{
     model::{Endpoints, Listener, Snapshot},
     proxy::{Live, Parts, ProxySettings, Shared, tls},
     source::{Applied, Sink, Update},
-    upstream::resolve,
+    upstream::{OwnAddresses, resolve},
 };
 
 /// Connections that the system keeps for a listener until a worker accepts them.
@@ -113,6 +113,7 @@ impl Engine {
             listeners.iter().map(|(name, l)| (name.clone(), l.protocol.clone())).collect();
         let shared =
             Shared::new(&protocols, settings.proxy, (settings.metrics, settings.access_log), senders)?;
+        shared.registry.set_own(OwnAddresses::new(addresses.values().copied()));
         let threads = (sockets.into_iter().zip(receivers).enumerate())
             .map(|(index, (sockets, handovers))| {
                 workers::start(shared.clone(), Post { index, sockets, handovers })
