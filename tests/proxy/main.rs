@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by its panics, in whatever function")]
 
 mod answers;
+mod deadlines;
 mod drain;
 mod endpoints;
 mod expect;
@@ -17,11 +18,16 @@ mod http2;
 mod http2_backend;
 mod http2_limits;
 mod limits;
+mod loops;
+mod mirror;
 mod proxy_protocol;
 mod records;
 mod retries;
+mod retry_status;
+mod service_rules;
 mod streaming;
 mod strictness;
+mod timing;
 mod tls;
 mod upgrades;
 

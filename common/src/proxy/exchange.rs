@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use super::{live::LiveRoute, worker::Worker};
+use super::{live::LiveRoute, timing::Timing, worker::Worker};
 use crate::{
     message::{Known, RequestHead, Scheme},
     model::Listener,
@@ -37,6 +37,11 @@ pub struct ClientTls {
 }
 
 impl Client {
+    /// A connection of nobody, for what we send on our own account beside the requests of this one.
+    pub fn unconnected(&self) -> Self {
+        Self { worker: self.worker.clone(), listener: self.listener, address: self.address, tls: None }
+    }
+
     /// How the client reached us, before trusted proxies are believed.
     pub fn scheme(&self) -> Scheme {
         match self.tls {
@@ -65,6 +70,8 @@ pub struct Exchange<'c> {
     pub scheme: Scheme,
     /// The route that answers.
     pub route: Option<Arc<LiveRoute>>,
+    /// The route that was found first, if it led on to the one that answers.
+    pub outer: Option<Arc<LiveRoute>>,
     /// Index of the chosen target among those of the route.
     pub target: Option<usize>,
     /// Endpoint of the last try.
@@ -75,11 +82,15 @@ pub struct Exchange<'c> {
     pub status: u16,
     /// Why the proxy itself answered, or why an answer broke off.
     pub reason: Option<&'static str>,
+    /// Whether the client wants to know where the time went.
+    pub timing: Timing,
     /// Body bytes received from the client.
     pub received: Cell<u64>,
     /// Body bytes sent to the client.
     pub sent: Cell<u64>,
     start: Instant,
+    /// Whether it is logged and counted when it ends.
+    is_recorded: bool,
 }
 
 impl<'c> Exchange<'c> {
@@ -88,6 +99,7 @@ impl<'c> Exchange<'c> {
         let live = client.worker.shared.live.load();
         let listener = live.listeners.get(client.listener).and_then(Option::as_ref);
         Self {
+            timing: Timing::asked(listener.map(|listener| &*listener.settings), &head),
             client,
             head,
             listener: listener.map(|listener| listener.settings.clone()),
@@ -96,6 +108,7 @@ impl<'c> Exchange<'c> {
             client_ip: client.address.ip(),
             scheme: client.scheme(),
             route: None,
+            outer: None,
             target: None,
             endpoint: None,
             tries: 0,
@@ -104,7 +117,15 @@ impl<'c> Exchange<'c> {
             received: Cell::new(0),
             sent: Cell::new(0),
             start: Instant::now(),
+            is_recorded: true,
         }
+    }
+
+    /// A request that we send on our own account: it is in no log and no count of requests.
+    pub fn unrecorded(client: &'c Client, head: Box<RequestHead>) -> Self {
+        let mut x = Self::new(client, head);
+        (x.is_recorded, x.timing.is_asked) = (false, false);
+        x
     }
 
     /// The worker that serves it.
@@ -116,6 +137,15 @@ impl<'c> Exchange<'c> {
     pub fn set_route(&mut self, route: Arc<LiveRoute>) {
         route.metrics.begin();
         self.route = Some(route);
+    }
+
+    /// Notes another route that answers instead of the one that was found first, and counts the request there.
+    pub fn lead_on(&mut self, route: Arc<LiveRoute>) {
+        route.metrics.begin();
+        self.outer = self.route.replace(route);
+        if let Some(outer) = &self.outer {
+            outer.metrics.hand_over();
+        }
     }
 
     /// Longest time that writing to the client may stall.
@@ -131,6 +161,16 @@ impl<'c> Exchange<'c> {
 
 impl Drop for Exchange<'_> {
     fn drop(&mut self) {
+        if self.is_recorded {
+            self.record();
+        }
+        self.client.worker.give_request(std::mem::take(&mut self.head));
+    }
+}
+
+impl Exchange<'_> {
+    /// Logs and counts it.
+    fn record(&mut self) {
         let worker = &self.client.worker;
         let duration = self.start.elapsed();
         let route = self.route.as_deref();
@@ -168,6 +208,5 @@ impl Drop for Exchange<'_> {
                 tls: self.client.tls.as_ref().map(|tls| tls.version),
             });
         }
-        worker.give_request(std::mem::take(&mut self.head));
     }
 }

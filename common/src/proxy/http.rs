@@ -6,10 +6,10 @@ use super::{
     body::Incoming,
     exchange::Exchange,
     forward::forward,
-    headers,
+    headers, loops,
     respond::{self, Failure},
     responder::{Responder, ResponderError},
-    tls,
+    rules, tls,
 };
 use crate::{
     filter::Flow,
@@ -31,9 +31,14 @@ pub async fn serve(
         Ok(listener) => listener,
         Err(failure) => return refuse(x, body, responder, failure).await,
     };
-    if let Some(reply) = apply_filters(x) {
-        prepare_close(body, responder);
-        return respond::reply(x, responder, &reply).await;
+    loop {
+        if let Some(reply) = apply_filters(x) {
+            prepare_close(body, responder);
+            return respond::reply(x, responder, &reply).await;
+        }
+        if !rules::lead_on(x) {
+            break;
+        }
     }
     match forward(x, &listener, body, responder).await {
         Ok(()) => Ok(()),
@@ -79,6 +84,9 @@ fn route(x: &mut Exchange<'_>) -> Result<Arc<Listener>, Failure> {
             return Err(Failure::Misdirected);
         }
     }
+    if let Some(protection) = &listener.settings.loop_protection {
+        loops::check(&x.head.fields, protection)?;
+    }
     headers::believe_forwarded(x, &listener.settings);
     let found = listener.table.find(x.head.host(), x.head.path()).cloned();
     x.set_route(found.ok_or(Failure::NoRoute)?);
@@ -98,14 +106,15 @@ fn apply_filters(x: &mut Exchange<'_>) -> Option<crate::filter::Reply> {
     })
 }
 
-/// Lets the filters of the route change the head of an answer.
+/// Lets the filters of the route change the head of an answer, and then those of the one that led to it.
 pub(super) fn filter_response(x: &Exchange<'_>, head: &mut ResponseHead) {
-    let Some(route) = &x.route else { return };
-    if route.route.filters.is_empty() {
-        return;
-    }
-    let cx = headers::filter_context(x);
-    for filter in &route.route.filters {
-        filter.response(&cx, head);
+    for route in x.route.iter().chain(&x.outer) {
+        if route.route.filters.is_empty() {
+            continue;
+        }
+        let cx = headers::filter_context(x);
+        for filter in &route.route.filters {
+            filter.response(&cx, head);
+        }
     }
 }

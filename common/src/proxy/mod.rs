@@ -4,24 +4,32 @@
 //! (pick, send, try again) → `body`; `exchange` records it however it ends.
 
 mod accept;
+mod again;
+mod attempt;
 mod body;
 mod detect;
 mod exchange;
 mod forward;
 mod grpc;
+mod grpc_timeout;
 mod headers;
 mod http;
 mod http1;
 mod http2;
 mod live;
+mod loops;
+mod mirror;
 mod replay;
 mod respond;
 mod responder;
+mod rules;
 mod send_http1;
 mod send_http2;
 mod sending;
 mod shared;
+mod timing;
 pub mod tls;
+mod until;
 mod upgrade;
 mod worker;
 

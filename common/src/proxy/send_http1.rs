@@ -11,13 +11,14 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
+    attempt::{Progress, Try, TryError, open},
     body::{Incoming, Outgoing, Pace, PumpError, pump},
     exchange::Exchange,
-    forward::{Progress, Try, TryError, open},
     headers, http,
     respond::Failure,
     responder::{Responder, has_body},
     sending::Sending,
+    until::until,
     upgrade,
 };
 use crate::{
@@ -70,6 +71,12 @@ pub async fn send(
     x.worker().give_response(answer);
     match result? {
         After::Reusable if link.connection.is_reusable() => x.worker().pool.give(this.peer, link),
+        After::Dropped { reusable } => {
+            if reusable && link.connection.is_reusable() {
+                x.worker().pool.give(this.peer, link);
+            }
+            return Err(Try::dropped());
+        }
         After::Reusable | After::Closed => {}
         After::Tunnel => Box::pin(upgrade::tunnel(x, this.plan.tunnel_idle, body, responder, link)).await,
     }
@@ -80,6 +87,11 @@ pub async fn send(
 enum After {
     Reusable,
     Closed,
+    /// The answer is not for the client, who is to get another one.
+    Dropped {
+        /// Nothing of it is still under way.
+        reusable: bool,
+    },
     /// The backend switched protocols and the client knows.
     Tunnel,
 }
@@ -127,6 +139,11 @@ impl Hop<'_, '_, '_> {
         let start = start.map_err(|error| error.unless_sent(writer.has_written()))?;
         if self.answer.status == 101 {
             return self.switch(responder).await;
+        }
+        if self.this.drops(self.x, &self.answer) {
+            // What is still under way of it is not waited for.
+            let ended = matches!(sending.result(), Some(Ok(()))) && start.keep_alive;
+            return Ok(After::Dropped { reusable: Incoming::Http1(reader).discard_arrived() && ended });
         }
         if !matches!(sending.result(), Some(Ok(()))) {
             // The answer came before the whole request was sent: what is left of it is sent while the answer
@@ -212,10 +229,11 @@ impl Hop<'_, '_, '_> {
             Poll::Ready(result) => Poll::Ready(Some(result)),
             Poll::Pending => responder.poll_closed(cx).map(|()| None),
         });
-        match self.x.worker().deadlines.within_looking(by - now, wait).await {
-            Ok(Some(head)) => Ok(head),
-            Ok(None) => Err(self.error(Failure::ClientClosed, Progress::Answered)),
-            Err(_) => Err(self.error(Failure::RequestTimeout, Progress::Answered)),
+        let wait = self.x.worker().deadlines.within_looking(by - now, wait);
+        match until(self.this.plan.exact_end(by - now), wait).await {
+            Ok(Ok(Some(head))) => Ok(head),
+            Ok(Ok(None)) => Err(self.error(Failure::ClientClosed, Progress::Answered)),
+            Ok(Err(_)) | Err(_) => Err(self.error(Failure::RequestTimeout, Progress::Sent)),
         }
     }
 

@@ -39,6 +39,8 @@ pub struct Worker {
     pub buffers: Rc<Buffers>,
     /// Connections to endpoints.
     pub pool: Pool,
+    /// Copies of requests that are under way to mirrors.
+    pub copies: Cell<usize>,
     /// Access log.
     pub log: WorkerLog,
     #[expect(clippy::vec_box, reason = "heads are handed on as one pointer")]
@@ -58,6 +60,7 @@ impl Worker {
             deadlines: Deadlines::default(),
             buffers: Rc::default(),
             pool: Pool::new(shared.settings.upstream_idle),
+            copies: Cell::new(0),
             log,
             requests: RefCell::default(),
             responses: RefCell::default(),
