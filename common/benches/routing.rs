@@ -10,17 +10,8 @@ use selvedge_common::{
 };
 
 fn route(path: PathMatch) -> Route {
-    Route {
-        id: RouteId::new("default/bench/0/0"),
-        source: ObjectRef::new("Ingress", "default", "bench"),
-        path,
-        filters: Vec::new(),
-        backends: Vec::new(),
-        timeouts: Default::default(),
-        retry: Default::default(),
-        mirrors: Vec::new(),
-        rules: None,
-    }
+    let source = ObjectRef::new("Ingress", "default", "bench");
+    Route::new(RouteId::new("default/bench/0/0"), source, path, Vec::new())
 }
 
 fn host(paths: usize) -> Arc<VirtualHost> {

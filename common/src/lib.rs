@@ -8,6 +8,8 @@ pub mod id;
 pub mod kube;
 pub mod message;
 pub mod model;
+#[cfg(feature = "program")]
+pub mod program;
 pub mod proxy;
 pub mod routing;
 pub mod runtime;

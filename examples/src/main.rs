@@ -70,7 +70,9 @@ async fn serve(arguments: &Arguments) -> anyhow::Result<()> {
     let log = args::LogArgs {
         access_log: args::AccessLogFormat::Text,
         log_format: args::Format::Text,
-        log_filter: std::env::var("RUST_LOG").ok().or(Some("warn,notify=off,selvedge_ingress=info".into())),
+        log_filter: std::env::var("RUST_LOG")
+            .ok()
+            .or(Some("warn,notify=off,selvedge_common::program=info".into())),
     };
     app::start_log(&log)?;
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);

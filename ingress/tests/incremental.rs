@@ -35,7 +35,7 @@ impl Mirror {
     /// Takes an outcome in, and insists that it says nothing that is known already.
     fn apply(&mut self, outcome: &Outcome) {
         let endpoints = match &outcome.update {
-            None => &Vec::new(),
+            None | Some(Update::Callers(_)) => &Vec::new(),
             Some(Update::Endpoints(endpoints)) => endpoints,
             Some(Update::Snapshot { snapshot, endpoints }) => {
                 assert_ne!(self.snapshot, *snapshot, "an equal snapshot is no update");

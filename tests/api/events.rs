@@ -4,7 +4,7 @@ use k8s_openapi::api::events::v1::Event;
 use kube::{Api, Client, api::ListParams};
 use selvedge_common::{
     id::ObjectRef,
-    kube::events::{self, ProblemInput},
+    kube::events::{self, ProblemInput, Reporter},
     model::{Problem, Severity},
 };
 use tokio::sync::{mpsc, watch};
@@ -25,7 +25,8 @@ fn problem(namespace: &str, name: &str, message: &str) -> Problem {
 fn start(client: &Client, leads: bool) -> (watch::Sender<bool>, mpsc::UnboundedSender<Vec<ProblemInput>>) {
     let (leader, leads) = watch::channel(leads);
     let (inputs, inbox) = mpsc::unbounded_channel();
-    tokio::spawn(events::run(client.clone(), "edge-0".into(), leads, inbox));
+    let reporter = Reporter { controller: "selvedge.dev/ingress", instance: "edge-0".into() };
+    tokio::spawn(events::run(client.clone(), reporter, leads, inbox));
     (leader, inputs)
 }
 

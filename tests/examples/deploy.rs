@@ -145,7 +145,7 @@ fn rights_are_those_that_the_code_uses_and_no_more() {
     let run = run();
     for rule in role.rules.iter().flatten() {
         let names = rule.resource_names.clone().unwrap_or_default();
-        let wanted = if rule.verbs == ["create"] { vec![] } else { vec![run.publish.lease.clone()] };
+        let wanted = if rule.verbs == ["create"] { vec![] } else { vec![run.publish.lease.name.clone()] };
         assert_eq!(names, wanted, "{:?}", rule.verbs);
     }
 }
@@ -312,10 +312,10 @@ fn flags_and_variables_of_the_container_are_those_of_the_program() {
     let services = of_kind::<Service>("Service");
     assert!(services.iter().any(|service| {
         let metadata = &service.metadata;
-        metadata.name.as_ref() == Some(&published.name)
-            && metadata.namespace.as_ref() == Some(&published.namespace)
+        metadata.name.as_deref() == Some(&*published.name)
+            && metadata.namespace.as_deref() == Some(&*published.namespace)
     }));
-    assert_eq!(published.namespace, namespace);
+    assert_eq!(*published.namespace, *namespace);
     // A pod gets the time that stopping takes.
     let most = run.drain.lameduck + run.drain.drain_deadline;
     let grace = pod.termination_grace_period_seconds.unwrap_or(30);

@@ -81,6 +81,7 @@ fn route(route: &Route) -> Value {
     let path = match &route.path {
         PathMatch::Exact(path) => format!("exact {path}"),
         PathMatch::Prefix(path) => format!("prefix {path}"),
+        PathMatch::Regex(path) => format!("regex {path}"),
     };
     let target = |backend: &BackendRef| match &backend.target {
         BackendTarget::Backend(id) => id.to_string(),
@@ -90,6 +91,15 @@ fn route(route: &Route) -> Value {
     let mut out = Map::new();
     out.insert("id".into(), json!(route.id));
     out.insert("path".into(), json!(path));
+    if !route.conditions.is_empty() {
+        out.insert("conditions".into(), json!(route.conditions));
+    }
+    if route.priority != 0 {
+        out.insert("priority".into(), json!(route.priority));
+    }
+    if route.rank != 0 {
+        out.insert("rank".into(), json!(route.rank));
+    }
     out.insert("to".into(), json!(targets.join(", ")));
     if !route.filters.is_empty() {
         out.insert("filters".into(), json!(route.filters));

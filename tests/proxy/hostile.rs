@@ -90,7 +90,7 @@ fn answering_under_tls(answers: [Vec<u8>; 2]) -> SocketAddr {
 
 #[test]
 fn an_answer_that_came_unasked_under_tls_reaches_nobody() {
-    let tls = Some(BackendTls { server_name: None });
+    let tls = Some(BackendTls::default());
     let head = |length: usize| format!("HTTP/1.1 200 OK\r\ncontent-length: {length:06}\r\n\r\n");
     let answer = |length: usize, text: &str| [head(length), text.repeat(length / text.len())].concat();
     // So many bytes with the head fill the buffer of a reader just when the answer ends; what is unasked for stays

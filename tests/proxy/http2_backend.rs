@@ -35,7 +35,7 @@ fn http2() -> Backend {
 }
 
 fn secure(protocol: BackendProtocol, name: Option<&str>) -> Backend {
-    let tls = BackendTls { server_name: name.map(Into::into) };
+    let tls = BackendTls { server_name: name.map(Into::into), ..BackendTls::default() };
     Backend { protocol, tls: Some(tls), ..Backend::default() }
 }
 

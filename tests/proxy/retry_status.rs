@@ -12,7 +12,9 @@ use std::{
 
 use http::Response;
 use http_body_util::BodyExt;
-use selvedge_common::model::{Backend, BackendProtocol, PathMatch, RetryAllowance, Route};
+use selvedge_common::model::{
+    Backend, BackendProtocol, FailingStatuses, Health, PathMatch, RetryAllowance, Route,
+};
 use selvedge_tests::{
     client::Client,
     http2::{Http2Client, Http2Origin, full, get},
@@ -247,4 +249,20 @@ async fn an_answer_of_grpc_that_is_nothing_but_a_listed_status_is_dropped() {
     let answer = Http2Client::connect(proxy.http()).await.whole(call.body(full("xyz")).unwrap()).await;
     assert_eq!(answer.field("grpc-status"), "5");
     assert_eq!(asked.load(SeqCst), 2, "{codes:?}");
+}
+
+#[test]
+fn an_endpoint_whose_answers_count_as_failures_is_ejected() {
+    for (failing_statuses, ejected) in [(FailingStatuses::None, false), (FailingStatuses::Gateway, true)] {
+        let (bad, good) = (busy(), Origin::named("ok"));
+        let mut proxy = Proxy::start(Default::default());
+        let health = Health { failures: 3, failing_statuses, ..Health::default() };
+        proxy.backend("test/origin:80", Backend { health, ..Backend::default() });
+        proxy.route("*", PathMatch::Prefix("/".into()), "test/origin:80");
+        proxy.apply(&[("test/origin:80", &[bad.address, good.address])]);
+        let mut client = Client::connect(proxy.http());
+        (0..20).for_each(|_| drop(client.get("a", "/")));
+        let wanted = if ejected { 3 } else { 10 };
+        assert_eq!(bad.seen().len(), wanted, "{failing_statuses:?}");
+    }
 }

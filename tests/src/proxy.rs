@@ -11,7 +11,7 @@ use selvedge_common::{
     id::{BackendId, ListenerName, ObjectRef, RouteId, RouteSetId},
     model::{
         Backend, BackendRef, BackendTarget, Endpoint, EndpointState, Endpoints, HostMatch, Limits, Listener,
-        ListenerProtocol, PathMatch, Retry, Route, RouteSet, Snapshot, Timeouts, VirtualHost,
+        ListenerProtocol, PathMatch, Route, RouteSet, Snapshot, VirtualHost,
     },
     proxy::ProxySettings,
     runtime::{
@@ -156,43 +156,20 @@ impl Proxy {
 
 /// A listener on a free port of loopback, with default settings, for the routes of the edge.
 pub fn listener(protocol: ListenerProtocol) -> Listener {
-    Listener {
-        address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-        protocol,
-        proxy_protocol: false,
-        default_certificate: None,
-        public_port: 80,
-        trusted_cidrs: Vec::new(),
-        forwarded_field: false,
-        limits: Limits::default(),
-        routes: "edge".into(),
-        connect: false,
-        service_names: None,
-        loop_protection: None,
-        server_timing: false,
-    }
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    Listener { public_port: 80, ..Listener::new(address, protocol, "edge".into()) }
 }
 
 /// A route with default settings.
 pub fn route(id: RouteId, path: PathMatch, backend: &str) -> Route {
-    Route {
-        id,
-        source: ObjectRef::new("Ingress", "test", "route"),
-        path,
-        filters: Vec::new(),
-        backends: vec![BackendRef { target: BackendTarget::Backend(BackendId::new(backend)), weight: 1 }],
-        timeouts: Timeouts::default(),
-        retry: Retry::default(),
-        mirrors: Vec::new(),
-        rules: None,
-    }
+    let backend = BackendRef { target: BackendTarget::Backend(BackendId::new(backend)), weight: 1 };
+    Route::new(id, ObjectRef::new("Ingress", "test", "route"), path, vec![backend])
 }
 
 /// Ready endpoints at these addresses.
 pub fn ready(addresses: &[SocketAddr]) -> Endpoints {
-    let mut list: Vec<Endpoint> = (addresses.iter())
-        .map(|address| Endpoint { address: *address, state: EndpointState::Ready, zone: None })
-        .collect();
+    let mut list: Vec<Endpoint> =
+        (addresses.iter()).map(|address| Endpoint::new(*address, EndpointState::Ready)).collect();
     list.sort();
     list.into()
 }

@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// A module of `common` and the others it may name, beside itself. The longest match decides, so a file or folder
-/// can have a row of its own. What it may name can be a module or one thing in it.
+/// can have a row of its own. What it may name can be a module or one thing in it; the empty name is everything.
 ///
 /// `id ← message ← filter ← model ← routing, source ← upstream ← proxy`, with `runtime` on top but for the leaf
 /// files that `upstream` and `proxy` count, log and keep time with.
@@ -70,6 +70,8 @@ const COMMON: &[(&str, &[&str])] = &[
     ),
     // It meets `proxy` nowhere: both know only `source`.
     ("kube", &["id", "message", "filter", "model", "source"]),
+    // What is around an engine in a program: it brings all the others together.
+    ("program", &[""]),
 ];
 
 /// A part of another crate and the modules of `common` it may name. What has no row may name all.
@@ -100,8 +102,11 @@ const CRATES: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// Crates that know Kubernetes; in `common` only the module `kube` names them.
-const KUBERNETES: [&str; 3] = ["kube", "k8s_openapi", "selvedge_crds"];
+/// Crates that know Kubernetes, and the modules of `common` that may name them.
+const KUBERNETES: ([&str; 3], [&str; 2]) = (["kube", "k8s_openapi", "selvedge_crds"], ["kube", "program"]);
+
+/// Crates for programs, and the module of `common` that may name them.
+const PROGRAMS: ([&str; 2], [&str; 1]) = (["anyhow", "clap"], ["program"]);
 
 /// What a file names that it must not.
 fn check(file: &File) -> Vec<String> {
@@ -120,8 +125,11 @@ fn check(file: &File) -> Vec<String> {
             violations.push(tell(&format!("is a crate that {krate} must not know")));
         }
         if krate == "common" {
-            if KUBERNETES.contains(&first) && !within(&here, "kube") {
-                violations.push(tell("belongs to Kubernetes; only the module kube knows it"));
+            if KUBERNETES.0.contains(&first) && !KUBERNETES.1.iter().any(|module| within(&here, module)) {
+                violations.push(tell("belongs to Kubernetes; only the modules kube and program know it"));
+            }
+            if PROGRAMS.0.contains(&first) && !PROGRAMS.1.iter().any(|module| within(&here, module)) {
+                violations.push(tell("belongs into programs; only the module program knows it"));
             }
             let target = code::resolve(&module, &path).map(|path| path.join("::"));
             if let Some(target) = target.filter(|target| !may_use(COMMON, &here, target)) {
@@ -147,7 +155,9 @@ fn may_use(table: &[(&str, &[&str])], from: &str, target: &str) -> bool {
     // `super::Name` may be an item of the module above, which a child may use.
     let is_above =
         within(own, target) || own.rsplit_once("::").is_some_and(|(above, _)| is_item_of(above, target));
-    within(target, own) || is_above || allowed.iter().any(|allowed| within(target, allowed))
+    within(target, own)
+        || is_above
+        || allowed.iter().any(|allowed| allowed.is_empty() || within(target, allowed))
 }
 
 fn row<'a>(table: &'a [(&'a str, &'a [&'a str])], module: &str) -> Option<&'a (&'a str, &'a [&'a str])> {
@@ -191,6 +201,8 @@ fn a_use_against_the_direction_is_found() {
         ("common/src/runtime/metrics/mod.rs", "use crate::proxy::Engine;"),
         ("common/src/runtime/metrics/mod.rs", "use super::workers::start;"),
         ("common/src/runtime/workers.rs", "use kube::Client;"),
+        ("common/src/kube/watch.rs", "use crate::program::Program;"),
+        ("common/src/kube/watch.rs", "use anyhow::Context;"),
         ("common/src/unknown.rs", "use crate::id::RouteId;"),
         ("crds/src/policy.rs", "use selvedge_common::model::Route;"),
         ("ingress/src/app.rs", "use selvedge_router::app;"),
@@ -209,6 +221,8 @@ fn a_use_along_the_direction_passes() {
         ("common/src/http1/request.rs", "use crate::{http1::Framing, message::Span, model::Limits};"),
         ("common/src/kube/watch.rs", "use kube::Client;\nuse crate::source::Sink;"),
         ("common/src/runtime/workers.rs", "use crate::{proxy::Engine, runtime::metrics::Metrics};"),
+        ("common/src/program/driver.rs", "use crate::{kube::Objects, proxy::Engine};\nuse kube::Client;"),
+        ("common/src/program/driver.rs", "use anyhow::Context;"),
         ("common/src/id.rs", "#[cfg(test)]\nmod tests { use crate::model::Route; }"),
         ("ingress/src/app.rs", "use selvedge_common::{kube::Objects, proxy::Engine};"),
     ];

@@ -7,9 +7,11 @@ use crate::{
 };
 
 /// Folders and files that are pure (rules R1, R2, R8 and the lookup of routes).
-const PURE: [&str; 9] = [
+const PURE: [&str; 11] = [
     "common/src/filter/",
     "common/src/id.rs",
+    "common/src/kube/host.rs",
+    "common/src/kube/service/",
     "common/src/message/",
     "common/src/model/",
     "common/src/routing/",
@@ -20,8 +22,9 @@ const PURE: [&str; 9] = [
 ];
 
 /// Folders that must not even log, as what they find out is a value that they return.
-const SILENT: [&str; 5] = [
+const SILENT: [&str; 6] = [
     "common/src/filter/",
+    "common/src/kube/service/",
     "common/src/model/",
     "ingress/src/annotations/",
     "ingress/src/translate/",

@@ -1,7 +1,7 @@
 //! Endpoints of a Service port, merged from its EndpointSlices.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr},
     sync::Arc,
 };
@@ -40,7 +40,7 @@ pub fn endpoints(reader: &Reader<'_>, source: &EndpointSource) -> (Endpoints, Ve
                 Ok(Some(endpoint)) => {
                     // A pod that moves between slices is in both for a moment; the better state counts.
                     let entry = merged.entry(endpoint.address).or_insert_with(|| endpoint.clone());
-                    if (endpoint.state, &endpoint.zone) < (entry.state, &entry.zone) {
+                    if endpoint < *entry {
                         *entry = endpoint;
                     }
                 }
@@ -90,7 +90,15 @@ fn read_endpoint(
         }));
     };
     let zone = endpoint.zone.as_deref().map(Arc::from);
-    Ok(Some(Endpoint { address: SocketAddr::new(address, port), state, zone }))
+    let hints = hints_of(endpoint);
+    Ok(Some(Endpoint { address: SocketAddr::new(address, port), state, zone, hints }))
+}
+
+/// The zones that an endpoint is meant for, sorted and each once.
+fn hints_of(endpoint: &discovery::Endpoint) -> Arc<[Arc<str>]> {
+    let zones = endpoint.hints.iter().flat_map(|hints| hints.for_zones.iter().flatten());
+    let zones: BTreeSet<Arc<str>> = zones.map(|zone| zone.name.as_str().into()).collect();
+    zones.into_iter().collect()
 }
 
 /// `None` if the endpoint gets no request at all. A condition that is absent counts as the API documents it:

@@ -33,7 +33,6 @@ const MAX_PROBLEMS: usize = 10_000;
 const MAX_NOTE_BYTES: usize = 1_024;
 /// Longest name of an object.
 const MAX_NAME_BYTES: usize = 253;
-const CONTROLLER: &str = "selvedge.dev/ingress";
 
 /// A change of what is wrong.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,19 +48,28 @@ pub enum ProblemInput {
     Removed(Problem),
 }
 
+/// Who tells of problems.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reporter {
+    /// Name of the controller, for example `selvedge.dev/ingress` (`reportingController` of an Event).
+    pub controller: &'static str,
+    /// Which of its instances, usually the name of a pod (`reportingInstance`).
+    pub instance: String,
+}
+
 /// Writes Events while `leader` is true, until the sender of `inputs` is gone.
 ///
 /// The name of an Event follows from the problem, so that another leader, or this one after a restart, does not
 /// tell it twice.
 pub async fn run(
     client: Client,
-    instance: String,
+    reporter: Reporter,
     mut leader: watch::Receiver<bool>,
     mut inputs: mpsc::UnboundedReceiver<Vec<ProblemInput>>,
 ) {
     let mut teller = Teller {
         client,
-        instance,
+        reporter,
         problems: BTreeMap::new(),
         told: BTreeMap::new(),
         queue: VecDeque::new(),
@@ -92,7 +100,7 @@ const QUEUE_SLACK: usize = 1000;
 
 struct Teller {
     client: Client,
-    instance: String,
+    reporter: Reporter,
     /// Problems that are there, with the uid of their object.
     problems: BTreeMap<Problem, Option<String>>,
     told: BTreeMap<u64, Instant>,
@@ -188,8 +196,8 @@ impl Teller {
             reason: Some(cut(&problem.reason, 128)),
             note: Some(cut(&format!("{}: {}", problem.field, problem.message), MAX_NOTE_BYTES)),
             action: Some("Translate".into()),
-            reporting_controller: Some(CONTROLLER.into()),
-            reporting_instance: Some(cut(&self.instance, 128)),
+            reporting_controller: Some(self.reporter.controller.into()),
+            reporting_instance: Some(cut(&self.reporter.instance, 128)),
             ..Event::default()
         }
     }

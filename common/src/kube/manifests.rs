@@ -30,8 +30,12 @@ pub struct ManifestProblem {
 }
 
 /// What is in all manifest files.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Manifests {
+    /// Kinds that are read; objects of others have no effect.
+    kinds: &'static [Kind],
+    /// Kinds of which objects were passed over.
+    passed_over: BTreeSet<Kind>,
     files: BTreeMap<Arc<Path>, BTreeSet<ObjectKey>>,
     /// Where each object is said, in order of files; the first one counts.
     places: BTreeMap<ObjectKey, BTreeMap<Arc<Path>, Place>>,
@@ -55,18 +59,40 @@ pub struct ManifestChange {
     pub events: Vec<ObjectEvent>,
     /// Problems that are new, sorted by file and line.
     pub problems: Vec<ManifestProblem>,
+    /// Kinds that are not read and of which there are objects now for the first time.
+    pub passed_over: Vec<Kind>,
 }
 
 /// One object of a file and the fields that its kind does not have, or why there is none.
 type Read = Result<Option<(Object, Vec<String>)>, (Option<ObjectKey>, String)>;
 
+impl Default for Manifests {
+    fn default() -> Self {
+        Self::of(Kind::ALL)
+    }
+}
+
 impl Manifests {
+    /// No files yet; of their objects those of these kinds are read.
+    pub fn of(kinds: &'static [Kind]) -> Self {
+        Self {
+            kinds,
+            passed_over: BTreeSet::new(),
+            files: BTreeMap::new(),
+            places: BTreeMap::new(),
+            repeated: BTreeSet::new(),
+            wrong: BTreeMap::new(),
+            problems: BTreeSet::new(),
+        }
+    }
+
     /// Takes new contents of files.
     ///
     /// A file that turns invalid keeps its objects as they last were; so does an object that turns invalid.
     /// If two files hold the same object, the file that sorts first counts.
     pub fn apply(&mut self, changes: Vec<FileChange>) -> ManifestChange {
         let mut touched = BTreeMap::new();
+        let known = self.passed_over.clone();
         for change in changes {
             let FileChange { file, content } = change;
             match content {
@@ -95,7 +121,8 @@ impl Manifests {
         let problems = self.collect_problems();
         let new = problems.difference(&self.problems).cloned().collect();
         self.problems = problems;
-        ManifestChange { events, problems: new }
+        let passed_over = self.passed_over.difference(&known).copied().collect();
+        ManifestChange { events, problems: new, passed_over }
     }
 
     /// Every problem that there is now, sorted by file and line.
@@ -116,6 +143,10 @@ impl Manifests {
             problems.push(ManifestProblem { file: file.clone(), line, severity, message });
         };
         for Document { line, value, .. } in documents {
+            if let Some(kind) = kind_of(&value).filter(|kind| !self.kinds.contains(kind)) {
+                self.passed_over.insert(kind);
+                continue;
+            }
             match read_object(value) {
                 Ok(None) => {
                     tracing::debug!(file = %file.display(), line, "ignoring an object of another kind")
@@ -215,6 +246,12 @@ impl fmt::Display for ManifestProblem {
             line => write!(f, "{}:{line}: {}", self.file.display(), self.message),
         }
     }
+}
+
+/// The kind of an object, if it is one that any of our programs reads.
+fn kind_of(value: &Value) -> Option<Kind> {
+    let text = |field| value.get(field).and_then(Value::as_str);
+    Kind::find(text("apiVersion")?, text("kind")?)
 }
 
 /// Reads an object as an API server would complete it: namespace `default`, `stringData` merged.
@@ -502,5 +539,18 @@ mod tests {
         let data: Vec<_> = secret.data.iter().flatten().map(|(key, value)| (&**key, &*value.0)).collect();
         assert_eq!(data, [("a", &[1u8][..]), ("b", b"text")]);
         assert_eq!(secret.metadata.namespace.as_deref(), Some("default"));
+    }
+
+    #[test]
+    fn kinds_of_other_programs_are_passed_over_and_told_once() {
+        let mut manifests = Manifests::of(&[Kind::Service]);
+        let mut change = |values: &[Value]| {
+            let content = documents("a", values);
+            manifests.apply(vec![FileChange { file: Path::new("a").into(), content }])
+        };
+        let passed_over = vec![Kind::Ingress];
+        let told = change(&[ingress("x", "1")]);
+        assert_eq!(told, ManifestChange { passed_over, ..ManifestChange::default() });
+        assert_eq!(change(&[ingress("y", "1")]), ManifestChange::default());
     }
 }

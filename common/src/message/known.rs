@@ -61,6 +61,7 @@ known! {
     XForwardedPort = "x-forwarded-port",
     TransferEncoding = "transfer-encoding",
     XForwardedProto = "x-forwarded-proto",
+    XSelvedgeToken = "x-selvedge-token",
     XSelvedgeReason = "x-selvedge-reason",
 }
 

@@ -5,6 +5,7 @@ mod fields;
 mod head;
 mod known;
 pub mod path;
+pub mod pattern;
 
 pub use fields::{Fields, Span};
 pub(crate) use head::Parts;

@@ -4,6 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+use super::{Affinity, BackendLimits, BackendTls, Balance, Fairness, HealthCheck, ProxyProtocolVersion};
+
 /// A backend: everything about a Service port but its endpoints.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Backend {
@@ -28,6 +30,27 @@ pub struct Backend {
     /// How many of its requests may be sent again, of all routes together.
     #[serde(default, skip_serializing_if = "super::is_default")]
     pub retry_allowance: RetryAllowance,
+    /// Keeps a client at the endpoint that answered it first; `None` chooses anew for each request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub affinity: Option<Affinity>,
+    /// How much of it may be going on at once, in this process.
+    #[serde(default, skip_serializing_if = "super::is_default")]
+    pub limits: BackendLimits,
+    /// How much of it one caller may take.
+    #[serde(default, skip_serializing_if = "super::is_default")]
+    pub fairness: Fairness,
+    /// How its endpoints are asked whether they are well; `None` never asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<HealthCheck>,
+    /// Time in which the share of an endpoint that joins others grows to a full one; `None` is a full share at once.
+    #[serde(default, with = "super::duration::option", skip_serializing_if = "Option::is_none")]
+    pub slow_start: Option<Duration>,
+    /// Endpoints of the proxy's own zone come first, also without hints of Kubernetes.
+    #[serde(default, skip_serializing_if = "super::is_default")]
+    pub prefer_zone: bool,
+    /// Header of the PROXY protocol sent at the start of each connection; `None` sends none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy_protocol: Option<ProxyProtocolVersion>,
 }
 
 impl Default for Backend {
@@ -40,6 +63,13 @@ impl Default for Backend {
             connect_timeout: Duration::from_secs(5),
             health: Health::default(),
             retry_allowance: RetryAllowance::default(),
+            affinity: None,
+            limits: BackendLimits::default(),
+            fairness: Fairness::default(),
+            check: None,
+            slow_start: None,
+            prefer_zone: false,
+            proxy_protocol: None,
         }
     }
 }
@@ -58,8 +88,11 @@ pub struct Health {
     pub longest_ejection: Duration,
     /// Most endpoints that are ejected at once, of a hundred.
     pub most_ejected_percent: u8,
-    /// If more endpoints than this, of a hundred, are ejected, all are used.
+    /// If more endpoints than this, of a hundred, are ejected or unhealthy, all are used.
     pub panic_percent: u8,
+    /// Which answers count as failures too.
+    #[serde(skip_serializing_if = "super::is_default")]
+    pub failing_statuses: FailingStatuses,
 }
 
 impl Default for Health {
@@ -70,6 +103,31 @@ impl Default for Health {
             longest_ejection: Duration::from_secs(300),
             most_ejected_percent: 50,
             panic_percent: 50,
+            failing_statuses: FailingStatuses::None,
+        }
+    }
+}
+
+/// Which answers of an endpoint count as its failures, beside those that never came.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum FailingStatuses {
+    /// None: who answers is well.
+    #[default]
+    None,
+    /// 502, 503 and 504.
+    Gateway,
+    /// 500 to 599.
+    Server,
+}
+
+impl FailingStatuses {
+    /// Whether an answer with this status counts as a failure.
+    pub fn contain(self, status: u16) -> bool {
+        match self {
+            Self::None => false,
+            Self::Gateway => matches!(status, 502..=504),
+            Self::Server => matches!(status, 500..=599),
         }
     }
 }
@@ -99,25 +157,6 @@ pub enum BackendProtocol {
     Http1,
     /// HTTP/2: by prior knowledge without TLS, by ALPN with TLS. gRPC too.
     Http2,
-}
-
-/// TLS towards endpoints.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BackendTls {
-    /// Name sent in SNI; `None` sends none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub server_name: Option<Arc<str>>,
-}
-
-/// How an endpoint is chosen among those that are ready.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Balance {
-    /// One after the other, from a random start; every endpoint is visited.
-    #[default]
-    RoundRobin,
-    /// The one with fewer requests in flight of two drawn at random.
-    LeastRequests,
 }
 
 /// Where the endpoints of a backend come from.

@@ -15,11 +15,11 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
     parse(&text).ok_or_else(|| D::Error::custom(format!("{text:?} is not a duration such as 5s or 250ms")))
 }
 
-/// The same where there may be none.
-pub(super) mod optional {
+/// The same of a duration that may be absent.
+pub(super) mod option {
     use super::*;
 
-    /// Writes a duration, or nothing.
+    /// Writes a duration as a number and a unit, or nothing.
     pub(in crate::model) fn serialize<S: Serializer>(
         duration: &Option<Duration>,
         serializer: S,
@@ -30,13 +30,13 @@ pub(super) mod optional {
         }
     }
 
-    /// Reads a duration, or nothing.
+    /// Reads a duration of this form, or nothing.
     pub(in crate::model) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Option<Duration>, D::Error> {
-        #[derive(Deserialize)]
-        struct Given(#[serde(with = "super")] Duration);
-        Ok(Option::<Given>::deserialize(deserializer)?.map(|given| given.0))
+        let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
+        let wrong = || D::Error::custom(format!("{text:?} is not a duration such as 5s or 250ms"));
+        parse(&text).map(Some).ok_or_else(wrong)
     }
 }
 

@@ -18,6 +18,17 @@ pub struct Endpoint {
     /// Zone that the endpoint is in, if known (EndpointSlice `endpoints[].zone`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zone: Option<Arc<str>>,
+    /// Zones whose requests it is meant for, sorted; empty if that is not said (EndpointSlice
+    /// `endpoints[].hints.forZones[].name`).
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+    pub hints: Arc<[Arc<str>]>,
+}
+
+impl Endpoint {
+    /// An endpoint of which nothing but this is known.
+    pub fn new(address: SocketAddr, state: EndpointState) -> Self {
+        Self { address, state, zone: None, hints: Arc::default() }
+    }
 }
 
 /// Whether an endpoint gets new requests.

@@ -29,6 +29,10 @@ pub struct Listener {
     /// Send `Forwarded` (RFC 7239) beside the `X-Forwarded-…` fields.
     #[serde(default)]
     pub forwarded_field: bool,
+    /// Find out who calls, by the address of the client or by a token, and take away what clients say of their
+    /// identity themselves. Without it nobody is looked up.
+    #[serde(default, skip_serializing_if = "super::is_default")]
+    pub identify: bool,
     /// Limits in size, number and time.
     #[serde(default)]
     pub limits: Limits,
@@ -47,6 +51,28 @@ pub struct Listener {
     /// Tell clients that ask by `x-selvedge-timing: 1` in `Server-Timing` where the time went.
     #[serde(default, skip_serializing_if = "super::is_default")]
     pub server_timing: bool,
+}
+
+impl Listener {
+    /// A listener with defaults for all else; clients see the port that is bound.
+    pub fn new(address: SocketAddr, protocol: ListenerProtocol, routes: RouteSetId) -> Self {
+        Self {
+            address,
+            protocol,
+            proxy_protocol: false,
+            default_certificate: None,
+            public_port: address.port(),
+            trusted_cidrs: Vec::new(),
+            forwarded_field: false,
+            identify: false,
+            limits: Limits::default(),
+            routes,
+            connect: false,
+            service_names: None,
+            loop_protection: None,
+            server_timing: false,
+        }
+    }
 }
 
 /// How requests that come back to us are told from new ones.

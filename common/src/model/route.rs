@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{HostMatch, PathMatch, Retry};
+use super::{Conditions, HostMatch, PathMatch, Retry};
 use crate::{
     filter::Filter,
     id::{BackendId, ObjectRef, RouteId, RouteSetId},
@@ -19,6 +19,16 @@ pub struct Route {
     pub source: ObjectRef,
     /// Which paths it answers.
     pub path: PathMatch,
+    /// What else a request must be.
+    #[serde(default, skip_serializing_if = "Conditions::is_empty")]
+    pub conditions: Conditions,
+    /// A route of a higher priority is asked before all of a lower one, whatever their paths and conditions.
+    #[serde(default, skip_serializing_if = "super::is_default")]
+    pub priority: i32,
+    /// Among routes that are equal in priority, path and conditions the lower one answers. Translation numbers
+    /// them: the oldest object first, then by name, then by order within the object.
+    #[serde(default, skip_serializing_if = "super::is_default")]
+    pub rank: u32,
     /// Decisions about the request, in order of execution.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub filters: Vec<Filter>,
@@ -60,6 +70,26 @@ pub struct Mirror {
     /// How many of a hundred requests are copied, drawn at random; more than 100 means all.
     #[serde(default = "all", skip_serializing_if = "is_all")]
     pub percent: u8,
+}
+
+impl Route {
+    /// A route that looks at the path alone, with defaults for all else.
+    pub fn new(id: RouteId, source: ObjectRef, path: PathMatch, backends: Vec<BackendRef>) -> Self {
+        Self {
+            id,
+            source,
+            path,
+            conditions: Conditions::default(),
+            priority: 0,
+            rank: 0,
+            filters: Vec::new(),
+            backends,
+            timeouts: Timeouts::default(),
+            retry: Retry::default(),
+            mirrors: Vec::new(),
+            rules: None,
+        }
+    }
 }
 
 /// A backend with its share of the requests.
@@ -109,7 +139,7 @@ pub struct Timeouts {
     #[serde(with = "super::duration")]
     pub backend_idle: Duration,
     /// As `request`, for each single try, the time to connect included; `None` leaves it all the time there is.
-    #[serde(default, with = "super::duration::optional", skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "super::duration::option", skip_serializing_if = "Option::is_none")]
     pub backend: Option<Duration>,
 }
 

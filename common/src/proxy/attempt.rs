@@ -134,9 +134,9 @@ impl Try<'_> {
             && upstream.retries.take(&upstream.backend().retry_allowance, Instant::now())
     }
 
-    /// The error of a try whose answer was dropped.
-    pub fn dropped() -> TryError {
-        TryError { failure: Failure::Status, progress: Progress::Dropped, reused: false }
+    /// The error of a try whose answer was dropped for its status.
+    pub fn dropped(status: u16) -> TryError {
+        TryError { failure: Failure::Status(status), progress: Progress::Dropped, reused: false }
     }
 }
 

@@ -10,6 +10,7 @@ use tokio_rustls::TlsAcceptor;
 use super::{
     exchange::{Client, ClientTls},
     http1, http2,
+    identity::Found,
     shared::Shared,
     worker::Worker,
 };
@@ -47,7 +48,7 @@ pub async fn serve(
         }
     }
     let age_limit = with_jitter(limits.connection_age, worker.random());
-    let mut client = Client { worker, listener, address, tls: None };
+    let mut client = Client { worker, listener, address, tls: None, found: Found::default() };
     match &settings.protocol {
         ListenerProtocol::Http => serve_plain(client, &settings, socket, age_limit).await,
         ListenerProtocol::Https => {

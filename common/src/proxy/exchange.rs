@@ -8,10 +8,10 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use super::{live::LiveRoute, timing::Timing, worker::Worker};
+use super::{identity::Found, live::LiveRoute, timing::Timing, worker::Worker};
 use crate::{
     message::{Known, RequestHead, Scheme},
-    model::Listener,
+    model::{Caller, Listener, Source},
     runtime::access_log::AccessRecord,
 };
 
@@ -25,6 +25,8 @@ pub struct Client {
     pub address: SocketAddr,
     /// TLS of the connection.
     pub tls: Option<ClientTls>,
+    /// Who is behind it, as last looked up.
+    pub found: Found,
 }
 
 /// What TLS says about a client's connection.
@@ -39,7 +41,13 @@ pub struct ClientTls {
 impl Client {
     /// A connection of nobody, for what we send on our own account beside the requests of this one.
     pub fn unconnected(&self) -> Self {
-        Self { worker: self.worker.clone(), listener: self.listener, address: self.address, tls: None }
+        Self {
+            worker: self.worker.clone(),
+            listener: self.listener,
+            address: self.address,
+            tls: None,
+            found: Found::default(),
+        }
     }
 
     /// How the client reached us, before trusted proxies are believed.
@@ -68,6 +76,10 @@ pub struct Exchange<'c> {
     pub client_ip: IpAddr,
     /// Scheme after trusted proxies have been believed.
     pub scheme: Scheme,
+    /// Who calls, where that is known; not what a client says of itself.
+    pub caller: Option<Arc<Caller>>,
+    /// The same with its workload, for metrics.
+    pub source: Option<Arc<Source>>,
     /// The route that answers.
     pub route: Option<Arc<LiveRoute>>,
     /// The route that was found first, if it led on to the one that answers.
@@ -107,6 +119,8 @@ impl<'c> Exchange<'c> {
             https_port: live.https_port,
             client_ip: client.address.ip(),
             scheme: client.scheme(),
+            caller: None,
+            source: None,
             route: None,
             outer: None,
             target: None,
@@ -146,6 +160,12 @@ impl<'c> Exchange<'c> {
         if let Some(outer) = &self.outer {
             outer.metrics.hand_over();
         }
+    }
+
+    /// Notes who calls.
+    pub fn set_source(&mut self, source: Option<Arc<Source>>) {
+        self.caller = source.as_ref().map(|source| source.caller.clone());
+        self.source = source;
     }
 
     /// Longest time that writing to the client may stall.

@@ -99,7 +99,7 @@ async fn attempt(
         };
         drop(busy);
         let Err(mut error) = result else {
-            peer.succeeded();
+            note_answer(x, upstream, &peer);
             return Ok(());
         };
         error.failure = plan.name(error.failure);
@@ -155,6 +155,14 @@ fn next_try<'t>(
     Ok(Try { connect_timeout, peer, plan, answer_limit, fresh: tries.fresh, may_drop })
 }
 
+/// Notes that a peer answered, which may be a failure by its status.
+fn note_answer(x: &Exchange<'_>, upstream: &Upstream, peer: &Peer) {
+    match x.status >= 500 && upstream.backend().health.failing_statuses.contain(x.status) {
+        true => blame(x, upstream, peer, Failure::Status(x.status)),
+        false => peer.succeeded(),
+    }
+}
+
 /// Counts a try that failed, unless it is the client's fault. A peer is to blame for what it did not do; a connection
 /// that was closed for being idle blames nobody.
 fn note_failure(x: &Exchange<'_>, upstream: &Upstream, peer: &Peer, error: &TryError) {
@@ -162,17 +170,25 @@ fn note_failure(x: &Exchange<'_>, upstream: &Upstream, peer: &Peer, error: &TryE
     if !matches!(error.failure, Failure::ClientClosed | Failure::ClientBody | Failure::ClientBodyTimeout) {
         metrics.failed.add(error.failure.reason());
     }
-    let blamed = matches!(
-        error.failure,
+    let blamed = match error.failure {
         Failure::Connect
-            | Failure::ConnectTimeout
-            | Failure::UpstreamClosed
-            | Failure::UpstreamProtocol
-            | Failure::RequestTimeout
-    );
-    if blamed && !error.is_idle_loss() && peer.failed(Instant::now()) {
-        metrics.ejections.inc();
-        tracing::warn!(backend = %upstream.id, peer = %peer.address, reason = error.failure.reason(),
+        | Failure::ConnectTimeout
+        | Failure::UpstreamClosed
+        | Failure::UpstreamProtocol
+        | Failure::RequestTimeout => !error.is_idle_loss(),
+        Failure::Status(status) => upstream.backend().health.failing_statuses.contain(status),
+        _ => false,
+    };
+    if blamed {
+        blame(x, upstream, peer, error.failure);
+    }
+}
+
+/// Counts a failure of a peer, which may eject it.
+fn blame(x: &Exchange<'_>, upstream: &Upstream, peer: &Peer, failure: Failure) {
+    if peer.failed(Instant::now()) {
+        x.worker().shared.metrics.upstream.ejections.inc();
+        tracing::warn!(backend = %upstream.id, peer = %peer.address, reason = failure.reason(),
             "endpoint ejected: it kept failing and gets no requests for a while");
     }
 }

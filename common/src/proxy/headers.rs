@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
-use super::{exchange::Exchange, respond::add_own_fields};
+use super::{exchange::Exchange, identity::name_caller, respond::add_own_fields};
 use crate::{
     filter::FilterContext,
     message::{Fields, Known, ResponseHead, Scheme, lists},
@@ -74,6 +74,9 @@ pub fn towards_backend(x: &mut Exchange<'_>, listener: &Listener, upgrade: bool)
     }
     if listener.forwarded_field {
         push_forwarded(x, peer);
+    }
+    if listener.identify {
+        name_caller(x);
     }
 }
 

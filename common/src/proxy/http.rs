@@ -6,7 +6,9 @@ use super::{
     body::Incoming,
     exchange::Exchange,
     forward::forward,
-    headers, loops,
+    headers,
+    identity::identify,
+    loops,
     respond::{self, Failure},
     responder::{Responder, ResponderError},
     rules, tls,
@@ -27,6 +29,9 @@ pub async fn serve(
     body: &mut Incoming<'_>,
     responder: &mut Responder<'_>,
 ) -> Result<(), ResponderError> {
+    if let Err(failure) = identify(x).await {
+        return refuse(x, body, responder, failure).await;
+    }
     let listener = match route(x) {
         Ok(listener) => listener,
         Err(failure) => return refuse(x, body, responder, failure).await,

@@ -16,6 +16,7 @@ mod headers;
 mod http;
 mod http1;
 mod http2;
+mod identity;
 mod live;
 mod loops;
 mod mirror;
@@ -35,6 +36,7 @@ mod worker;
 
 pub use accept::{Handover, accept, serve_connection};
 pub use http1::DRAIN_IDLE;
+pub use identity::{Identity, WorkerTokens};
 pub use live::{Live, LiveListener, LiveRoute, Parts, Target};
 pub use shared::{ProxySettings, Shared};
 pub use worker::Worker;

@@ -20,6 +20,8 @@ pub enum Failure {
     Refused(RequestError),
     /// The request head came too slowly.
     HeadTimeout,
+    /// The token by which the caller says who it is is not valid.
+    BadToken,
     /// `CONNECT`, or `OPTIONS *`, which no backend is asked for.
     NotProxied,
     /// SNI and Host belong to different certificates.
@@ -46,8 +48,8 @@ pub enum Failure {
     RequestTimeout,
     /// The time that a client of gRPC gave is over.
     Deadline,
-    /// The answer was one that is worth another try, and there was none.
-    Status,
+    /// The answer had this status, which was worth another try, and there was none.
+    Status(u16),
     /// The request went in a circle through us.
     Loop,
     /// The backend has no endpoint but this very process.
@@ -66,6 +68,7 @@ impl Failure {
         match self {
             Self::Refused(error) => error.status(),
             Self::HeadTimeout => 408,
+            Self::BadToken => 401,
             Self::NotProxied => 405,
             Self::Misdirected => 421,
             Self::NoRoute => 404,
@@ -74,7 +77,7 @@ impl Failure {
             | Self::NoEndpoint
             | Self::Shortage
             | Self::OwnAddress => 503,
-            Self::Connect | Self::UpstreamClosed | Self::UpstreamProtocol | Self::Status => 502,
+            Self::Connect | Self::UpstreamClosed | Self::UpstreamProtocol | Self::Status(_) => 502,
             Self::ConnectTimeout | Self::RequestTimeout | Self::Deadline => 504,
             Self::Loop => 508,
             Self::ClientClosed => 499,
@@ -88,6 +91,7 @@ impl Failure {
         match self {
             Self::Refused(error) => error.reason(),
             Self::HeadTimeout => "head_timeout",
+            Self::BadToken => "bad_token",
             Self::NotProxied => "not_proxied",
             Self::Misdirected => "misdirected",
             Self::NoRoute => "no_route",
@@ -105,7 +109,7 @@ impl Failure {
             Self::UpstreamProtocol => "upstream_protocol",
             Self::RequestTimeout => "timeout",
             Self::Deadline => "deadline",
-            Self::Status => "status",
+            Self::Status(_) => "status",
             Self::Loop => "loop",
             Self::OwnAddress => "own_address",
             Self::ClientClosed => "client_closed",
@@ -134,6 +138,10 @@ pub async fn failure(
     if failure == Failure::NotProxied {
         // RFC 9110 §15.5.6: 405 says what would be allowed.
         head.fields.push(b"Allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+    }
+    if failure == Failure::BadToken {
+        // RFC 9110 §15.5.2: 401 says how it would be done.
+        head.fields.push(b"WWW-Authenticate", b"X-Selvedge-Token");
     }
     let result = match grpc::is_grpc(&x.head) {
         true => own_grpc(x, responder, &mut head).await,

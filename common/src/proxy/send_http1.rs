@@ -71,11 +71,11 @@ pub async fn send(
     x.worker().give_response(answer);
     match result? {
         After::Reusable if link.connection.is_reusable() => x.worker().pool.give(this.peer, link),
-        After::Dropped { reusable } => {
+        After::Dropped { status, reusable } => {
             if reusable && link.connection.is_reusable() {
                 x.worker().pool.give(this.peer, link);
             }
-            return Err(Try::dropped());
+            return Err(Try::dropped(status));
         }
         After::Reusable | After::Closed => {}
         After::Tunnel => Box::pin(upgrade::tunnel(x, this.plan.tunnel_idle, body, responder, link)).await,
@@ -89,6 +89,8 @@ enum After {
     Closed,
     /// The answer is not for the client, who is to get another one.
     Dropped {
+        /// Its status.
+        status: u16,
         /// Nothing of it is still under way.
         reusable: bool,
     },
@@ -143,7 +145,8 @@ impl Hop<'_, '_, '_> {
         if self.this.drops(self.x, &self.answer) {
             // What is still under way of it is not waited for.
             let ended = matches!(sending.result(), Some(Ok(()))) && start.keep_alive;
-            return Ok(After::Dropped { reusable: Incoming::Http1(reader).discard_arrived() && ended });
+            let reusable = Incoming::Http1(reader).discard_arrived() && ended;
+            return Ok(After::Dropped { status: self.answer.status, reusable });
         }
         if !matches!(sending.result(), Some(Ok(()))) {
             // The answer came before the whole request was sent: what is left of it is sent while the answer

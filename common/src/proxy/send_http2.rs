@@ -100,8 +100,9 @@ pub async fn send(
     let mut head = worker.take_response();
     let from = read_answer(answer, &mut head);
     if this.drops(x, &head) {
+        let status = head.status;
         worker.give_response(head);
-        return Err(Try::dropped());
+        return Err(Try::dropped(status));
     }
     if sending.result().is_none() {
         responder.close_after();

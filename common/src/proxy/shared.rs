@@ -10,7 +10,7 @@ use std::{
 use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, watch};
 
-use super::{accept::Handover, detect::LiveResolver, live::Live, tls};
+use super::{accept::Handover, detect::LiveResolver, identity::Identity, live::Live, tls};
 use crate::{
     id::ListenerName,
     model::ListenerProtocol,
@@ -28,6 +28,8 @@ pub struct Shared {
     pub live: ArcSwap<Live>,
     /// Live sides of backends.
     pub registry: Arc<Registry>,
+    /// Who calls.
+    pub identity: Identity,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Counters of each listener.
@@ -89,6 +91,7 @@ impl Shared {
             Self {
                 live: ArcSwap::from_pointee(Live::empty()),
                 registry: Arc::new(Registry::new()),
+                identity: Identity::default(),
                 listener_metrics: listeners.iter().map(|(name, _)| metrics.listener(name)).collect(),
                 metrics,
                 access_log,

@@ -307,7 +307,7 @@ mod tests {
         let named = pair(&["a.example"]);
         for (protocol, name, alpn, has_sni) in rows {
             let server = server_settings(names(&[("a.example", &named)], self_signed())).unwrap();
-            let tls = BackendTls { server_name: name.map(Into::into) };
+            let tls = BackendTls { server_name: name.map(Into::into), ..BackendTls::default() };
             let name = backend_name(&tls, SocketAddr::from(([192, 0, 2, 1], 443)));
             let stream = shake(server, client_settings(protocol), name).await.unwrap();
             let session = stream.get_ref().1;

@@ -11,7 +11,7 @@ use std::{
 use futures_util::FutureExt;
 use tokio::task::JoinHandle;
 
-use super::{body::Outgoing, shared::Shared};
+use super::{body::Outgoing, identity::WorkerTokens, shared::Shared};
 use crate::{
     http1::Buffers,
     message::{RequestHead, ResponseHead},
@@ -43,6 +43,8 @@ pub struct Worker {
     pub copies: Cell<usize>,
     /// Access log.
     pub log: WorkerLog,
+    /// What is known of tokens.
+    pub tokens: WorkerTokens,
     #[expect(clippy::vec_box, reason = "heads are handed on as one pointer")]
     requests: RefCell<Vec<Box<RequestHead>>>,
     #[expect(clippy::vec_box, reason = "heads are handed on as one pointer")]
@@ -62,6 +64,7 @@ impl Worker {
             pool: Pool::new(shared.settings.upstream_idle),
             copies: Cell::new(0),
             log,
+            tokens: WorkerTokens::default(),
             requests: RefCell::default(),
             responses: RefCell::default(),
             random: Cell::new(RandomState::new().hash_one(index) | 1),

@@ -59,6 +59,7 @@ impl<R> PathTable<R> {
                 [bare @ .., b'/'] => (bare, |node| &mut node.slashed),
                 bare => (bare, |node| &mut node.bare),
             },
+            PathMatch::Regex(_) => return,
         };
         let is_exact = matches!(path, PathMatch::Exact(_));
         if text.first().map_or(is_exact, |first| *first != b'/') {

@@ -16,17 +16,7 @@ fn route(id: &str, path: &str) -> Route {
         Some(exact) => PathMatch::Exact(exact.into()),
         None => PathMatch::Prefix(path.into()),
     };
-    Route {
-        id: id.into(),
-        source: ObjectRef::new("Ingress", "default", "test"),
-        path,
-        filters: Vec::new(),
-        backends: Vec::new(),
-        timeouts: Default::default(),
-        retry: Default::default(),
-        mirrors: Vec::new(),
-        rules: None,
-    }
+    Route::new(id.into(), ObjectRef::new("Ingress", "default", "test"), path, Vec::new())
 }
 
 /// Routes named after their paths.
@@ -289,6 +279,7 @@ fn naive(set: &RouteSet, host: &str, path: &str) -> Option<PathMatch> {
                     preferred,
                 ))
             }
+            PathMatch::Regex(_) => None,
         };
         if let Some(rank) = rank
             && best.is_none_or(|(best, _)| rank > best)

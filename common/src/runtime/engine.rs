@@ -23,7 +23,7 @@ use crate::{
     id::{BackendId, ListenerName},
     model::{Endpoints, Listener, Snapshot},
     proxy::{Live, Parts, ProxySettings, Shared, tls},
-    source::{Applied, Sink, Update},
+    source::{Applied, Sink, Update, tokens::TokenVerifier},
     upstream::{OwnAddresses, resolve},
 };
 
@@ -140,6 +140,11 @@ impl Engine {
         &self.shared.metrics
     }
 
+    /// Has tokens of callers verified by this one, on listeners that identify; the first one stays.
+    pub fn verify_tokens_with(&self, verifier: Arc<dyn TokenVerifier>) {
+        self.shared.identity.tokens.verify_with(verifier);
+    }
+
     /// The snapshot in effect and its generation.
     pub fn snapshot(&self) -> (u64, Arc<Snapshot>) {
         let live = self.shared.live.load();
@@ -227,6 +232,10 @@ impl Sink for Engine {
     fn apply(&self, update: Update) -> Applied {
         match update {
             Update::Snapshot { snapshot, endpoints } => self.apply_snapshot(snapshot, &endpoints),
+            Update::Callers(callers) => {
+                let changed = self.shared.identity.callers.apply(callers);
+                Applied { generation: self.shared.live.load().generation, changed, rejected: Vec::new() }
+            }
             Update::Endpoints(endpoints) => {
                 let changed = self.apply_endpoints(&endpoints);
                 Applied { generation: self.shared.live.load().generation, changed, rejected: Vec::new() }

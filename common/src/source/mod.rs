@@ -1,12 +1,13 @@
 //! Sources and sinks: how configuration reaches an engine, whoever translated it.
 
 pub mod file;
+pub mod tokens;
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use crate::{
     id::{BackendId, CertificateId, ListenerName},
-    model::{Endpoints, Snapshot},
+    model::{Endpoints, Snapshot, Source},
 };
 
 /// One change of what an engine shall do.
@@ -21,6 +22,8 @@ pub enum Update {
     },
     /// Endpoints that changed; nothing else did.
     Endpoints(Vec<(BackendId, Endpoints)>),
+    /// Who is behind an address, where that changed; `None` is nobody known any more.
+    Callers(Vec<(IpAddr, Option<Arc<Source>>)>),
 }
 
 /// What an update did.

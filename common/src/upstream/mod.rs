@@ -58,7 +58,7 @@ struct PeerSet {
 
 impl Upstream {
     fn new(id: BackendId, backend: Arc<Backend>) -> Arc<Self> {
-        let balancer = Arc::new(Balancer::new(backend.balance));
+        let balancer = Arc::new(Balancer::new(&backend.balance));
         let peers = PeerSet { ready: Vec::new(), draining: Vec::new(), balancer };
         let retries = RetryBudget::new(&backend.retry_allowance);
         let (backend, peers) = (ArcSwap::new(backend), ArcSwap::from_pointee(peers));
@@ -79,7 +79,7 @@ impl Upstream {
     pub fn endpoints(&self) -> Endpoints {
         let set = self.peers.load();
         let of = |peers: &[Arc<Peer>], state| -> Vec<_> {
-            peers.iter().map(|peer| Endpoint { address: peer.address, state, zone: None }).collect()
+            peers.iter().map(|peer| Endpoint::new(peer.address, state)).collect()
         };
         let mut all = of(&set.ready, EndpointState::Ready);
         all.extend(of(&set.draining, EndpointState::Draining));
@@ -121,7 +121,7 @@ impl Upstream {
         };
         let balancer = match old.balance == backend.balance {
             true => set.balancer.clone(),
-            false => Arc::new(Balancer::new(backend.balance)),
+            false => Arc::new(Balancer::new(&backend.balance)),
         };
         self.peers.store(Arc::new(PeerSet {
             ready: renew(&set.ready),

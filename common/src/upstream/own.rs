@@ -55,8 +55,7 @@ mod tests {
             ("10.0.0.9:8443", true),
             ("10.0.0.8:8443", false),
         ];
-        let endpoint =
-            |text: &str| Endpoint { address: text.parse().unwrap(), state: EndpointState::Ready, zone: None };
+        let endpoint = |text: &str| Endpoint::new(text.parse().unwrap(), EndpointState::Ready);
         let is_local = |ip: std::net::IpAddr| ip.to_string() == "10.0.0.9";
         for (text, refused) in rows {
             let all: Endpoints = [endpoint("192.0.2.1:80"), endpoint(text)].into_iter().collect();

@@ -178,7 +178,7 @@ fn usable(addresses: &[SocketAddr], forbidden: &impl Fn(SocketAddr) -> bool) -> 
         .collect();
     addresses.sort_unstable();
     addresses.dedup();
-    let endpoint = |address| Endpoint { address, state: EndpointState::Ready, zone: None };
+    let endpoint = |address| Endpoint::new(address, EndpointState::Ready);
     addresses.into_iter().map(endpoint).collect()
 }
 

@@ -19,7 +19,7 @@ fn address(port: u16) -> SocketAddr {
 
 fn endpoints(ready: &[u16], draining: &[u16]) -> Endpoints {
     let of = |ports: &[u16], state| -> Vec<_> {
-        ports.iter().map(|port| Endpoint { address: address(*port), state, zone: None }).collect()
+        ports.iter().map(|port| Endpoint::new(address(*port), state)).collect()
     };
     [of(ready, EndpointState::Ready), of(draining, EndpointState::Draining)].concat().into()
 }
@@ -28,9 +28,10 @@ fn backends(list: &[(&str, Backend)]) -> BTreeMap<BackendId, Arc<Backend>> {
     list.iter().map(|(id, backend)| ((*id).into(), Arc::new(backend.clone()))).collect()
 }
 
-fn registry(balance: Balance, ready: &[u16]) -> (Registry, Arc<Upstream>) {
+fn registry(balance: &Balance, ready: &[u16]) -> (Registry, Arc<Upstream>) {
     let registry = Registry::new();
-    registry.apply_backends(&backends(&[("shop", Backend { balance, ..Backend::default() })]));
+    registry
+        .apply_backends(&backends(&[("shop", Backend { balance: balance.clone(), ..Backend::default() })]));
     registry.apply_endpoints(&"shop".into(), &endpoints(ready, &[]));
     let upstream = registry.get(&"shop".into()).unwrap();
     (registry, upstream)
@@ -70,14 +71,14 @@ const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
 fn round_robin_gives_ten_endpoints_ten_of_a_hundred_requests_each() {
-    let (_registry, upstream) = registry(Balance::RoundRobin, &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    let (_registry, upstream) = registry(&Balance::RoundRobin, &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
     let seen = picks(&upstream, 100, Instant::now());
     assert_eq!(seen, (1..=10).map(|port| (port, 10)).collect());
 }
 
 #[test]
 fn round_robin_is_even_over_all_workers_together() {
-    let (_registry, upstream) = registry(Balance::RoundRobin, &[1, 2, 3, 4, 5]);
+    let (_registry, upstream) = registry(&Balance::RoundRobin, &[1, 2, 3, 4, 5]);
     let now = Instant::now();
     let seen: Vec<_> = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..4).map(|_| scope.spawn(|| picks(&upstream, 250, now))).collect();
@@ -92,14 +93,14 @@ fn round_robin_is_even_over_all_workers_together() {
 #[test]
 fn round_robin_does_not_always_begin_with_the_same_endpoint() {
     let all: Vec<_> = (1..=100).collect();
-    let first = || *picks(&registry(Balance::RoundRobin, &all).1, 1, Instant::now()).keys().next().unwrap();
+    let first = || *picks(&registry(&Balance::RoundRobin, &all).1, 1, Instant::now()).keys().next().unwrap();
     let firsts: std::collections::HashSet<_> = (0..20).map(|_| first()).collect();
     assert!(firsts.len() > 1, "{firsts:?}");
 }
 
 #[test]
 fn least_requests_spreads_and_shuns_the_busy() {
-    let (_registry, upstream) = registry(Balance::LeastRequests, &[1, 2, 3, 4]);
+    let (_registry, upstream) = registry(&Balance::LeastRequests, &[1, 2, 3, 4]);
     let now = Instant::now();
     let seen = picks(&upstream, 4000, now);
     assert!((1..=4).all(|port| (800..1200).contains(&seen[&port])), "{seen:?}");
@@ -114,7 +115,7 @@ fn least_requests_spreads_and_shuns_the_busy() {
 #[test]
 fn ready_endpoints_come_before_draining_ones_and_draining_ones_before_none() {
     for balance in ALL {
-        let (registry, upstream) = registry(balance, &[]);
+        let (registry, upstream) = registry(&balance, &[]);
         let (id, now) = ("shop".into(), Instant::now());
         assert!(upstream.pick(now, 1, None).is_none());
         registry.apply_endpoints(&id, &endpoints(&[1], &[2]));
@@ -129,7 +130,7 @@ fn ready_endpoints_come_before_draining_ones_and_draining_ones_before_none() {
 #[test]
 fn the_peer_to_avoid_is_chosen_only_if_it_is_alone() {
     for balance in ALL {
-        let (registry, upstream) = registry(balance, &[1, 2]);
+        let (registry, upstream) = registry(&balance, &[1, 2]);
         let (avoid, now) = (peer(&upstream, 1), Instant::now());
         let all_other = || {
             randoms().take(100).all(|random| upstream.pick(now, random, Some(&avoid)).unwrap().id != avoid.id)
@@ -145,7 +146,7 @@ fn the_peer_to_avoid_is_chosen_only_if_it_is_alone() {
 #[test]
 fn five_failures_in_a_row_eject_for_thirty_seconds() {
     for balance in ALL {
-        let (_registry, upstream) = registry(balance, &[1, 2, 3, 4, 5]);
+        let (_registry, upstream) = registry(&balance, &[1, 2, 3, 4, 5]);
         let now = Instant::now();
         let failing = peer(&upstream, 3);
         for _ in 0..4 {
@@ -168,7 +169,7 @@ fn five_failures_in_a_row_eject_for_thirty_seconds() {
 
 #[test]
 fn ejections_in_a_row_double_up_to_five_minutes() {
-    let (_registry, upstream) = registry(Balance::RoundRobin, &[1, 2]);
+    let (_registry, upstream) = registry(&Balance::RoundRobin, &[1, 2]);
     let mut now = Instant::now();
     for seconds in [30, 60, 120, 240, 300, 300] {
         assert!(fail(&upstream, 1, now));
@@ -188,7 +189,7 @@ fn at_most_half_of_the_peers_are_ejected() {
     let rows: [(&[u16], usize); 5] =
         [(&[1], 0), (&[1, 2], 1), (&[1, 2, 3], 1), (&[1, 2, 3, 4], 2), (&[1, 2, 3, 4, 5], 2)];
     for (ports, wanted) in rows {
-        let (_registry, upstream) = registry(Balance::RoundRobin, ports);
+        let (_registry, upstream) = registry(&Balance::RoundRobin, ports);
         let now = Instant::now();
         let ejected = ports.iter().filter(|port| fail(&upstream, **port, now)).count();
         assert_eq!(ejected, wanted, "of {ports:?}");
@@ -198,7 +199,7 @@ fn at_most_half_of_the_peers_are_ejected() {
 #[test]
 fn if_more_than_half_are_ejected_all_are_used() {
     for balance in ALL {
-        let (registry, upstream) = registry(balance, &[1, 2, 3, 4]);
+        let (registry, upstream) = registry(&balance, &[1, 2, 3, 4]);
         let (id, now) = ("shop".into(), Instant::now());
         assert!(fail(&upstream, 1, now) && fail(&upstream, 2, now));
         assert_eq!(picks(&upstream, 100, now).len(), 2);
@@ -212,10 +213,16 @@ fn if_more_than_half_are_ejected_all_are_used() {
 
 #[test]
 fn a_backend_says_how_its_peers_are_ejected() {
-    let (registry, upstream) = registry(Balance::RoundRobin, &[1, 2, 3, 4]);
+    let (registry, upstream) = registry(&Balance::RoundRobin, &[1, 2, 3, 4]);
     let (ejection, longest_ejection) = (2 * SECOND, 3 * SECOND);
-    let strict =
-        Health { failures: 2, ejection, longest_ejection, most_ejected_percent: 75, panic_percent: 74 };
+    let strict = Health {
+        failures: 2,
+        ejection,
+        longest_ejection,
+        most_ejected_percent: 75,
+        panic_percent: 74,
+        ..Health::default()
+    };
     let apply = |health: &Health| {
         registry
             .apply_backends(&backends(&[("shop", Backend { health: health.clone(), ..Backend::default() })]));
@@ -239,7 +246,7 @@ fn a_backend_says_how_its_peers_are_ejected() {
 
 #[test]
 fn endpoints_with_the_same_address_keep_health_and_requests() {
-    let (registry, upstream) = registry(Balance::RoundRobin, &[1, 2, 3]);
+    let (registry, upstream) = registry(&Balance::RoundRobin, &[1, 2, 3]);
     let (id, now) = ("shop".into(), Instant::now());
     let departures = registry.departures();
     let (kept, going) = (peer(&upstream, 1), peer(&upstream, 2));
@@ -261,7 +268,7 @@ fn endpoints_with_the_same_address_keep_health_and_requests() {
 
 #[test]
 fn backends_that_stay_keep_their_peers_whatever_else_changes() {
-    let (registry, upstream) = registry(Balance::RoundRobin, &[1, 2]);
+    let (registry, upstream) = registry(&Balance::RoundRobin, &[1, 2]);
     let (kept, departures) = (peer(&upstream, 1), registry.departures());
     let slower =
         Backend { connect_timeout: 9 * SECOND, balance: Balance::LeastRequests, ..Backend::default() };
@@ -275,7 +282,7 @@ fn backends_that_stay_keep_their_peers_whatever_else_changes() {
 
 #[test]
 fn another_protocol_makes_new_peers_because_old_connections_are_of_no_use() {
-    let (registry, upstream) = registry(Balance::RoundRobin, &[1]);
+    let (registry, upstream) = registry(&Balance::RoundRobin, &[1]);
     let (old, departures) = (peer(&upstream, 1), registry.departures());
     let http2 = Backend { protocol: BackendProtocol::Http2, ..Backend::default() };
     registry.apply_backends(&backends(&[("shop", http2)]));
@@ -287,7 +294,7 @@ fn another_protocol_makes_new_peers_because_old_connections_are_of_no_use() {
 
 #[test]
 fn the_peers_of_a_removed_backend_are_gone_yet_finish_what_was_routed_to_them() {
-    let (registry, upstream) = registry(Balance::RoundRobin, &[1]);
+    let (registry, upstream) = registry(&Balance::RoundRobin, &[1]);
     let departures = registry.departures();
     registry.apply_backends(&backends(&[]));
     assert!(registry.get(&"shop".into()).is_none());
@@ -314,7 +321,7 @@ fn endpoints_announced_while_a_name_is_resolved_count_when_it_no_longer_is() {
 
 #[test]
 fn a_backend_that_resolves_a_name_for_a_while_finds_its_endpoints_again() {
-    let (registry, upstream) = registry(Balance::RoundRobin, &[1, 3]);
+    let (registry, upstream) = registry(&Balance::RoundRobin, &[1, 3]);
     registry.apply_endpoints(&"shop".into(), &endpoints(&[1, 3], &[2]));
     let before = upstream.endpoints();
     assert_eq!(before.len(), 3);

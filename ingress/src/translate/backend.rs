@@ -1,22 +1,18 @@
 //! Backends: what an Ingress refers to becomes a backend of the snapshot, or a reason why not.
 
+use std::borrow::Cow;
+
 use k8s_openapi::api::networking::v1 as networking;
 use selvedge_common::{
     id::BackendId,
-    kube::{objects::Kind, translation::BackendPart},
-    model::{BackendTarget, Balance, InvalidBackend, Problem},
+    kube::{
+        service::{self, PortRef, ServiceFault, ServicePart},
+        translation::BackendPart,
+    },
+    model::{BackendTarget, Balance, HashKey, InvalidBackend, Problem},
 };
 
-use super::{Context, RouteDraft, ingress_ref, near, service};
-
-/// How an Ingress names a port of a Service.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum PortRef<'a> {
-    /// By its number.
-    Number(i32),
-    /// By its name.
-    Name(&'a str),
-}
+use super::{Context, RouteDraft, ingress_ref};
 
 /// Why a backend does not resolve: the field below `backend`, what it is for the proxy, and for people.
 #[derive(Debug)]
@@ -26,6 +22,17 @@ pub(super) struct BackendFault {
     pub message: String,
 }
 
+impl From<ServiceFault> for BackendFault {
+    fn from(fault: ServiceFault) -> Self {
+        let ServiceFault { part, invalid, message } = fault;
+        let field = match part {
+            ServicePart::Name => ".service.name",
+            ServicePart::Port => ".service.port",
+        };
+        Self { field, invalid, message }
+    }
+}
+
 /// Resolves the backend of a route; what is wrong is told to the owner of the Ingress.
 pub(super) fn resolve(cx: &mut Context<'_, '_>, draft: &RouteDraft<'_>) -> BackendTarget {
     match service_of(draft.backend).and_then(|(name, port)| find(cx, draft, name, port)) {
@@ -33,7 +40,7 @@ pub(super) fn resolve(cx: &mut Context<'_, '_>, draft: &RouteDraft<'_>) -> Backe
         Err(fault) => {
             let field = format!("{}{}", draft.field, fault.field);
             let message = format!("{}; requests get 503", fault.message);
-            let reason = reason(fault.invalid);
+            let reason = service::reason(fault.invalid);
             cx.parts.problems.push(Problem::error(&ingress_ref(draft.ingress), field, reason, message));
             BackendTarget::Invalid(fault.invalid)
         }
@@ -75,20 +82,11 @@ fn find(
     port: PortRef<'_>,
 ) -> Result<BackendId, BackendFault> {
     let namespace = super::namespace(draft.ingress);
-    let Some(service) = cx.reader.service(namespace, name) else {
-        let suggestion = near::suggest(name, cx.reader.names(Kind::Service, namespace));
-        let message = format!("there is no Service {name:?} in namespace {namespace:?}{suggestion}");
-        return Err(BackendFault {
-            field: ".service.name",
-            invalid: InvalidBackend::ServiceNotFound,
-            message,
-        });
-    };
-    let found = service::find(service, port)?;
+    let found = service::find(cx.reader, namespace, name, port)?;
     cx.parts.problems.extend(found.problem);
-    let id = id(namespace, name, found.port, draft.balance);
+    let id = id(namespace, name, found.port, &draft.balance);
     let mut backend = found.backend;
-    backend.balance = draft.balance;
+    backend.balance = draft.balance.clone();
     let settings = &cx.settings.backend;
     backend.connect_timeout = settings.connect_timeout;
     backend.health = settings.health.clone();
@@ -99,20 +97,14 @@ fn find(
 
 /// The id says everything that makes a backend beside its Service, so that two routes that want the same Service
 /// port in different ways never disagree about one backend.
-fn id(namespace: &str, name: &str, port: u16, balance: Balance) -> BackendId {
-    let way = match balance {
-        Balance::RoundRobin => "",
-        Balance::LeastRequests => "+least-requests",
+fn id(namespace: &str, name: &str, port: u16, balance: &Balance) -> BackendId {
+    let way: Cow<'_, str> = match balance {
+        Balance::RoundRobin => "".into(),
+        Balance::LeastRequests => "+least-requests".into(),
+        Balance::Ewma => "+ewma".into(),
+        Balance::Hash(HashKey::Source) => "+hash-source".into(),
+        Balance::Hash(HashKey::Header(name)) => format!("+hash-header-{name}").into(),
+        Balance::Hash(HashKey::Cookie(name)) => format!("+hash-cookie-{name}").into(),
     };
     BackendId::new(format!("{namespace}/{name}:{port}{way}"))
-}
-
-fn reason(invalid: InvalidBackend) -> &'static str {
-    match invalid {
-        InvalidBackend::ServiceNotFound => "ServiceNotFound",
-        InvalidBackend::PortNotFound => "PortNotFound",
-        InvalidBackend::UnsupportedResource => "UnsupportedResource",
-        InvalidBackend::Forbidden => "ForbiddenBackend",
-        InvalidBackend::Malformed => "MalformedBackend",
-    }
 }

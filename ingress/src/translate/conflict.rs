@@ -35,7 +35,7 @@ pub(super) fn add_route<'a>(
         return;
     }
     let loser = ingress_ref(ingress);
-    let (PathMatch::Exact(path) | PathMatch::Prefix(path)) = &draft.path;
+    let path = draft.path.text();
     let (reason, by) = match ingress_ref(winner.ingress) {
         winner if winner == loser => ("DuplicatePath", "an earlier path of this Ingress".to_owned()),
         winner => ("PathConflict", format!("{winner}, which comes first")),

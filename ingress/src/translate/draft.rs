@@ -61,16 +61,13 @@ impl<'a> RouteDraft<'a> {
         self.timeouts = cx.settings.timeouts.clone();
         annotations.apply(&mut self);
         let target = backend::resolve(cx, &self);
+        let id = RouteId::new(format!("{}/{}/{}", namespace(self.ingress), name(self.ingress), self.part));
+        let backends = vec![BackendRef { target, weight: 1 }];
         Route {
-            id: RouteId::new(format!("{}/{}/{}", namespace(self.ingress), name(self.ingress), self.part)),
-            source: ingress_ref(self.ingress),
-            path: self.path,
             filters: self.filters,
-            backends: vec![BackendRef { target, weight: 1 }],
             timeouts: self.timeouts,
             retry: cx.settings.retry.clone(),
-            mirrors: Vec::new(),
-            rules: None,
+            ..Route::new(id, ingress_ref(self.ingress), self.path, backends)
         }
     }
 }

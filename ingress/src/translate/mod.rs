@@ -3,11 +3,9 @@
 mod backend;
 mod conflict;
 mod draft;
-mod external_name;
 mod host;
 mod path;
 mod rule;
-mod service;
 mod status;
 mod tls;
 

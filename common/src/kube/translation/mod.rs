@@ -203,6 +203,11 @@ impl<T: Translate> Reconciler<T> {
         self.finish(batch)
     }
 
+    /// What it translates with.
+    pub fn translate(&self) -> &T {
+        &self.translate
+    }
+
     /// Every object, as it last was.
     pub fn objects(&self) -> &Objects {
         &self.objects

@@ -13,12 +13,20 @@ use tokio::{
 use super::objects::{Kind, ObjectEvent, ObjectKey};
 
 /// Which objects are watched.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scope {
+    /// Kinds; a program watches those that its translation reads.
+    pub kinds: &'static [Kind],
     /// Namespaces; empty is all of them. Kinds without namespaces are watched in any case.
     pub namespaces: Vec<String>,
     /// Namespaces whose Secrets are watched, too.
     pub secrets: Vec<String>,
+}
+
+impl Default for Scope {
+    fn default() -> Self {
+        Self { kinds: Kind::ALL, namespaces: Vec::new(), secrets: Vec::new() }
+    }
 }
 
 /// What an API server says.
@@ -127,7 +135,7 @@ pub async fn run(client: Client, scope: Scope, out: Sender<WatchEvent>) {
 
 fn parts(scope: &Scope) -> Vec<Part> {
     let mut parts = Vec::new();
-    for &kind in Kind::ALL {
+    for &kind in scope.kinds {
         if scope.namespaces.is_empty() || !kind.is_namespaced() {
             parts.push(Part { kind, namespace: None });
         } else {
@@ -148,7 +156,7 @@ mod tests {
 
     #[test]
     fn secrets_are_watched_in_more_namespaces_than_the_rest() {
-        let scope = Scope { namespaces: vec!["a".into()], secrets: vec!["x".into()] };
+        let scope = Scope { namespaces: vec!["a".into()], secrets: vec!["x".into()], ..Scope::default() };
         let told: Vec<_> = parts(&scope).iter().map(ToString::to_string).collect();
         let in_x: Vec<_> = told.iter().filter(|part| part.ends_with("namespace x")).collect();
         assert_eq!(in_x, ["Secret in namespace x"]);
@@ -164,7 +172,15 @@ mod tests {
             told[..3],
             ["Ingress in namespace a", "Ingress in namespace b", "IngressClass in all namespaces"]
         );
-        assert_eq!(told.len(), 9);
+        let namespaced = Kind::ALL.iter().filter(|kind| kind.is_namespaced()).count();
+        assert_eq!(told.len(), 2 * namespaced + (Kind::ALL.len() - namespaced));
         assert_eq!(parts(&Scope::default()).len(), Kind::ALL.len());
+    }
+
+    #[test]
+    fn only_the_kinds_of_the_scope_are_watched() {
+        let scope = Scope { kinds: &[Kind::Service], ..Scope::default() };
+        let told: Vec<_> = parts(&scope).iter().map(ToString::to_string).collect();
+        assert_eq!(told, ["Service in all namespaces"]);
     }
 }

@@ -127,6 +127,8 @@ pub struct Metrics {
     pub configuration: ConfigurationMetrics,
     /// The access log's own counts.
     pub access_log: AccessLogCounts,
+    /// Requests whose token nobody could verify, so that only their address says who calls.
+    pub tokens_unverified: Counter,
     /// Panics that were caught; each ended one connection or task.
     pub panics: Counter,
 }
@@ -148,6 +150,7 @@ impl Metrics {
             upstream: UpstreamMetrics::default(),
             configuration: ConfigurationMetrics::default(),
             access_log: AccessLogCounts::default(),
+            tokens_unverified: Counter::default(),
             panics: Counter::default(),
         };
         metrics.register();
@@ -176,6 +179,7 @@ impl Metrics {
             (names::HOSTS, &configuration.hosts_translated),
             (names::LOG_DROPPED, &self.access_log.dropped_lines),
             (names::LOG_ERRORS, &self.access_log.write_errors),
+            (names::TOKENS_UNVERIFIED, &self.tokens_unverified),
             (names::PANICS, &self.panics),
         ] {
             registry.register(name, help, counter.clone());

@@ -41,6 +41,10 @@ pub(super) const MIRRORED: Name =
     ("mirrored_requests", "Copies of requests for mirrors, by result: answered, or why they were not");
 pub(super) const LOG_DROPPED: Name = ("access_log_dropped_lines", "Lines the access log could not keep");
 pub(super) const LOG_ERRORS: Name = ("access_log_write_errors", "Failed writes of the access log");
+pub(super) const TOKENS_UNVERIFIED: Name = (
+    "caller_tokens_unverified",
+    "Requests whose token nobody could verify, so that only their address said who called",
+);
 pub(super) const PANICS: Name = ("panics", "Panics caught; each ended one connection or task");
 pub(super) const BUILD: Name = ("build", "The program's version");
 

@@ -19,9 +19,10 @@ macro_rules! balancers {
         }
 
         impl Balancer {
-            pub(super) fn new(balance: Balance) -> Self {
+            pub(super) fn new(balance: &Balance) -> Self {
                 match balance {
-                    $(Balance::$name => Self::$name($name::new()),)*
+                    $(Balance::$name { .. } => Self::$name($name::new()),)*
+                    Balance::Ewma | Balance::Hash(_) => Self::LeastRequests(LeastRequests::new()),
                 }
             }
 

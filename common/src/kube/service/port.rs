@@ -1,40 +1,36 @@
 //! Ports of Services: found by name or number, with the protocol that they speak.
 
 use k8s_openapi::{api::core::v1 as core, apimachinery::pkg::util::intstr::IntOrString};
-use selvedge_common::{
+
+use super::{
+    FoundPort, PortRef, ServiceFault, ServicePart,
+    external_name::{self, NameFault},
+    names,
+};
+use crate::{
     id::ObjectRef,
-    kube::{endpoints::EndpointSource, objects::Kind, store::ServiceName},
+    kube::{endpoints::EndpointSource, near, objects::Kind, store::ServiceName},
     model::{Backend, BackendProtocol, BackendTls, Discovery, InvalidBackend, Problem},
 };
 
-use super::{
-    backend::{BackendFault, PortRef},
-    external_name::{self, NameFault},
-    near,
-};
-
-/// A port of a Service that was found.
-#[derive(Debug)]
-pub(super) struct Found {
-    /// Number of the Service port.
-    pub port: u16,
-    /// How it is spoken to.
-    pub backend: Backend,
-    /// Where its endpoints come from; `None` for an external name.
-    pub endpoints: Option<EndpointSource>,
-    /// What is odd about the port.
-    pub problem: Option<Problem>,
+/// The TCP ports that a Service declares, in its order; numbers that are no ports are left out.
+pub fn tcp_ports(service: &core::Service) -> impl Iterator<Item = u16> {
+    let ports = service.spec.as_ref().and_then(|spec| spec.ports.as_deref()).unwrap_or_default();
+    ports.iter().filter(|port| is_tcp(port)).filter_map(|port| valid_port(port.port))
 }
 
 /// Finds a port of a Service.
-pub(super) fn find(service: &core::Service, wanted: PortRef<'_>) -> Result<Found, BackendFault> {
+///
+/// # Errors
+/// There is no such TCP port, or the external name is none that may be used.
+pub fn find_port(service: &core::Service, wanted: PortRef<'_>) -> Result<FoundPort, ServiceFault> {
     let spec = service.spec.as_ref();
     let ports = spec.and_then(|spec| spec.ports.as_deref()).unwrap_or_default();
     if spec.and_then(|spec| spec.type_.as_deref()) == Some("ExternalName") {
         let name = spec.and_then(|spec| spec.external_name.as_deref()).unwrap_or_default();
         return find_external(service, name, ports, wanted);
     }
-    let (index, declared, port) = find_port(service, ports, wanted)?;
+    let (index, declared, port) = declared_port(service, ports, wanted)?;
     let (backend, problem) = speak(service, index, declared);
     let (namespace, name) = names(service);
     let endpoints = EndpointSource {
@@ -42,7 +38,7 @@ pub(super) fn find(service: &core::Service, wanted: PortRef<'_>) -> Result<Found
         port_name: declared.name.as_deref().unwrap_or_default().into(),
         default_port: target_port(declared).unwrap_or(port),
     };
-    Ok(Found { port, backend, endpoints: Some(endpoints), problem })
+    Ok(FoundPort { port, backend, endpoints: Some(endpoints), problem })
 }
 
 /// A Service of type ExternalName need not declare ports: then the number is used as it is.
@@ -51,16 +47,16 @@ fn find_external(
     name: &str,
     ports: &[core::ServicePort],
     wanted: PortRef<'_>,
-) -> Result<Found, BackendFault> {
+) -> Result<FoundPort, ServiceFault> {
     let (mut found, connect) = match wanted {
         PortRef::Number(number) if ports.is_empty() => {
             let port = valid_port(number).ok_or_else(|| not_found(format!("{number} is not a port")))?;
-            (Found { port, backend: Backend::default(), endpoints: None, problem: None }, port)
+            (FoundPort { port, backend: Backend::default(), endpoints: None, problem: None }, port)
         }
         wanted => {
-            let (index, declared, port) = find_port(service, ports, wanted)?;
+            let (index, declared, port) = declared_port(service, ports, wanted)?;
             let (backend, problem) = speak(service, index, declared);
-            (Found { port, backend, endpoints: None, problem }, target_port(declared).unwrap_or(port))
+            (FoundPort { port, backend, endpoints: None, problem }, target_port(declared).unwrap_or(port))
         }
     };
     let text = match external_name::check(name) {
@@ -74,7 +70,7 @@ fn find_external(
     Ok(found)
 }
 
-fn external_fault(service: &core::Service, name: &str, fault: &NameFault) -> BackendFault {
+fn external_fault(service: &core::Service, name: &str, fault: &NameFault) -> ServiceFault {
     let (_, service) = names(service);
     let (invalid, why) = match fault {
         NameFault::Forbidden => {
@@ -83,14 +79,14 @@ fn external_fault(service: &core::Service, name: &str, fault: &NameFault) -> Bac
         NameFault::Malformed => (InvalidBackend::Malformed, "is not a name"),
     };
     let message = format!("spec.externalName {name:?} of Service {service:?} {why}");
-    BackendFault { field: ".service.name", invalid, message }
+    ServiceFault { part: ServicePart::Name, invalid, message }
 }
 
-fn find_port<'a>(
+fn declared_port<'a>(
     service: &core::Service,
     ports: &'a [core::ServicePort],
     wanted: PortRef<'_>,
-) -> Result<(usize, &'a core::ServicePort, u16), BackendFault> {
+) -> Result<(usize, &'a core::ServicePort, u16), ServiceFault> {
     let fits = |port: &core::ServicePort| match wanted {
         PortRef::Number(number) => port.port == number,
         PortRef::Name(name) => port.name.as_deref() == Some(name),
@@ -149,13 +145,13 @@ fn listed(ports: &[core::ServicePort]) -> String {
     }
 }
 
-fn not_found(message: String) -> BackendFault {
-    BackendFault { field: ".service.port", invalid: InvalidBackend::PortNotFound, message }
+fn not_found(message: String) -> ServiceFault {
+    ServiceFault { part: ServicePart::Port, invalid: InvalidBackend::PortNotFound, message }
 }
 
 /// What a port speaks, by its `appProtocol`.
 fn speak(service: &core::Service, index: usize, port: &core::ServicePort) -> (Backend, Option<Problem>) {
-    let tls = Some(BackendTls { server_name: None });
+    let tls = Some(BackendTls::default());
     let backend = Backend::default();
     let known = match port.app_protocol.as_deref() {
         None | Some("" | "http" | "kubernetes.io/ws") => backend,
@@ -182,11 +178,6 @@ fn unknown_protocol(service: &core::Service, index: usize, protocol: &str) -> Pr
         "UnknownAppProtocol",
         format!("{protocol:?} is not known{hint}; HTTP/1.1 is spoken"),
     )
-}
-
-fn names(service: &core::Service) -> (&str, &str) {
-    let metadata = &service.metadata;
-    (metadata.namespace.as_deref().unwrap_or_default(), metadata.name.as_deref().unwrap_or_default())
 }
 
 fn target_port(port: &core::ServicePort) -> Option<u16> {

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use clap::{Args, builder::RangedI64ValueParser, value_parser};
-use selvedge_common::model::{Backend, Health, Http2Limits, Limits, Retry, RetryAllowance, Timeouts};
-
 use super::values::{duration, size, size_within, small_size};
+use crate::model::{Backend, Health, Http2Limits, Limits, Retry, RetryAllowance, Timeouts};
+use clap::{Args, builder::RangedI64ValueParser, value_parser};
 
 /// Largest flow-control window (RFC 9113 §6.9.1).
 const MOST_WINDOW: u32 = 0x7fff_ffff;
@@ -109,7 +108,7 @@ impl ClientArgs {
     }
 }
 
-/// How backends are treated where their Ingress says nothing else.
+/// How backends are treated where objects say nothing else. A program may give arguments other defaults, by `mut_arg`.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Backends")]
 pub struct BackendArgs {
@@ -169,6 +168,7 @@ impl BackendArgs {
                 longest_ejection: self.max_ejection_time,
                 most_ejected_percent: self.max_ejected_percent,
                 panic_percent: self.panic_percent,
+                ..Health::default()
             },
             retry_allowance: RetryAllowance {
                 percent: self.retry_budget_percent,

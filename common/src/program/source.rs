@@ -7,73 +7,82 @@ use kube::{
     Client, Config,
     config::{KubeConfigOptions, Kubeconfig},
 };
-use selvedge_common::{
+use tokio::sync::mpsc::{self, Receiver, Sender};
+
+use super::args::SourceArgs;
+use crate::{
     kube::{
         manifests::Manifests,
+        objects::Kind,
         watch::{self, Scope, WatchEvent},
     },
     model::Severity,
     runtime::{metrics::Metrics, spawn::spawn},
     source::file::{self, FileChange, Follower},
 };
-use tokio::sync::mpsc::{self, Receiver, Sender};
-
-use crate::args::{ClassArgs, SourceArgs};
 
 /// Batches that may wait; more gather where they come from.
 const WAITING_BATCHES: usize = 16;
 
 /// An open source.
-pub(super) enum Source {
-    Files { batches: Receiver<Vec<FileChange>>, follower: Follower, paths: Vec<PathBuf> },
+pub struct Source(Inner);
+
+enum Inner {
+    Files(Files),
     Cluster { client: Client, scope: Scope },
 }
 
+/// Folders and files that are followed.
+struct Files {
+    batches: Receiver<Vec<FileChange>>,
+    paths: Vec<PathBuf>,
+    /// What is in them.
+    manifests: Manifests,
+    /// Follows them until it is dropped.
+    _follower: Follower,
+}
+
 impl Source {
-    /// Opens what the flags name: files, or an API server.
-    pub(super) async fn open(args: &SourceArgs, class: &ClassArgs) -> anyhow::Result<Self> {
+    /// Opens what the flags name: files, or an API server. Of either only the kinds of the scope are read; its
+    /// namespaces are those of an API server.
+    ///
+    /// # Errors
+    /// A path or kubeconfig that cannot be read.
+    pub async fn open(args: &SourceArgs, scope: Scope) -> anyhow::Result<Self> {
         if args.manifests.is_empty() {
             let client = client(args.kubeconfig.as_ref()).await?;
-            let scope = scope(&args.namespace, class);
-            return Ok(Self::Cluster { client, scope });
+            return Ok(Self(Inner::Cluster { client, scope }));
         }
         let (sender, batches) = mpsc::channel(1);
         let paths = args.manifests.clone();
         let follower = file::follow(&paths, sender).context("cannot read --manifests")?;
-        Ok(Self::Files { batches, follower, paths })
+        let manifests = Manifests::of(scope.kinds);
+        Ok(Self(Inner::Files(Files { batches, paths, manifests, _follower: follower })))
     }
 
     /// A client of the API server, if it is one.
-    pub(super) fn client(&self) -> Option<Client> {
-        match self {
-            Self::Files { .. } => None,
-            Self::Cluster { client, .. } => Some(client.clone()),
+    pub fn client(&self) -> Option<Client> {
+        match &self.0 {
+            Inner::Files(_) => None,
+            Inner::Cluster { client, .. } => Some(client.clone()),
         }
     }
 
     /// Follows it for as long as the receiver lives.
-    pub(super) fn follow(self, metrics: &Arc<Metrics>) -> Receiver<WatchEvent> {
+    pub fn follow(self, metrics: &Arc<Metrics>) -> Receiver<WatchEvent> {
         let (sender, events) = mpsc::channel(WAITING_BATCHES);
-        match self {
-            Self::Cluster { client, scope } => {
+        match self.0 {
+            Inner::Cluster { client, scope } => {
                 drop(spawn("watch", metrics, watch::run(client, scope, sender)))
             }
-            Self::Files { batches, follower, paths } => {
-                let following = follow_files(batches, follower, paths, sender);
-                drop(spawn("files", metrics, following));
-            }
+            Inner::Files(files) => drop(spawn("files", metrics, follow_files(files, sender))),
         }
         events
     }
 }
 
-async fn follow_files(
-    mut batches: Receiver<Vec<FileChange>>,
-    _follower: Follower,
-    paths: Vec<PathBuf>,
-    events: Sender<WatchEvent>,
-) {
-    let mut manifests = Manifests::default();
+async fn follow_files(files: Files, events: Sender<WatchEvent>) {
+    let Files { mut batches, paths, mut manifests, _follower } = files;
     let mut synced = false;
     let mut wrong = (0, 0);
     while let Some(batch) = batches.recv().await {
@@ -83,6 +92,9 @@ async fn follow_files(
         let change = manifests.apply(batch);
         for problem in change.problems {
             tracing::warn!("{problem}");
+        }
+        if !change.passed_over.is_empty() {
+            tracing::info!("{}", passed_over(&change.passed_over));
         }
         let all = manifests.problems().count();
         let errors = manifests.problems().filter(|problem| problem.severity == Severity::Error).count();
@@ -104,10 +116,10 @@ async fn follow_files(
     }
 }
 
-/// What is watched: the namespaces, and the Secret of the default certificate wherever it is.
-pub(super) fn scope(namespaces: &[String], class: &ClassArgs) -> Scope {
-    let secrets = class.default_certificate.iter().map(|secret| secret.namespace.clone());
-    Scope { namespaces: namespaces.to_vec(), secrets: secrets.collect() }
+/// What to say of kinds in manifests that are not read.
+pub(super) fn passed_over(kinds: &[Kind]) -> String {
+    let kinds: Vec<_> = kinds.iter().map(|kind| kind.name()).collect();
+    format!("objects of kind {} in the manifests are not for this program", kinds.join(", "))
 }
 
 /// A client of the API server that the kubeconfig names, or as a pod, or as kubectl would.

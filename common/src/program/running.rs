@@ -1,85 +1,106 @@
-//! The running program: sources to translation to engine, and what is told to the cluster.
-
-mod admin;
-mod check;
-mod cluster;
-mod driver;
-mod source;
+//! The running program: source to translation to engine, and what is told to the cluster.
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-pub use check::check;
-use selvedge_common::{
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+
+use super::{
+    Role,
+    admin::Admin,
+    args::{BackendArgs, ClientArgs, DrainArgs, LeaseArgs, LogArgs, ServeArgs, SourceArgs},
+    cluster::{self, Published},
+    driver::Driver,
+    source::Source,
+    starting::{connections, open_access_log},
+};
+use crate::{
     id::ListenerName,
+    kube::watch::Scope,
+    model::Listener,
     proxy::ProxySettings,
     runtime::{
-        access_log::{self, AccessLog},
+        access_log::AccessLog,
         admin as admin_address,
         drain::Phase,
         engine::{Engine, EngineSettings},
         metrics::Metrics,
         spawn::spawn,
-        telemetry::{self, LogFormat},
     },
 };
-use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
-use self::{admin::Admin, driver::Driver, source::Source};
-use crate::args::{AccessLogFormat, Format, LogArgs, RunArgs};
-
-/// Connections that are left to the system when its limit of open files is not known.
-const CONNECTIONS_UNKNOWN: usize = 20_000;
 /// Longest time for the last lines of the access log.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
-/// The edge, bound and with its source followed; [`Edge::run`] serves.
-pub struct Edge {
-    args: Box<RunArgs>,
+/// Everything that a program needs to start, as its flags say.
+pub struct Plan<T> {
+    /// The part that it plays.
+    pub role: T,
+    /// Where clients connect.
+    pub listeners: BTreeMap<ListenerName, Listener>,
+    /// Where health, metrics and the snapshot are shown.
+    pub admin: SocketAddr,
+    /// Where objects come from.
+    pub source: SourceArgs,
+    /// Namespaces whose Secrets are read beside those of the source.
+    pub secrets: Vec<String>,
+    /// Whether and under which name it writes to the cluster.
+    pub lease: LeaseArgs,
+    /// Addresses that it writes there.
+    pub published: Published,
+    /// Flags that were given and have no effect without a cluster.
+    pub cluster_flags: Vec<&'static str>,
+    /// How listeners are served.
+    pub serve: ServeArgs,
+    /// Limits that clients are held to.
+    pub client: ClientArgs,
+    /// How backends are treated.
+    pub backend: BackendArgs,
+    /// Stopping.
+    pub drain: DrainArgs,
+    /// What is logged.
+    pub log: LogArgs,
+}
+
+/// A program, bound and with its source open; [`Program::run`] serves.
+pub struct Program<T> {
+    plan: Plan<T>,
     engine: Arc<Engine>,
     access_log: AccessLog,
     admin: TcpListener,
     source: Source,
 }
 
-impl Edge {
+impl<T: Role> Program<T> {
     /// Binds every address and opens the source. Must be called within a tokio runtime.
     ///
     /// # Errors
     /// An address in use, a path or kubeconfig that cannot be read: what, and what to do.
-    pub async fn start(args: Box<RunArgs>) -> anyhow::Result<Self> {
+    pub async fn start(plan: impl Into<Plan<T>>) -> anyhow::Result<Self> {
+        let plan = plan.into();
         let metrics = Metrics::new();
-        let access_log = open_access_log(&args.log, &metrics)?;
-        let settings = EngineSettings {
-            workers: args.listen.workers,
-            proxy: ProxySettings {
-                upstream_idle: args.backend.upstream_idle_timeout,
-                connections: connections(args.client.max_connections_total),
-                reason_field: !args.listen.hide_reason,
-            },
-            metrics,
-            access_log: access_log.clone(),
-            share_ports: args.listen.share_ports,
-        };
-        let listeners = args.settings().listeners.into_iter();
+        let access_log = open_access_log(&plan.log, &metrics)?;
+        let settings = plan.engine_settings(metrics, access_log.clone());
+        let listeners = plan.listeners.iter();
         let listeners: BTreeMap<_, _> =
-            listeners.map(|(name, listener)| (name, Arc::new(listener))).collect();
+            listeners.map(|(name, listener)| (name.clone(), Arc::new(listener.clone()))).collect();
         // Sources first: what is wrong with them needs no address.
-        if !args.source.manifests.is_empty() && !args.publish.given().is_empty() {
-            let flags = args.publish.given().join(", ");
+        if !plan.source.manifests.is_empty() && !plan.cluster_flags.is_empty() {
+            let flags = plan.cluster_flags.join(", ");
             tracing::warn!(flags, "these flags have no effect with --manifests: there is no cluster to tell");
         }
-        let source = Source::open(&args.source, &args.class).await?;
+        let namespaces = plan.source.namespace.clone();
+        let scope = Scope { kinds: T::KINDS, namespaces, secrets: plan.secrets.clone() };
+        let source = Source::open(&plan.source, scope).await?;
         let engine = Arc::new(Engine::start(settings, &listeners)?);
-        let admin = TcpListener::bind(args.listen.admin).await;
-        let admin = admin.with_context(|| {
-            format!("cannot listen on {} (admin); choose another address", args.listen.admin)
-        })?;
+        let admin = TcpListener::bind(plan.admin).await;
+        let admin = admin
+            .with_context(|| format!("cannot listen on {} (admin); choose another address", plan.admin))?;
         for (name, address) in engine.addresses() {
             tracing::info!(listener = %name, %address, "listening");
         }
         tracing::info!(listener = "admin", address = %admin.local_addr()?, "listening");
-        Ok(Self { args, engine, access_log, admin, source })
+        Ok(Self { plan, engine, access_log, admin, source })
     }
 
     /// The address that each listener is bound to.
@@ -102,7 +123,8 @@ impl Edge {
 
     /// Serves until `shutdown` is done, then drains.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let Self { args, engine, access_log, admin, source } = self;
+        let Self { plan, engine, access_log, admin, source } = self;
+        let Plan { role, lease, published, drain, .. } = plan;
         let (stop, stopping) = watch::channel(false);
         let (synced, is_synced) = watch::channel(false);
         let metrics = engine.metrics();
@@ -111,15 +133,15 @@ impl Edge {
         let mut until = stopping.clone();
         let ended = async move { drop(until.wait_for(|stop| *stop).await) };
         let serving_admin = spawn("admin", metrics, admin_address::serve(admin, state, ended));
-        let told = source.client().filter(|_| !args.publish.read_only);
-        let told = told.map(|client| cluster::tell(client, &args.publish, metrics, stopping));
+        let told = source.client().filter(|_| !lease.read_only);
+        let told = told.map(|client| cluster::tell::<T>(client, (&lease, &published), metrics, stopping));
         let (teller, telling) = told.unzip();
-        let driver = Driver::new(args.settings(), engine.clone(), teller);
+        let driver = Driver::new(role, engine.clone(), teller);
         let changes = source.follow(metrics);
         let driving = driver.run(changes, synced);
         let draining = async {
-            tracing::info!(lameduck = ?args.drain.lameduck, deadline = ?args.drain.drain_deadline, "stopping");
-            engine.drain(args.drain.lameduck, args.drain.drain_deadline).await;
+            tracing::info!(lameduck = ?drain.lameduck, deadline = ?drain.drain_deadline, "stopping");
+            engine.drain(drain.lameduck, drain.drain_deadline).await;
         };
         drive(driving, shutdown, draining).await;
         // Nobody need be left to hear it.
@@ -129,6 +151,22 @@ impl Edge {
         access_log.finish(LAST_LINES);
         debug_assert_eq!(engine.phase(), Phase::Stopped);
         tracing::info!("stopped");
+    }
+}
+
+impl<T> Plan<T> {
+    fn engine_settings(&self, metrics: Arc<Metrics>, access_log: AccessLog) -> EngineSettings {
+        EngineSettings {
+            workers: self.serve.workers,
+            proxy: ProxySettings {
+                upstream_idle: self.backend.upstream_idle_timeout,
+                connections: connections(self.client.max_connections_total),
+                reason_field: !self.serve.hide_reason,
+            },
+            metrics,
+            access_log,
+            share_ports: self.serve.share_ports,
+        }
     }
 }
 
@@ -161,44 +199,6 @@ async fn finish(admin: JoinHandle<()>, telling: Option<JoinHandle<()>>) {
     let _ = admin.await;
     if let Some(telling) = telling {
         let _ = telling.await;
-    }
-}
-
-/// Sets up the program's own log.
-///
-/// # Errors
-/// A filter that is none.
-pub fn start_log(args: &LogArgs) -> anyhow::Result<()> {
-    // The client libraries say again what we say of the API server.
-    let usual = || "info,kube_client=error,kube_runtime=off".to_owned();
-    let filter = args.log_filter.clone().or_else(|| std::env::var("RUST_LOG").ok()).unwrap_or_else(usual);
-    let format = match args.log_format {
-        Format::Text => LogFormat::Text,
-        Format::Json => LogFormat::Json,
-    };
-    Ok(telemetry::start(format, &filter)?)
-}
-
-fn open_access_log(args: &LogArgs, metrics: &Metrics) -> anyhow::Result<AccessLog> {
-    let format = match args.access_log {
-        AccessLogFormat::Off => return Ok(AccessLog::off()),
-        AccessLogFormat::Text => access_log::AccessLogFormat::Text,
-        AccessLogFormat::Json => access_log::AccessLogFormat::Json,
-    };
-    AccessLog::stdout(format, metrics.access_log.clone()).context("cannot open the access log")
-}
-
-/// Connections from clients on all listeners: as given, or half of the limit of open files, which is raised as far
-/// as it goes.
-fn connections(given: usize) -> usize {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    // A limit that cannot be raised stays.
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
-    let files = getrlimit(Resource::Nofile).current.and_then(|files| usize::try_from(files).ok());
-    match given {
-        0 => files.map_or(CONNECTIONS_UNKNOWN, |files| files / 2),
-        given => given,
     }
 }
 

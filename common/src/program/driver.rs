@@ -2,11 +2,17 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
-use selvedge_common::{
+use tokio::sync::{
+    mpsc::{Receiver, error::TryRecvError},
+    watch,
+};
+
+use super::{Role, cluster::Teller};
+use crate::{
     id::ObjectRef,
     kube::{
         events::ProblemInput,
-        objects::{Kind, Object, ObjectEvent, ObjectKey},
+        objects::{Kind, ObjectEvent, ObjectKey},
         status::StatusInput,
         translation::{Outcome, Reconciler, StatusChange},
         watch::WatchEvent,
@@ -15,18 +21,10 @@ use selvedge_common::{
     runtime::{engine::Engine, metrics::Metrics},
     source::{Rejected, RejectedPart, Sink, Update},
 };
-use tokio::sync::{
-    mpsc::{Receiver, error::TryRecvError},
-    watch,
-};
-
-use super::cluster::Teller;
-use crate::{class, settings::Settings, translate::Edge};
 
 /// Follows a source and keeps the engine as it says.
-pub(super) struct Driver {
-    settings: Settings,
-    reconciler: Reconciler<Edge>,
+pub struct Driver<T> {
+    reconciler: Reconciler<T>,
     engine: Arc<Engine>,
     metrics: Arc<Metrics>,
     teller: Option<Teller>,
@@ -48,16 +46,17 @@ struct Gathered {
     files: bool,
 }
 
-impl Driver {
-    pub(super) fn new(settings: Settings, engine: Arc<Engine>, teller: Option<Teller>) -> Self {
+impl<T: Role> Driver<T> {
+    /// Translates as the role says. Without a teller nothing is told to a cluster.
+    pub fn new(role: T, engine: Arc<Engine>, teller: Option<Teller>) -> Self {
         let metrics = engine.metrics().clone();
-        let reconciler = Reconciler::new(Edge::new(settings.clone()));
+        let reconciler = Reconciler::new(role);
         let (rejected, unreadable, invalid) = Default::default();
-        Self { settings, reconciler, engine, metrics, teller, rejected, unreadable, invalid }
+        Self { reconciler, engine, metrics, teller, rejected, unreadable, invalid }
     }
 
     /// Follows the events to their end. `synced` becomes true when the first full state is in effect.
-    pub(super) async fn run(mut self, mut events: Receiver<WatchEvent>, synced: watch::Sender<bool>) {
+    pub async fn run(mut self, mut events: Receiver<WatchEvent>, synced: watch::Sender<bool>) {
         while let Some(first) = events.recv().await {
             let mut gathered = Gathered::default();
             let mut next = Ok(first);
@@ -135,7 +134,7 @@ impl Driver {
             self.translate(events, &mut statuses, &mut inputs);
         }
         if synced {
-            for message in class::unknown(&self.settings, self.reconciler.objects()) {
+            for message in self.role().unfitting(self.reconciler.objects()) {
                 tracing::warn!("{message}");
             }
         }
@@ -153,8 +152,8 @@ impl Driver {
     ) {
         let started = Instant::now();
         let gone = events.iter().filter_map(|event| match event {
-            ObjectEvent::Deleted(key) if key.kind == Kind::Ingress => Some(StatusInput::Gone(key.clone())),
-            _ => None,
+            ObjectEvent::Deleted(key) => self.role().status_gone(key),
+            ObjectEvent::Applied(_) => None,
         });
         statuses.extend(gone);
         let count = events.len();
@@ -229,14 +228,13 @@ impl Driver {
     }
 
     fn status(&self, change: StatusChange) -> Option<StatusInput> {
-        let StatusChange { key, ours, .. } = change;
-        let ObjectKey { kind, namespace, name } = &key;
-        let Some(Object::Ingress(ingress)) = self.reconciler.objects().get(*kind, namespace, name) else {
-            return None;
-        };
-        let balancer = ingress.status.as_ref().and_then(|status| status.load_balancer.as_ref());
-        let current = balancer.and_then(|balancer| balancer.ingress.clone()).unwrap_or_default();
-        Some(StatusInput::Seen { key, ours, current })
+        let ObjectKey { kind, namespace, name } = &change.key;
+        let object = self.reconciler.objects().get(*kind, namespace, name)?;
+        self.role().status(object, change)
+    }
+
+    fn role(&self) -> &T {
+        self.reconciler.translate()
     }
 
     fn tell(&self, statuses: Vec<StatusInput>, problems: Vec<ProblemInput>) {
@@ -270,17 +268,73 @@ pub(super) fn problem_of(rejected: Rejected) -> (RejectedPart, Problem) {
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::api::networking::v1::Ingress;
-    use selvedge_common::{
-        proxy::ProxySettings,
-        runtime::{access_log::AccessLog, engine::EngineSettings},
-    };
+    use k8s_openapi::api::core::v1::Service;
     use tokio::sync::mpsc;
 
     use super::*;
+    use crate::{
+        id::RouteSetId,
+        kube::{
+            objects::Object,
+            reader::{Reader, Unit},
+            store::Objects,
+            translation::{BaseTranslation, HostTranslation, ObjectTranslation, Translate},
+        },
+        model::HostMatch,
+        proxy::ProxySettings,
+        runtime::{access_log::AccessLog, engine::EngineSettings},
+    };
 
-    /// A driver and what it tells.
-    fn driver() -> (Driver, mpsc::UnboundedReceiver<Vec<ProblemInput>>) {
+    /// A role that serves nothing and writes the status of Services.
+    struct Idle;
+
+    impl Translate for Idle {
+        fn route_set(&self) -> RouteSetId {
+            "idle".into()
+        }
+
+        fn declares(&self, object: &Object) -> Vec<Unit> {
+            vec![Unit::Object(object.key())]
+        }
+
+        fn translate_object(&self, _: &Reader<'_>, _: &Object) -> ObjectTranslation {
+            ObjectTranslation { ours: true, ..ObjectTranslation::default() }
+        }
+
+        fn translate_base(&self, _: &Reader<'_>) -> BaseTranslation {
+            BaseTranslation::default()
+        }
+
+        fn translate_host(&self, _: &Reader<'_>, _: &RouteSetId, _: &HostMatch) -> HostTranslation {
+            HostTranslation::default()
+        }
+    }
+
+    impl Role for Idle {
+        const PROGRAM: &'static str = "selvedge-idle";
+        const CONTROLLER: &'static str = "selvedge.dev/idle";
+        const KINDS: &'static [Kind] = &[Kind::Service];
+
+        fn status(&self, _: &Object, change: StatusChange) -> Option<StatusInput> {
+            Some(StatusInput::Seen { key: change.key, ours: change.ours, current: Vec::new() })
+        }
+
+        fn status_gone(&self, key: &ObjectKey) -> Option<StatusInput> {
+            Some(StatusInput::Gone(key.clone()))
+        }
+
+        fn unfitting(&self, _: &Objects) -> Vec<String> {
+            vec!["--odd fits nothing".into()]
+        }
+    }
+
+    /// What a driver tells.
+    struct Told {
+        problems: mpsc::UnboundedReceiver<Vec<ProblemInput>>,
+        statuses: mpsc::UnboundedReceiver<Vec<StatusInput>>,
+    }
+
+    fn driver() -> (Driver<Idle>, Told) {
         let proxy = ProxySettings {
             upstream_idle: std::time::Duration::from_secs(1),
             connections: 1,
@@ -290,12 +344,13 @@ mod tests {
         let settings =
             EngineSettings { workers: 1, proxy, metrics, access_log: AccessLog::off(), share_ports: false };
         let engine = Arc::new(Engine::start(settings, &BTreeMap::new()).expect("threads can be started"));
-        let (statuses, _) = mpsc::unbounded_channel();
-        let (problems, told) = mpsc::unbounded_channel();
-        (Driver::new(Settings::default(), engine, Some(Teller { statuses, problems })), told)
+        let (statuses, told_statuses) = mpsc::unbounded_channel();
+        let (problems, told_problems) = mpsc::unbounded_channel();
+        let driver = Driver::new(Idle, engine, Some(Teller { statuses, problems }));
+        (driver, Told { problems: told_problems, statuses: told_statuses })
     }
 
-    fn step(driver: &mut Driver, event: WatchEvent) -> (i64, i64) {
+    fn step(driver: &mut Driver<Idle>, event: WatchEvent) -> (i64, i64) {
         let mut gathered = Gathered::default();
         driver.gather(event, &mut gathered);
         driver.apply(gathered);
@@ -303,27 +358,42 @@ mod tests {
         (configuration.errors.get(), configuration.warnings.get())
     }
 
+    fn service() -> Object {
+        let mut service = Service::default();
+        service.metadata.name = Some("shop".into());
+        service.metadata.namespace = Some("default".into());
+        service.into()
+    }
+
     #[tokio::test]
     async fn all_that_is_wrong_is_counted_until_it_is_mended() {
         let (mut driver, mut told) = driver();
-        let key = ObjectKey::new(Kind::Ingress, "default", "shop");
+        let key = service().key();
         let undecodable = WatchEvent::Undecodable { key: key.clone(), message: "spec: no".into() };
         assert_eq!(step(&mut driver, WatchEvent::Synced(Vec::new())), (0, 0));
         assert_eq!(step(&mut driver, undecodable.clone()), (1, 0));
         assert_eq!(step(&mut driver, undecodable.clone()), (1, 0));
         assert_eq!(step(&mut driver, WatchEvent::Invalid { errors: 2, warnings: 1 }), (3, 1));
-        let mut ingress = Ingress::default();
-        ingress.metadata.name = Some("shop".into());
-        ingress.metadata.namespace = Some("default".into());
-        let mended = WatchEvent::Changed(vec![ObjectEvent::Applied(ingress.into())]);
+        let mended = WatchEvent::Changed(vec![ObjectEvent::Applied(service())]);
         assert_eq!(step(&mut driver, mended), (2, 1));
         assert_eq!(step(&mut driver, undecodable), (3, 1));
         assert_eq!(step(&mut driver, WatchEvent::Changed(vec![ObjectEvent::Deleted(key)])), (2, 1));
         assert_eq!(step(&mut driver, WatchEvent::Invalid { errors: 0, warnings: 0 }), (0, 0));
         let mut kinds = Vec::new();
-        while let Ok(inputs) = told.try_recv() {
+        while let Ok(inputs) = told.problems.try_recv() {
             kinds.extend(inputs.iter().map(|input| matches!(input, ProblemInput::Added { .. })));
         }
         assert_eq!(kinds, [true, false, true, false]);
+    }
+
+    #[tokio::test]
+    async fn the_role_says_what_is_told_of_a_status() {
+        let (mut driver, mut told) = driver();
+        let key = service().key();
+        step(&mut driver, WatchEvent::Synced(vec![ObjectEvent::Applied(service())]));
+        step(&mut driver, WatchEvent::Changed(vec![ObjectEvent::Deleted(key.clone())]));
+        let seen = StatusInput::Seen { key: key.clone(), ours: true, current: Vec::new() };
+        assert_eq!(told.statuses.try_recv(), Ok(vec![seen]));
+        assert_eq!(told.statuses.try_recv(), Ok(vec![StatusInput::Gone(key)]));
     }
 }

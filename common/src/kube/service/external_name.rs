@@ -2,11 +2,11 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::host;
+use crate::kube::host;
 
 /// Why an external name is not used.
-#[derive(Debug, PartialEq)]
-pub(super) enum NameFault {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NameFault {
     /// It leads, or could lead, to the proxy's own machine or link.
     Forbidden,
     /// It is not a name.
@@ -14,7 +14,10 @@ pub(super) enum NameFault {
 }
 
 /// Checks the name before it is ever resolved. What it resolves to is checked again by the engine.
-pub(super) fn check(name: &str) -> Result<(), NameFault> {
+///
+/// # Errors
+/// Why it is not used.
+pub fn check(name: &str) -> Result<(), NameFault> {
     let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
     if let Ok(address) = name.parse::<IpAddr>() {
         return match is_forbidden(address) {

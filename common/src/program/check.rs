@@ -2,63 +2,72 @@
 
 use std::io::Write;
 
-use selvedge_common::{
+use tokio::sync::mpsc;
+
+use super::{
+    Role,
+    args::{CheckedArgs, Format},
+    driver::problem_of,
+    source::{client, passed_over},
+};
+use crate::{
     kube::{
         manifests::{ManifestProblem, Manifests},
         objects::ObjectEvent,
         translation::Reconciler,
-        watch::{self, WatchEvent},
+        watch::{self, Scope, WatchEvent},
     },
     model::{Problem, Severity},
     proxy::tls::LiveCertificates,
     source::file,
 };
-use tokio::sync::mpsc;
 
-use super::{
-    driver::problem_of,
-    source::{client, scope},
-};
-use crate::{
-    args::{CheckArgs, Format},
-    class,
-    translate::Edge,
-};
-
-/// Prints what is wrong; `false` if any of it is an error.
+/// Prints what is wrong; `false` if any of it is an error. `secrets` are namespaces whose Secrets are read beside
+/// those that the flags name.
 ///
 /// # Errors
 /// What is to be checked cannot be read.
-pub async fn check(args: &CheckArgs, output: &mut dyn Write) -> anyhow::Result<bool> {
-    let (events, mut unread) = if args.cluster { cluster(args).await? } else { manifests(args)? };
-    let settings = args.class.settings(&args.namespace);
-    let mut reconciler = Reconciler::new(Edge::new(settings.clone()));
+pub async fn check<T: Role>(
+    role: T,
+    (args, format): (&CheckedArgs, Format),
+    secrets: Vec<String>,
+    output: &mut dyn Write,
+) -> anyhow::Result<bool> {
+    let scope = Scope { kinds: T::KINDS, namespaces: args.namespace.clone(), secrets };
+    let (events, mut unread) =
+        if args.cluster { cluster(args, scope).await? } else { manifests(args, scope)? };
+    let mut reconciler = Reconciler::new(role);
     reconciler.apply(events);
-    unread.extend(class::unknown(&settings, reconciler.objects()).into_iter().map(Unread::Flag));
-    let classless = class::classless(&settings, reconciler.objects());
+    let (role, objects) = (reconciler.translate(), reconciler.objects());
+    unread.extend(role.unfitting(objects).into_iter().map(Unread::Flag));
+    let suspected = role.suspected(objects);
     // Whether a key fits is known only when they are put to use.
     let (_, rejected) = LiveCertificates::build(&reconciler.snapshot().certificates, None);
     let unusable: Vec<_> = rejected.into_iter().map(|rejected| problem_of(rejected).1).collect();
-    let problems: Vec<_> = reconciler.problems().chain(&unusable).chain(&classless).collect();
-    match args.format {
+    let problems: Vec<_> = reconciler.problems().chain(&unusable).chain(&suspected).collect();
+    match format {
         Format::Text => print_text(&unread, &problems, output)?,
         Format::Json => print_json(&unread, &problems, output)?,
     }
-    let sound = unread.iter().all(|problem| problem.severity() != Severity::Error);
+    let sound = unread.iter().all(|problem| problem.severity() != Some(Severity::Error));
     Ok(sound && problems.iter().all(|problem| problem.severity != Severity::Error))
 }
 
-fn manifests(args: &CheckArgs) -> anyhow::Result<(Vec<ObjectEvent>, Vec<Unread>)> {
-    let change = Manifests::default().apply(file::read(&args.paths)?);
-    Ok((change.events, change.problems.into_iter().map(Unread::Manifest).collect()))
+fn manifests(args: &CheckedArgs, scope: Scope) -> anyhow::Result<(Vec<ObjectEvent>, Vec<Unread>)> {
+    let change = Manifests::of(scope.kinds).apply(file::read(&args.paths)?);
+    let mut unread: Vec<_> = change.problems.into_iter().map(Unread::Manifest).collect();
+    if !change.passed_over.is_empty() {
+        unread.push(Unread::Notice(passed_over(&change.passed_over)));
+    }
+    Ok((change.events, unread))
 }
 
-async fn cluster(args: &CheckArgs) -> anyhow::Result<(Vec<ObjectEvent>, Vec<Unread>)> {
+async fn cluster(args: &CheckedArgs, scope: Scope) -> anyhow::Result<(Vec<ObjectEvent>, Vec<Unread>)> {
     let client = client(args.kubeconfig.as_ref()).await?;
     // Waits for an API server that cannot be reached; better to say so.
     client.apiserver_version().await?;
     let (sender, mut events) = mpsc::channel(64);
-    let watching = tokio::spawn(watch::run(client, scope(&args.namespace, &args.class), sender));
+    let watching = tokio::spawn(watch::run(client, scope, sender));
     let mut unread = Vec::new();
     let mut objects = Vec::new();
     while let Some(event) = events.recv().await {
@@ -86,16 +95,24 @@ enum Unread {
     /// A flag that fits nothing there is.
     Flag(String),
     Manifest(ManifestProblem),
+    /// Nothing wrong, but good to know.
+    Notice(String),
     Other(String),
 }
 
 impl Unread {
-    fn severity(&self) -> Severity {
+    /// `None` for a notice.
+    fn severity(&self) -> Option<Severity> {
         match self {
-            Self::Manifest(problem) => problem.severity,
-            Self::Flag(_) => Severity::Warning,
-            Self::Other(_) => Severity::Error,
+            Self::Manifest(problem) => Some(problem.severity),
+            Self::Flag(_) => Some(Severity::Warning),
+            Self::Other(_) => Some(Severity::Error),
+            Self::Notice(_) => None,
         }
+    }
+
+    fn word(&self) -> &'static str {
+        self.severity().map_or("notice", word)
     }
 }
 
@@ -108,10 +125,12 @@ fn word(severity: Severity) -> &'static str {
 
 fn print_text(unread: &[Unread], problems: &[&Problem], output: &mut dyn Write) -> std::io::Result<()> {
     for problem in unread {
-        let word = word(problem.severity());
+        let word = problem.word();
         match problem {
             Unread::Manifest(problem) => writeln!(output, "{word}: {problem}")?,
-            Unread::Flag(message) | Unread::Other(message) => writeln!(output, "{word}: {message}")?,
+            Unread::Flag(message) | Unread::Notice(message) | Unread::Other(message) => {
+                writeln!(output, "{word}: {message}")?
+            }
         }
     }
     for problem in problems {
@@ -124,8 +143,8 @@ fn print_json(unread: &[Unread], problems: &[&Problem], output: &mut dyn Write) 
     let unread = unread.iter().map(|problem| match problem {
         Unread::Manifest(problem) => serde_json::json!({
             "file": problem.file, "line": problem.line, "severity": problem.severity, "message": problem.message}),
-        Unread::Flag(message) | Unread::Other(message) => {
-            serde_json::json!({"severity": problem.severity(), "message": message})
+        Unread::Flag(message) | Unread::Notice(message) | Unread::Other(message) => {
+            serde_json::json!({"severity": problem.word(), "message": message})
         }
     });
     let all: Vec<_> = unread.chain(problems.iter().map(|problem| serde_json::json!(problem))).collect();

@@ -1,19 +1,20 @@
-//! What the admin address shows of the running edge.
+//! What the admin address shows of the running program.
 
 use std::sync::Arc;
 
-use selvedge_common::runtime::{admin::AdminState, drain::Phase, engine::Engine};
 use tokio::sync::watch;
 
-/// The running edge as the admin address sees it.
-pub(super) struct Admin {
+use crate::runtime::{admin::AdminState, drain::Phase, engine::Engine};
+
+/// The running program as the admin address sees it.
+pub struct Admin {
     engine: Arc<Engine>,
     synced: watch::Receiver<bool>,
 }
 
 impl Admin {
     /// Ready once `synced` is true and as long as the engine serves.
-    pub(super) fn new(engine: Arc<Engine>, synced: watch::Receiver<bool>) -> Self {
+    pub fn new(engine: Arc<Engine>, synced: watch::Receiver<bool>) -> Self {
         Self { engine, synced }
     }
 }

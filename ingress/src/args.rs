@@ -1,20 +1,17 @@
 //! The command line: every flag, each also an environment variable.
 
-mod limits;
-mod values;
+use std::{collections::BTreeMap, net::SocketAddr};
 
-use std::{
-    collections::BTreeMap,
-    net::{IpAddr, SocketAddr},
-    path::PathBuf,
+use clap::{Args, Parser, Subcommand};
+pub use selvedge_common::program::args::{
+    AccessLogFormat, BackendArgs, CheckedArgs, ClientArgs, DrainArgs, Format, LeaseArgs, LogArgs, ServeArgs,
+    SourceArgs,
 };
-
-use clap::{Args, Parser, Subcommand, ValueEnum, builder::RangedU64ValueParser};
-use ipnet::IpNet;
-pub use limits::{BackendArgs, ClientArgs, DrainArgs};
 use selvedge_common::{
     id::{ListenerName, RouteSetId},
+    kube::store::ServiceName,
     model::{Listener, ListenerProtocol},
+    program::Published,
 };
 
 use crate::{
@@ -48,6 +45,7 @@ pub enum Command {
 
 /// Flags of `run`.
 #[derive(Args, Clone, Debug)]
+#[command(mut_arg("lease", |lease| lease.default_value(DEFAULT_LEASE)))]
 pub struct RunArgs {
     /// Where objects come from.
     #[command(flatten)]
@@ -73,27 +71,6 @@ pub struct RunArgs {
     /// What is logged.
     #[command(flatten)]
     pub log: LogArgs,
-}
-
-/// Where objects come from: files, or else a Kubernetes API server.
-#[derive(Args, Clone, Debug, Default)]
-#[command(next_help_heading = "Source")]
-pub struct SourceArgs {
-    /// Folder or file of YAML to serve instead of a cluster's objects; repeatable
-    #[arg(
-        long,
-        env = "SELVEDGE_MANIFESTS",
-        value_name = "PATH",
-        value_delimiter = ',',
-        conflicts_with = "kubeconfig"
-    )]
-    pub manifests: Vec<PathBuf>,
-    /// How to reach the API server; without it as a pod, or as kubectl would
-    #[arg(long, env = "SELVEDGE_KUBECONFIG", value_name = "FILE")]
-    pub kubeconfig: Option<PathBuf>,
-    /// Namespace whose objects count, all without it; repeatable
-    #[arg(long, env = "SELVEDGE_NAMESPACE", value_name = "NS", value_delimiter = ',')]
-    pub namespace: Vec<String>,
 }
 
 /// Which Ingress objects count, and their defaults.
@@ -130,24 +107,9 @@ pub struct ListenArgs {
     /// Port that clients of --https see, told in X-Forwarded-Port and used in redirects
     #[arg(long, env = "SELVEDGE_HTTPS_PORT_PUBLIC", value_name = "PORT", default_value_t = 443)]
     pub https_port_public: u16,
-    /// Expect a PROXY protocol header, version 1 or 2, at the start of each connection
-    #[arg(long, env = "SELVEDGE_PROXY_PROTOCOL")]
-    pub proxy_protocol: bool,
-    /// Network whose X-Forwarded-* fields and request ids are believed; repeatable
-    #[arg(long, env = "SELVEDGE_TRUSTED_CIDR", value_name = "CIDR", value_delimiter = ',', value_parser = network)]
-    pub trusted_cidr: Vec<IpNet>,
-    /// Send Forwarded (RFC 7239) to backends beside the X-Forwarded-* fields
-    #[arg(long, env = "SELVEDGE_FORWARDED_FIELD")]
-    pub forwarded_field: bool,
-    /// Worker threads, at most 1024; 0 is one per core
-    #[arg(long, env = "SELVEDGE_WORKERS", value_name = "N", default_value_t = 0, value_parser = RangedU64ValueParser::<usize>::new().range(0..=1024))]
-    pub workers: usize,
-    /// Listen beside another process that shares its ports as well, to take over from it
-    #[arg(long, env = "SELVEDGE_SHARE_PORTS")]
-    pub share_ports: bool,
-    /// Do not say in x-selvedge-reason why the proxy itself answered
-    #[arg(long, env = "SELVEDGE_HIDE_REASON")]
-    pub hide_reason: bool,
+    /// How both are served.
+    #[command(flatten)]
+    pub serve: ServeArgs,
 }
 
 /// What is told to the cluster.
@@ -165,50 +127,17 @@ pub struct PublishArgs {
     /// IP address or host name to write to the status of Ingress objects; repeatable
     #[arg(long, env = "SELVEDGE_PUBLISH_ADDRESS", value_name = "ADDR", value_delimiter = ',')]
     pub publish_address: Vec<String>,
-    /// Lease by which instances agree on who writes status and events; its namespace is the own one
-    #[arg(long, env = "SELVEDGE_LEASE", value_name = "NAME", default_value = DEFAULT_LEASE)]
-    pub lease: String,
-    /// Namespace of the lease; without it the pod's own, else default
-    #[arg(long, env = "SELVEDGE_LEASE_NAMESPACE", value_name = "NS")]
-    pub lease_namespace: Option<String>,
-    /// Name of this instance in the lease; without it the host name and a number
-    #[arg(long, env = "SELVEDGE_IDENTITY", value_name = "NAME")]
-    pub identity: Option<String>,
-    /// Write no status and no events, and take no part in the lease
-    #[arg(long, env = "SELVEDGE_READ_ONLY")]
-    pub read_only: bool,
-}
-
-/// What is logged.
-#[derive(Args, Clone, Debug)]
-#[command(next_help_heading = "Logs")]
-pub struct LogArgs {
-    /// One line for each request on standard output
-    #[arg(long, env = "SELVEDGE_ACCESS_LOG", value_name = "FORMAT", value_enum, default_value = "text")]
-    pub access_log: AccessLogFormat,
-    /// Form of the program's own log on standard error
-    #[arg(long, env = "SELVEDGE_LOG_FORMAT", value_name = "FORMAT", value_enum, default_value = "text")]
-    pub log_format: Format,
-    /// What is logged, like RUST_LOG, for example info,selvedge_common=debug; default info
-    #[arg(long, env = "SELVEDGE_LOG_FILTER", value_name = "FILTER")]
-    pub log_filter: Option<String>,
+    /// Who writes it.
+    #[command(flatten)]
+    pub lease: LeaseArgs,
 }
 
 /// Flags of `check`.
 #[derive(Args, Clone, Debug)]
 pub struct CheckArgs {
-    /// Folders and files of YAML to check
-    #[arg(value_name = "PATH", required_unless_present = "cluster", conflicts_with = "cluster")]
-    pub paths: Vec<PathBuf>,
-    /// Check the objects of a cluster
-    #[arg(long, env = "SELVEDGE_CLUSTER")]
-    pub cluster: bool,
-    /// How to reach the API server; without it as a pod, or as kubectl would
-    #[arg(long, env = "SELVEDGE_KUBECONFIG", value_name = "FILE")]
-    pub kubeconfig: Option<PathBuf>,
-    /// Namespace whose objects count, all without it; repeatable
-    #[arg(long, env = "SELVEDGE_NAMESPACE", value_name = "NS", value_delimiter = ',')]
-    pub namespace: Vec<String>,
+    /// What is looked at.
+    #[command(flatten)]
+    pub checked: CheckedArgs,
     /// Which objects count.
     #[command(flatten)]
     pub class: ClassArgs,
@@ -217,45 +146,9 @@ pub struct CheckArgs {
     pub format: Format,
 }
 
-/// Form of output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// For people.
-    Text,
-    /// For machines.
-    Json,
-}
-
-/// Form of the access log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum AccessLogFormat {
-    /// None.
-    Off,
-    /// For people.
-    Text,
-    /// For machines.
-    Json,
-}
-
-/// A Service, written `NS/NAME`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServiceName {
-    /// Its namespace.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
-}
-
 fn service_name(text: &str) -> Result<ServiceName, String> {
     let SecretName { namespace, name } = text.parse()?;
-    Ok(ServiceName { namespace, name })
-}
-
-/// A network, or a single address.
-fn network(text: &str) -> Result<IpNet, String> {
-    text.parse()
-        .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
-        .map_err(|_| format!("{text:?} is not a network; write it like 10.0.0.0/8 or fd00::/8"))
+    Ok(ServiceName::new(&namespace, &name))
 }
 
 impl PublishArgs {
@@ -264,21 +157,15 @@ impl PublishArgs {
         let flags = [
             ("--publish-service", self.publish_service.is_some()),
             ("--publish-address", !self.publish_address.is_empty()),
-            ("--lease", self.lease != DEFAULT_LEASE),
-            ("--lease-namespace", self.lease_namespace.is_some()),
-            ("--identity", self.identity.is_some()),
-            ("--read-only", self.read_only),
         ];
-        flags.into_iter().filter(|(_, given)| *given).map(|(flag, _)| flag).collect()
+        let given = flags.into_iter().filter(|(_, given)| *given).map(|(flag, _)| flag);
+        given.chain(self.lease.given(DEFAULT_LEASE)).collect()
     }
-}
 
-/// What is wrong with flags, in one line.
-pub fn one_line(error: &clap::Error) -> String {
-    let text = error.to_string();
-    let paragraph = text.split("\n\n").find(|paragraph| !paragraph.trim().is_empty()).unwrap_or_default();
-    let words: Vec<_> = paragraph.split_whitespace().collect();
-    words.join(" ").trim_start_matches("error: ").to_owned()
+    /// The addresses to publish.
+    pub fn published(&self) -> Published {
+        Published { service: self.publish_service.clone(), addresses: self.publish_address.clone() }
+    }
 }
 
 impl ClassArgs {
@@ -291,6 +178,11 @@ impl ClassArgs {
             namespaces: namespaces.to_vec(),
             ..Settings::default()
         }
+    }
+
+    /// Namespaces whose Secrets are read wherever other objects are.
+    pub fn secrets(&self) -> Vec<String> {
+        self.default_certificate.iter().map(|secret| secret.namespace.clone()).collect()
     }
 }
 
@@ -308,26 +200,12 @@ impl RunArgs {
 
     /// The listeners for translation to complete; both serve the set of routes of this name.
     pub fn listeners(&self, routes: &RouteSetId) -> BTreeMap<ListenerName, Listener> {
-        let listen = &self.listen;
-        let listener = |address, protocol, public_port| Listener {
-            address,
-            protocol,
-            proxy_protocol: listen.proxy_protocol,
-            default_certificate: None,
-            public_port,
-            trusted_cidrs: listen.trusted_cidr.clone(),
-            forwarded_field: listen.forwarded_field,
-            limits: self.client.limits(),
-            routes: routes.clone(),
-            connect: false,
-            service_names: None,
-            loop_protection: None,
-            server_timing: false,
-        };
-        BTreeMap::from([
-            ("http".into(), listener(listen.http, ListenerProtocol::Http, listen.http_port_public)),
-            ("https".into(), listener(listen.https, ListenerProtocol::Https, listen.https_port_public)),
-        ])
+        let ListenArgs { http, https, serve, .. } = &self.listen;
+        let ports = (self.listen.http_port_public, self.listen.https_port_public);
+        let limits = || self.client.limits();
+        let plain = serve.listener((*http, ports.0), ListenerProtocol::Http, limits(), routes);
+        let tls = serve.listener((*https, ports.1), ListenerProtocol::Https, limits(), routes);
+        BTreeMap::from([("http".into(), plain), ("https".into(), tls)])
     }
 }
 
@@ -337,6 +215,8 @@ mod tests {
 
     use clap::CommandFactory;
     use selvedge_common::model::{Backend, Health, Limits, Retry, RetryAllowance, Timeouts};
+
+    use selvedge_common::program::command::flags_line;
 
     use super::*;
 
@@ -377,7 +257,14 @@ mod tests {
         assert_eq!(settings.retry, Retry { attempts: 2, body_bytes: 1024, ..Retry::default() });
         let (ejection, longest_ejection) = (Duration::from_secs(4), Duration::from_secs(5));
         let (most_ejected_percent, panic_percent) = (6, 7);
-        let health = Health { failures: 3, ejection, longest_ejection, most_ejected_percent, panic_percent };
+        let health = Health {
+            failures: 3,
+            ejection,
+            longest_ejection,
+            most_ejected_percent,
+            panic_percent,
+            ..Health::default()
+        };
         assert_eq!(settings.backend.health, health);
         assert_eq!(settings.backend.retry_allowance, RetryAllowance { percent: 1, per_second: 2 });
         assert_eq!(settings.backend.connect_timeout, Duration::from_secs(1));
@@ -420,11 +307,11 @@ mod tests {
         for flags in [&["--http", "8080"][..], &["--htp=x"], &["--manifests", "x", "--kubeconfig", "y"]] {
             let error =
                 Arguments::try_parse_from(["selvedge-ingress", "run"].iter().chain(flags)).unwrap_err();
-            let line = one_line(&error);
+            let line = flags_line(&error);
             let flag = flags[0].split('=').next().unwrap();
             assert!(!line.contains('\n') && line.contains(flag) && !line.contains("Usage"), "{line}");
         }
-        let missing = one_line(&Arguments::try_parse_from(["selvedge-ingress", "check"]).unwrap_err());
+        let missing = flags_line(&Arguments::try_parse_from(["selvedge-ingress", "check"]).unwrap_err());
         assert!(missing.contains("PATH"), "{missing}");
     }
 
@@ -473,7 +360,7 @@ mod tests {
         let run =
             run(&["--namespace", "a,b", "--namespace", "c", "--trusted-cidr", "10.0.0.0/8,::1"]).unwrap();
         assert_eq!(run.source.namespace, ["a", "b", "c"]);
-        assert_eq!(run.listen.trusted_cidr.len(), 2);
+        assert_eq!(run.listen.serve.trusted_cidr.len(), 2);
     }
 
     #[test]

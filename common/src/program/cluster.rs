@@ -3,53 +3,63 @@
 use std::sync::Arc;
 
 use kube::Client;
-use selvedge_common::{
+use tokio::{
+    sync::{mpsc, watch},
+    task::{JoinHandle, JoinSet},
+};
+
+use super::{Role, args::LeaseArgs};
+use crate::{
     kube::{
         addresses::{address, follow_service, sort},
-        events::{self, ProblemInput},
+        events::{self, ProblemInput, Reporter},
         lease::{self, LeaseSettings},
         status::{self, StatusInput},
+        store::ServiceName,
     },
     runtime::{
         metrics::Metrics,
         spawn::{PanicWatch, spawn},
     },
 };
-use tokio::{
-    sync::{mpsc, watch},
-    task::{JoinHandle, JoinSet},
-};
 
-use crate::args::PublishArgs;
+/// Which addresses the status of objects gets; by default none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Published {
+    /// A Service whose addresses are published as they change.
+    pub service: Option<ServiceName>,
+    /// IP addresses and host names.
+    pub addresses: Vec<String>,
+}
 
 /// Where status and problems go; sending never waits.
-pub(super) struct Teller {
-    /// What is known of the status of Ingress objects.
-    pub(super) statuses: mpsc::UnboundedSender<Vec<StatusInput>>,
+pub struct Teller {
+    /// What is known of the status of objects.
+    pub statuses: mpsc::UnboundedSender<Vec<StatusInput>>,
     /// What is wrong.
-    pub(super) problems: mpsc::UnboundedSender<Vec<ProblemInput>>,
+    pub problems: mpsc::UnboundedSender<Vec<ProblemInput>>,
 }
 
 /// Starts to take part in the lease and to write. The task ends after `stopping`, when the lease is given back.
-pub(super) fn tell(
+pub fn tell<T: Role>(
     client: Client,
-    args: &PublishArgs,
+    (args, published): (&LeaseArgs, &Published),
     metrics: &Arc<Metrics>,
     stopping: watch::Receiver<bool>,
 ) -> (Teller, JoinHandle<()>) {
-    let namespace = args.lease_namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
-    let host = host_name();
+    let namespace = args.namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
+    let host = host_name().unwrap_or_else(|| T::PROGRAM.into());
     let identity = args.identity.clone().unwrap_or_else(|| format!("{host}_{}", std::process::id()));
-    let settings = LeaseSettings::new(&namespace, &args.lease, &identity);
+    let settings = LeaseSettings::new(&namespace, &args.name, &identity);
     let (leader, leads) = watch::channel(false);
     let (statuses, status_inputs) = mpsc::unbounded_channel();
     let (problems, problem_inputs) = mpsc::unbounded_channel();
-    let mut static_addresses: Vec<_> = args.publish_address.iter().map(|text| address(text)).collect();
+    let mut static_addresses: Vec<_> = published.addresses.iter().map(|text| address(text)).collect();
     sort(&mut static_addresses);
     let known = (!static_addresses.is_empty()).then_some(static_addresses);
     let (sender, addresses) = watch::channel(known);
     let mut writers = JoinSet::new();
-    if let Some(service) = args.publish_service.clone() {
+    if let Some(service) = published.service.clone() {
         let client = client.clone();
         let watch = PanicWatch::new("publish-service", metrics);
         writers.spawn(async move {
@@ -63,7 +73,8 @@ pub(super) fn tell(
         let _watch = watch;
         status.await;
     });
-    let events = events::run(client.clone(), host, leads, problem_inputs);
+    let reporter = Reporter { controller: T::CONTROLLER, instance: host };
+    let events = events::run(client.clone(), reporter, leads, problem_inputs);
     let watch = PanicWatch::new("events", metrics);
     writers.spawn(async move {
         let _watch = watch;
@@ -78,7 +89,7 @@ pub(super) fn tell(
 }
 
 /// In a pod its name.
-fn host_name() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname");
-    name.ok().map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).unwrap_or("edge".into())
+fn host_name() -> Option<String> {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+    Some(name.trim().to_owned()).filter(|name| !name.is_empty())
 }

@@ -1,0 +1,80 @@
+//! The edge as a program: the part it plays, and how its flags become a plan.
+
+use std::io::Write;
+
+pub use selvedge_common::program::start_log;
+use selvedge_common::{
+    kube::{
+        objects::{Kind, Object, ObjectKey},
+        status::StatusInput,
+        store::Objects,
+        translation::StatusChange,
+    },
+    model::Problem,
+    program::{self, Plan, Program, Role},
+};
+
+use crate::{
+    args::{CheckArgs, RunArgs},
+    class, translate,
+};
+
+/// The edge, bound and with its source open.
+pub type Edge = Program<translate::Edge>;
+
+impl Role for translate::Edge {
+    const PROGRAM: &'static str = "selvedge-ingress";
+    const CONTROLLER: &'static str = class::CONTROLLER;
+    const KINDS: &'static [Kind] =
+        &[Kind::Ingress, Kind::IngressClass, Kind::Service, Kind::EndpointSlice, Kind::Secret];
+
+    fn status(&self, object: &Object, change: StatusChange) -> Option<StatusInput> {
+        let Object::Ingress(ingress) = object else { return None };
+        let balancer = ingress.status.as_ref().and_then(|status| status.load_balancer.as_ref());
+        let current = balancer.and_then(|balancer| balancer.ingress.clone()).unwrap_or_default();
+        Some(StatusInput::Seen { key: change.key, ours: change.ours, current })
+    }
+
+    fn status_gone(&self, key: &ObjectKey) -> Option<StatusInput> {
+        (key.kind == Kind::Ingress).then(|| StatusInput::Gone(key.clone()))
+    }
+
+    fn unfitting(&self, objects: &Objects) -> Vec<String> {
+        class::unknown(self.settings(), objects)
+    }
+
+    fn suspected(&self, objects: &Objects) -> Vec<Problem> {
+        class::classless(self.settings(), objects)
+    }
+}
+
+impl From<Box<RunArgs>> for Plan<translate::Edge> {
+    fn from(args: Box<RunArgs>) -> Self {
+        let settings = args.settings();
+        let RunArgs { source, class, listen, publish, client, backend, drain, log } = *args;
+        Self {
+            listeners: settings.listeners.clone(),
+            role: translate::Edge::new(settings),
+            admin: listen.admin,
+            source,
+            secrets: class.secrets(),
+            published: publish.published(),
+            cluster_flags: publish.given(),
+            lease: publish.lease,
+            serve: listen.serve,
+            client,
+            backend,
+            drain,
+            log,
+        }
+    }
+}
+
+/// Prints what is wrong; `false` if any of it is an error.
+///
+/// # Errors
+/// What is to be checked cannot be read.
+pub async fn check(args: &CheckArgs, output: &mut dyn Write) -> anyhow::Result<bool> {
+    let edge = translate::Edge::new(args.class.settings(&args.checked.namespace));
+    program::check(edge, (&args.checked, args.format), args.class.secrets(), output).await
+}
