@@ -75,7 +75,7 @@ fn a_body_too_large_to_keep_is_not_mirrored() {
     assert_eq!(client.answer().text(), "ok");
     client.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n");
     assert_eq!(client.answer().text(), "ok");
-    counted(&proxy, "too_large", 2);
+    counted(&proxy, "body_not_kept", 2);
     assert!(shadow.seen().is_empty());
 }
 

@@ -90,7 +90,7 @@ impl Copies {
         let counts = &worker.shared.metrics.mirrored;
         for target in self.targets {
             let CopyBody::Whole(body) = &body else {
-                counts.add("too_large");
+                counts.add("body_not_kept");
                 continue;
             };
             if worker.copies.get() >= MOST_IN_FLIGHT {
