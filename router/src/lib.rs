@@ -1,1 +1,6 @@
-//! The router tier: east-west traffic through the engine of the edge. Not built yet.
+//! The router tier: Services become what the engine shall do with the traffic between them.
+
+pub mod app;
+pub mod args;
+pub mod settings;
+pub mod translate;

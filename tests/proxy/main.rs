@@ -8,6 +8,7 @@ mod drain;
 mod endpoints;
 mod expect;
 mod fields;
+mod filters;
 mod floods;
 mod forwarding;
 mod framing;

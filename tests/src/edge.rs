@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     path::Path,
     sync::Arc,
-    thread::{self, JoinHandle},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -13,15 +13,15 @@ use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 use selvedge_common::id::ListenerName;
 use selvedge_ingress::{
-    app,
     args::{Arguments, Command},
+    translate,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::sync::oneshot;
 
 use crate::{
     client::{Answer, Client},
+    in_process::{InProcess, USUAL},
     tls::{self, TlsClient},
 };
 
@@ -36,34 +36,19 @@ pub struct Edge {
     pub https: SocketAddr,
     /// The admin address.
     pub admin: SocketAddr,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    _program: InProcess,
 }
 
 impl Edge {
     /// Starts it as `selvedge-ingress run` with these flags would, on free ports, and waits until it is ready.
     pub fn start(flags: &[&str]) -> Self {
-        let usual = ["--http=127.0.0.1:0", "--https=127.0.0.1:0", "--admin=127.0.0.1:0", "--workers=1"];
-        let quiet = ["--access-log=off", "--lameduck=0", "--drain-deadline=0"];
-        let words = ["selvedge-ingress", "run"].iter().chain(&usual).chain(&quiet).chain(flags);
+        let words = ["selvedge-ingress", "run", "--https=127.0.0.1:0"].iter().chain(&USUAL).chain(flags);
         let arguments = <Arguments as clap::Parser>::try_parse_from(words).expect("the flags are right");
         let Command::Run(args) = arguments.command else { panic!("not the command run") };
-        let (stop, stopped) = oneshot::channel();
-        let (tell, told) = std::sync::mpsc::channel();
-        let thread = thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            runtime.expect("a runtime starts").block_on(async {
-                let edge = app::Edge::start(args).await.expect("the edge starts on free ports");
-                let address = |name: &str| edge.addresses()[&ListenerName::new(name)];
-                let admin = edge.admin_address().expect("a bound socket has an address");
-                tell.send((address("http"), address("https"), admin)).expect("the test waits for it");
-                edge.run(async { drop(stopped.await) }).await;
-            });
-        });
-        let (http, https, admin) = told.recv_timeout(PATIENCE).expect("the edge starts");
-        let edge = Self { http, https, admin, stop: Some(stop), thread: Some(thread) };
-        eventually("ready", || (Client::connect(admin).get("admin", "/readyz").status == 200).then_some(()));
-        edge
+        let program = InProcess::start::<translate::Edge>(args);
+        let address = |name: &str| program.addresses[&ListenerName::new(name)];
+        let (http, https) = (address("http"), address("https"));
+        Self { http, https, admin: program.admin, _program: program }
     }
 
     /// Starts it with a folder of manifests.
@@ -79,15 +64,6 @@ impl Edge {
     /// A client over TLS that asks for this name and trusts just this certificate.
     pub fn tls(&self, name: &str, certificate: &CertificateDer<'static>) -> Client<TlsClient> {
         tls_client(self.https, name, certificate).expect("the handshake succeeds")
-    }
-}
-
-impl Drop for Edge {
-    fn drop(&mut self) {
-        // Gone already if its thread has panicked.
-        let _ = self.stop.take().map(|stop| stop.send(()));
-        let ended = self.thread.take().map(JoinHandle::join);
-        assert!(thread::panicking() || ended.is_none_or(|ended| ended.is_ok()), "the edge panicked");
     }
 }
 

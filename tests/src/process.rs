@@ -1,4 +1,4 @@
-//! The edge as a process of its own: started, asked, measured and stopped as an operator would.
+//! A program as a process of its own: started, asked, measured and stopped as an operator would.
 
 use std::{
     collections::BTreeMap,
@@ -28,15 +28,18 @@ const USUAL: [(&str, &str); 5] = [
     ("SELVEDGE_LAMEDUCK", "0"),
 ];
 
-/// A running edge; dropping it kills it.
-pub struct EdgeProcess {
+/// The edge as a process.
+pub type EdgeProcess = Process;
+
+/// A running program, the edge or the router; dropping it kills it.
+pub struct Process {
     child: Child,
     log: Arc<Mutex<Vec<serde_json::Value>>>,
     log_closed: Arc<AtomicBool>,
     addresses: BTreeMap<String, SocketAddr>,
 }
 
-impl EdgeProcess {
+impl Process {
     /// Starts the program with these flags, without an access log.
     ///
     /// # Panics
@@ -47,7 +50,7 @@ impl EdgeProcess {
         Self::spawn(command)
     }
 
-    /// A command that runs the program with these flags and our usual settings, for [`EdgeProcess::spawn`].
+    /// A command that runs the program with these flags and our usual settings, for [`Process::spawn`].
     pub fn command(program: &Path, flags: &[&str]) -> Command {
         let mut command = Command::new(program);
         command.arg("run").args(flags).envs(USUAL);
@@ -83,8 +86,10 @@ impl EdgeProcess {
         process.addresses = until(|| {
             let bound = process.bound();
             let ended = process.child.try_wait().expect("a child can be waited for");
-            assert!(bound.len() == 3 || ended.is_none(), "it ended at once: {:?}", process.log());
-            (bound.len() == 3).then_some(bound)
+            // The last one that it tells of.
+            let is_last = bound.contains_key("admin");
+            assert!(is_last || ended.is_none(), "it ended at once: {:?}", process.log());
+            is_last.then_some(bound)
         });
         process
     }
@@ -209,7 +214,7 @@ impl EdgeProcess {
     }
 }
 
-impl Drop for EdgeProcess {
+impl Drop for Process {
     fn drop(&mut self) {
         // One that has ended already is as good.
         let _ = self.child.kill();

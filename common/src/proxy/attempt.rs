@@ -82,7 +82,9 @@ impl Plan {
         let idle = timeouts.map_or(limits.body_idle, |timeouts| timeouts.backend_idle);
         Self {
             answer_pace: Pace { idle, min_rate_bytes: 0, stall },
-            answer_limit: timeouts.map_or(limits.body_idle, |timeouts| timeouts.request),
+            answer_limit: timeouts
+                .map_or(limits.body_idle, |timeouts| timeouts.request)
+                .saturating_sub(x.waited),
             try_limit: timeouts.and_then(|timeouts| timeouts.backend),
             deadline: None,
             request_pace: Pace { idle: limits.body_idle, min_rate_bytes: limits.body_min_rate_bytes, stall },

@@ -90,6 +90,8 @@ pub struct Exchange<'c> {
     pub endpoint: Option<SocketAddr>,
     /// How often a request was sent towards a backend.
     pub tries: u32,
+    /// How long filters made it wait.
+    pub waited: Duration,
     /// Status code sent to the client; 0 while there is none.
     pub status: u16,
     /// Why the proxy itself answered, or why an answer broke off.
@@ -126,6 +128,7 @@ impl<'c> Exchange<'c> {
             target: None,
             endpoint: None,
             tries: 0,
+            waited: Duration::ZERO,
             status: 0,
             reason: None,
             received: Cell::new(0),

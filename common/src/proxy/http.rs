@@ -1,6 +1,6 @@
 //! Http: the way of one request, from its head to the end of its answer, whichever protocol brought it.
 
-use std::sync::Arc;
+use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
 
 use super::{
     body::Incoming,
@@ -14,7 +14,7 @@ use super::{
     rules, tls,
 };
 use crate::{
-    filter::Flow,
+    filter::{Flow, Reply},
     message::{Method, ResponseHead},
     model::Listener,
 };
@@ -36,13 +36,20 @@ pub async fn serve(
         Ok(listener) => listener,
         Err(failure) => return refuse(x, body, responder, failure).await,
     };
+    let mut next = 0;
     loop {
-        if let Some(reply) = apply_filters(x) {
-            prepare_close(body, responder);
-            return respond::reply(x, responder, &reply).await;
-        }
-        if !rules::lead_on(x) {
-            break;
+        match apply_filters(x, &mut next) {
+            Flow::Next if rules::lead_on(x) => next = 0,
+            Flow::Next => break,
+            Flow::Reply(reply) => return answer(x, body, responder, &reply).await,
+            Flow::Wait(duration, reply) => {
+                if let Err(failure) = Box::pin(wait(x, duration, responder)).await {
+                    return refuse(x, body, responder, failure).await;
+                }
+                if let Some(reply) = reply {
+                    return answer(x, body, responder, &reply).await;
+                }
+            }
         }
     }
     match forward(x, &listener, body, responder).await {
@@ -98,26 +105,61 @@ fn route(x: &mut Exchange<'_>) -> Result<Arc<Listener>, Failure> {
     Ok(listener.settings.clone())
 }
 
-/// Asks the filters of the route in their order; the first reply ends it.
-fn apply_filters(x: &mut Exchange<'_>) -> Option<crate::filter::Reply> {
-    let route = x.route.clone()?;
-    if route.route.filters.is_empty() {
-        return None;
+/// Asks the filters of the route in their order, from `next` on; the first that wants more than to go on ends it.
+fn apply_filters(x: &mut Exchange<'_>, next: &mut usize) -> Flow {
+    let Some(route) = x.route.as_ref().filter(|route| !route.route.filters.is_empty()) else {
+        return Flow::Next;
+    };
+    let route = route.clone();
+    let cx = headers::filter_context(x, None);
+    for filter in &route.route.filters[*next..] {
+        *next += 1;
+        match filter.request(&cx, &mut x.head) {
+            Flow::Next => {}
+            flow => return flow,
+        }
     }
-    let cx = headers::filter_context(x);
-    route.route.filters.iter().find_map(|filter| match filter.request(&cx, &mut x.head) {
-        Flow::Next => None,
-        Flow::Reply(reply) => Some(reply),
-    })
+    Flow::Next
 }
 
-/// Lets the filters of the route change the head of an answer, and then those of the one that led to it.
+/// Answers as a filter decided.
+async fn answer(
+    x: &mut Exchange<'_>,
+    body: &mut Incoming<'_>,
+    responder: &mut Responder<'_>,
+    reply: &Reply,
+) -> Result<(), ResponderError> {
+    prepare_close(body, responder);
+    respond::reply(x, responder, reply).await
+}
+
+/// Waits as a filter wants it. The time counts as the backend's: what its answer may take becomes shorter.
+async fn wait(
+    x: &mut Exchange<'_>,
+    duration: Duration,
+    responder: &mut Responder<'_>,
+) -> Result<(), Failure> {
+    let limit = x.route.as_ref().map_or(Duration::ZERO, |route| route.route.timeouts.request);
+    let left = limit.saturating_sub(x.waited);
+    // The deadlines of the worker are too coarse for this.
+    let mut sleep = pin!(tokio::time::sleep(duration.min(left)));
+    poll_fn(|cx| match sleep.as_mut().poll(cx) {
+        Poll::Ready(()) => Poll::Ready(Ok(())),
+        Poll::Pending => responder.poll_closed(cx).map(|()| Err(Failure::ClientClosed)),
+    })
+    .await?;
+    x.waited += duration;
+    if duration < left { Ok(()) } else { Err(Failure::RequestTimeout) }
+}
+
+/// Lets the filters of the route change the head of an answer, and then those of the one that led to it: of a backend's
+/// answer, or of one that the route describes.
 pub(super) fn filter_response(x: &Exchange<'_>, head: &mut ResponseHead) {
     for route in x.route.iter().chain(&x.outer) {
         if route.route.filters.is_empty() {
             continue;
         }
-        let cx = headers::filter_context(x);
+        let cx = headers::filter_context(x, None);
         for filter in &route.route.filters {
             filter.response(&cx, head);
         }

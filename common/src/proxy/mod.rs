@@ -20,6 +20,7 @@ mod identity;
 mod live;
 mod loops;
 mod mirror;
+mod rate_limits;
 mod reasons;
 mod replay;
 mod respond;

@@ -80,7 +80,7 @@ mod tests {
     fn clients_of_grpc_are_told_more_than_that_something_went_wrong() {
         for failure in failures().into_iter().filter(|failure| *failure != Failure::ClientClosed) {
             let mut head = ResponseHead::default();
-            grpc::write_failure(failure.status(), failure.reason(), &mut head);
+            grpc::write_failure((failure.status(), None), failure.reason(), &mut head);
             let status = head.fields.get_by_name("grpc-status").unwrap();
             assert!(!matches!(status, b"0" | b"2"), "{failure:?}");
             assert!(head.fields.get_by_name("grpc-message").is_some_and(|message| !message.is_empty()));

@@ -10,7 +10,9 @@ use std::{
 use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, watch};
 
-use super::{accept::Handover, detect::LiveResolver, identity::Identity, live::Live, tls};
+use super::{
+    accept::Handover, detect::LiveResolver, identity::Identity, live::Live, rate_limits::RateLimits, tls,
+};
 use crate::{
     id::ListenerName,
     model::ListenerProtocol,
@@ -52,6 +54,8 @@ pub struct Shared {
     pub room_wanted: Vec<AtomicUsize>,
     /// Open connections of each source address, where that is limited.
     pub sources: Sources,
+    /// What limits of the rate remember.
+    pub rate_limits: RateLimits,
     handovers: Vec<mpsc::UnboundedSender<Handover>>,
 }
 
@@ -103,6 +107,7 @@ impl Shared {
                 has_snapshot: watch::Sender::new(false),
                 room_wanted: handovers.iter().map(|_| AtomicUsize::new(0)).collect(),
                 sources: Sources::default(),
+                rate_limits: RateLimits::default(),
                 handovers,
             }
         });

@@ -1,0 +1,151 @@
+//! The program as an operator runs it: with a folder of manifests, on loopback.
+
+use std::{
+    path::Path,
+    process::{Command, Output, Stdio},
+};
+
+use clap::CommandFactory;
+use selvedge_router::args::Arguments;
+use selvedge_tests::{
+    client::Client,
+    edge::{folder, write},
+    origin::Origin,
+    process::Process,
+    router::{Router, service},
+};
+use serde_json::json;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_selvedge-router");
+
+/// What the program does with these words, alone in its environment.
+fn output(words: &[&str]) -> (Output, String, String) {
+    let output = Command::new(PROGRAM).args(words).env_clear().stdin(Stdio::null()).output();
+    let output = output.expect("the program is there");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (standard, error) = (text(&output.stdout), text(&output.stderr));
+    (output, standard, error)
+}
+
+fn start(manifests: &Path, flags: &[&str]) -> Process {
+    let manifests = manifests.to_str().expect("paths of tests are text");
+    let process = Process::start(Path::new(PROGRAM), &[&["--manifests", manifests], flags].concat());
+    process.until_ready();
+    process
+}
+
+#[test]
+fn a_service_answers_by_its_name_and_others_get_404_with_the_reason() {
+    let orders = Origin::named("orders");
+    let manifests = folder();
+    write(manifests.path(), "orders.json", &service("shop", "orders", 8080, &[orders.address]));
+    let mut process = start(manifests.path(), &[]);
+    let answer = Client::connect(process.http()).get("orders.shop", "/a?b");
+    assert_eq!((answer.status, answer.text()), (200, "orders".into()));
+    assert_eq!(orders.seen()[0].line, "GET /a?b HTTP/1.1");
+    let answer = Client::connect(process.http()).get("carts.shop", "/");
+    assert_eq!((answer.status, answer.field("x-selvedge-reason")), (404, Some("no_route")));
+    process.terminate();
+    assert_eq!(process.ended().code(), Some(0));
+}
+
+#[test]
+fn a_service_that_comes_later_is_served_without_a_restart() {
+    let manifests = folder();
+    let process = start(manifests.path(), &[]);
+    assert_eq!(process.status("orders.shop", "/"), 404);
+    let orders = Origin::named("orders");
+    write(manifests.path(), "orders.json", &service("shop", "orders", 80, &[orders.address]));
+    process.until_body("orders.shop", "/", "orders");
+    std::fs::remove_file(manifests.path().join("orders.json")).unwrap();
+    process.until_status("orders.shop", "/", 404);
+}
+
+#[test]
+fn only_services_of_the_namespaces_that_are_given_are_served() {
+    let origin = Origin::named("origin");
+    let manifests = folder();
+    write(manifests.path(), "shop.json", &service("shop", "orders", 80, &[origin.address]));
+    write(manifests.path(), "bank.json", &service("bank", "orders", 80, &[origin.address]));
+    let router =
+        Router::start(&["--manifests", manifests.path().to_str().unwrap(), "--namespace=shop,other"]);
+    let statuses = ["orders.shop", "orders.bank"].map(|host| router.get(host, "/").status);
+    assert_eq!(statuses, [200, 404]);
+}
+
+#[test]
+fn a_service_without_endpoints_gets_503() {
+    let manifests = folder();
+    write(manifests.path(), "orders.json", &service("shop", "orders", 80, &[]));
+    assert_eq!(Router::with_manifests(manifests.path()).get("orders.shop", "/").status, 503);
+}
+
+#[test]
+fn objects_of_other_programs_are_told_once_and_harm_nothing() {
+    let manifests = folder();
+    let ingress = json!({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "a"}});
+    let class =
+        json!({"apiVersion": "networking.k8s.io/v1", "kind": "IngressClass", "metadata": {"name": "a"}});
+    write(manifests.path(), "edge.json", &[ingress, class]);
+    let process = start(manifests.path(), &[]);
+    let notices = process.log().into_iter().filter(|line| {
+        line["message"].as_str().is_some_and(|text| text.contains("of kind Ingress, IngressClass"))
+    });
+    assert_eq!(notices.map(|line| line["level"].clone()).collect::<Vec<_>>(), ["INFO"]);
+    let (output, said, _) = output(&["check", manifests.path().to_str().unwrap()]);
+    assert_eq!((output.status.code(), said.lines().count()), (Some(0), 1), "{said}");
+    assert!(said.starts_with("notice: "), "{said}");
+}
+
+#[test]
+fn check_prints_what_is_wrong_and_exits_1_on_errors() {
+    let manifests = folder();
+    let path = manifests.path().to_str().unwrap();
+    write(manifests.path(), "orders.json", &service("shop", "orders", 80, &[]));
+    let (sound, said, error) = output(&["check", path]);
+    assert_eq!((sound.status.code(), &*said, &*error), (Some(0), "", ""));
+    let name = json!({"name": "metadata", "namespace": "shop"});
+    let forbidden = json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": name,
+        "spec": {"type": "ExternalName", "externalName": "169.254.169.254", "ports": [{"port": 80}]},
+    });
+    write(manifests.path(), "metadata.json", &[forbidden]);
+    let (wrong, said, _) = output(&["check", path]);
+    assert_eq!(wrong.status.code(), Some(1), "{said}");
+    assert!(said.starts_with("error: ") && said.contains("Service shop/metadata"), "{said}");
+    let (_, json, _) = output(&["check", "--format=json", path]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["problems"][0]["reason"], "ForbiddenBackend", "{json}");
+}
+
+#[test]
+fn help_lists_every_flag() {
+    for command in Arguments::command().get_subcommands() {
+        let (output, said, _) = output(&[command.get_name(), "--help"]);
+        assert!(output.status.success());
+        for flag in command.get_arguments().filter_map(|argument| argument.get_long()) {
+            assert!(said.contains(&format!("--{flag}")), "{} --{flag}", command.get_name());
+        }
+    }
+}
+
+#[test]
+fn wrong_flags_are_one_line_and_exit_2() {
+    for flags in
+        [&["run", "--http", "8080"][..], &["run", "--sufix=x"], &["run", "--suffix=a..b"], &["check"]]
+    {
+        let (output, said, error) = output(flags);
+        assert_eq!((output.status.code(), &*said, error.lines().count()), (Some(2), "", 1), "{error}");
+        assert!(error.starts_with("selvedge-router: "), "{error}");
+    }
+}
+
+#[test]
+fn a_path_that_is_not_there_is_one_line_and_exits_1() {
+    for words in [&["check", "missing.yaml"][..], &["run", "--http=127.0.0.1:0", "--manifests=missing.yaml"]]
+    {
+        let (output, said, error) = output(words);
+        assert_eq!((output.status.code(), &*said, error.lines().count()), (Some(1), "", 1), "{error}");
+        assert!(error.contains("missing.yaml"), "{error}");
+    }
+}
