@@ -42,7 +42,7 @@ pub async fn forward(
     }
     let again = x.route.as_ref().map(|route| Again::new(&route.route.retry, x.head.method));
     let mut plan = Plan::new(x, &listener.limits, (upgrade, again.unwrap_or_default()));
-    if upstream.backend().protocol == BackendProtocol::Http2 {
+    if earn(&upstream) == BackendProtocol::Http2 {
         plan.deadline = grpc_timeout::deadline(x);
     }
     let copies = mirror::draw(x, &plan, body);
@@ -50,12 +50,18 @@ pub async fn forward(
         let length = headers::content_length(&x.head.fields);
         plan.again.keeps_body = Replay::keep(body, length, plan.again.body_bytes as usize);
     }
-    upstream.retries.earn(&upstream.backend().retry_allowance);
     let result = attempt(x, (&upstream, &plan), body, responder).await;
     if let Some(copies) = copies {
         copies.send(x.worker(), mirror::whole(body));
     }
     result
+}
+
+/// Counts a request towards what may be sent again, and says what is spoken to the backend.
+fn earn(upstream: &Upstream) -> BackendProtocol {
+    let backend = upstream.backend();
+    upstream.retries.earn(&backend.retry_allowance);
+    backend.protocol
 }
 
 fn pick_upstream(x: &mut Exchange<'_>) -> Result<Arc<Upstream>, Failure> {
