@@ -179,4 +179,9 @@ impl Filter {
     pub fn sort(filters: &mut [Filter]) {
         filters.sort_by_key(Filter::order);
     }
+
+    /// Whether it asks who calls, so that the text is made only where it is used.
+    pub fn asks_for_caller(&self) -> bool {
+        matches!(self, Self::RateLimit(limit) if limit.key == RateKey::Caller)
+    }
 }

@@ -14,7 +14,7 @@ use super::{
     rules, tls,
 };
 use crate::{
-    filter::{Flow, Reply},
+    filter::{Filter, Flow, Reply},
     message::{Method, ResponseHead},
     model::Listener,
 };
@@ -111,7 +111,9 @@ fn apply_filters(x: &mut Exchange<'_>, next: &mut usize) -> Flow {
         return Flow::Next;
     };
     let route = route.clone();
-    let cx = headers::filter_context(x, None);
+    let asked = route.route.filters.iter().any(Filter::asks_for_caller);
+    let caller = x.caller.as_ref().filter(|_| asked).map(ToString::to_string);
+    let cx = headers::filter_context(x, caller.as_deref());
     for filter in &route.route.filters[*next..] {
         *next += 1;
         match filter.request(&cx, &mut x.head) {
