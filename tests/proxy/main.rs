@@ -5,6 +5,7 @@
 mod answers;
 mod callers;
 mod connect;
+mod deadlines;
 mod drain;
 mod endpoints;
 mod expect;
@@ -21,13 +22,18 @@ mod http2_backend;
 mod http2_limits;
 mod limits;
 mod listeners;
+mod loops;
+mod mirror;
 mod proxy_protocol;
 mod records;
 mod retries;
+mod retry_status;
 mod service_names;
+mod service_rules;
 mod streaming;
 mod strictness;
 mod tcp;
+mod timing;
 mod tls;
 mod upgrades;
 

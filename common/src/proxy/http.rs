@@ -11,9 +11,10 @@ use super::{
     headers,
     identity::identify,
     live::LiveRoute,
+    loops,
     respond::{self, Failure},
     responder::{Responder, ResponderError},
-    tls,
+    rules, tls,
 };
 use crate::{
     filter::{Flow, Reply},
@@ -43,6 +44,7 @@ pub async fn serve(
     let mut next = 0;
     loop {
         match apply_filters(x, &mut next) {
+            Flow::Next if rules::lead_on(x) => next = 0,
             Flow::Next => break,
             Flow::Reply(reply) => return answer(x, body, responder, &reply).await,
             Flow::Wait(duration, reply) => {
@@ -103,6 +105,9 @@ fn route(x: &mut Exchange<'_>) -> Result<Arc<Listener>, Failure> {
         if tls::is_misdirected(by_name, by_host) {
             return Err(Failure::Misdirected);
         }
+    }
+    if let Some(protection) = &listener.settings.loop_protection {
+        loops::check(&x.head.fields, protection)?;
     }
     headers::believe_forwarded(x, &listener.settings);
     let found = match &listener.settings.service_names {
@@ -186,15 +191,17 @@ async fn wait(
     if duration < left { Ok(()) } else { Err(Failure::RequestTimeout) }
 }
 
-/// Lets the filters of the route change the head of an answer: of a backend's, or of one that the route describes.
+/// Lets the filters of the route change the head of an answer, and then those of the one that led to it: of a backend's
+/// answer, or of one that the route describes.
 pub(super) fn filter_response(x: &Exchange<'_>, head: &mut ResponseHead) {
-    let Some(route) = &x.route else { return };
-    if route.route.filters.is_empty() {
-        return;
-    }
     let caller = x.source.as_deref().map(|source| &*source.name);
-    let cx = headers::filter_context(x, caller);
-    for filter in &route.route.filters {
-        filter.response(&cx, head);
+    for route in x.route.iter().chain(&x.outer) {
+        if route.route.filters.is_empty() {
+            continue;
+        }
+        let cx = headers::filter_context(x, caller);
+        for filter in &route.route.filters {
+            filter.response(&cx, head);
+        }
     }
 }

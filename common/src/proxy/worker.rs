@@ -45,6 +45,8 @@ pub struct Worker {
     pub buffers: Rc<Buffers>,
     /// Connections to endpoints.
     pub pool: Pool,
+    /// Copies of requests that are under way to mirrors.
+    pub copies: Cell<usize>,
     /// Access log.
     pub log: WorkerLog,
     /// What is known of tokens.
@@ -70,6 +72,7 @@ impl Worker {
             deadlines: Deadlines::default(),
             buffers: Rc::default(),
             pool: Pool::new(shared.settings.upstream_idle),
+            copies: Cell::new(0),
             log,
             tokens: WorkerTokens::default(),
             edges: WorkerEdges::default(),

@@ -25,7 +25,7 @@ use crate::{
     model::{Endpoints, Listener, Snapshot},
     proxy::{Live, Parts, ProxySettings, Shared, tls},
     source::{Applied, Rejected, Sink, Update, tokens::TokenVerifier},
-    upstream::resolve,
+    upstream::{OwnAddresses, resolve},
 };
 
 /// What an engine is started with.
@@ -114,6 +114,7 @@ impl Engine {
             let openings = listening.bind(name, listener, &shared);
             shared.listen(openings.map_err(|error| StartError::new(name, error))?);
         }
+        shared.registry.set_own(OwnAddresses::new(listening.addresses().into_values()));
         let threads = (receivers.into_iter().enumerate())
             .map(|(index, messages)| workers::start(shared.clone(), Post { index, messages }))
             .collect::<Result<_, _>>()
@@ -226,6 +227,7 @@ impl Engine {
         let mut listening = lock(&self.listening);
         let Followed { openings, rejected: unbound } = listening.follow(&snapshot.listeners, &self.shared);
         let places = listening.places();
+        self.shared.registry.set_own(OwnAddresses::new(listening.addresses().into_values()));
         drop(listening);
         if openings.is_empty() && *before.snapshot == *snapshot {
             let rejected = applying.unusable.iter().cloned().chain(unbound).collect();

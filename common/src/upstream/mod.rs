@@ -3,6 +3,7 @@
 mod balance;
 mod connect;
 mod health;
+mod own;
 mod peer;
 mod pool;
 mod registry;
@@ -10,11 +11,19 @@ pub mod resolve;
 mod retry;
 pub mod tls;
 
-use std::{cell::OnceCell, sync::Arc, time::Instant};
+use std::{
+    cell::OnceCell,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
 
 use arc_swap::{ArcSwap, Guard};
 
 pub use connect::{ConnectError, connect};
+pub use own::OwnAddresses;
 pub use peer::{InFlight, Peer, PeerId};
 pub use pool::{Http1Link, Http2Stream, Pool};
 pub use registry::Registry;
@@ -35,6 +44,7 @@ pub struct Upstream {
     peers: ArcSwap<PeerSet>,
     /// How many of its requests may be sent again.
     pub retries: RetryBudget,
+    leads_back: AtomicBool,
 }
 
 /// The peers of an upstream at one moment, and how one of them is chosen.
@@ -52,12 +62,17 @@ impl Upstream {
         let peers = PeerSet { ready: Vec::new(), draining: Vec::new(), balancer };
         let retries = RetryBudget::new(&backend.retry_allowance);
         let (backend, peers) = (ArcSwap::new(backend), ArcSwap::from_pointee(peers));
-        Arc::new(Self { id, backend, peers, retries })
+        Arc::new(Self { id, backend, peers, retries, leads_back: AtomicBool::new(false) })
     }
 
     /// The settings now in effect.
     pub fn backend(&self) -> Guard<Arc<Backend>> {
         self.backend.load()
+    }
+
+    /// Whether it has endpoints that are not used as they are this very process.
+    pub fn leads_back(&self) -> bool {
+        self.leads_back.load(Ordering::Relaxed)
     }
 
     /// The endpoints now in use, without their zones.

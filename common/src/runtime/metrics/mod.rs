@@ -127,6 +127,8 @@ pub struct Metrics {
     listeners: Arc<listener::Listeners>,
     /// Requests that the proxy answered itself or gave up, by reason.
     pub own_responses: Arc<Reasons>,
+    /// Copies of requests for mirrors, by result.
+    pub mirrored: Arc<Reasons>,
     /// Connections to endpoints.
     pub upstream: UpstreamMetrics,
     /// Snapshots and translations.
@@ -153,6 +155,7 @@ impl Metrics {
             edges: Arc::new(edge::Edges::new(MOST_EDGES)),
             listeners: Arc::default(),
             own_responses: Arc::default(),
+            mirrored: Arc::default(),
             upstream: UpstreamMetrics::default(),
             configuration: ConfigurationMetrics::default(),
             access_log: AccessLogCounts::default(),
@@ -174,8 +177,9 @@ impl Metrics {
             (names::UPSTREAM_FAILED, &upstream.failed),
             (names::UPSTREAM_RETRIES, &upstream.retries),
         ] {
-            registry.register_collector(Box::new(ByReason(name, reasons.clone())));
+            registry.register_collector(Box::new(ByReason(name, "reason", reasons.clone())));
         }
+        registry.register_collector(Box::new(ByReason(names::MIRRORED, "result", self.mirrored.clone())));
         for ((name, help), counter) in [
             (names::UPSTREAM_OPENED, &upstream.opened),
             (names::UPSTREAM_CLOSED, &upstream.closed),
@@ -238,16 +242,16 @@ impl Metrics {
     }
 }
 
-/// A counter with a label `reason`.
+/// A counter with this label, whose values the program's text fixes.
 #[derive(Debug)]
-struct ByReason(names::Name, Arc<Reasons>);
+struct ByReason(names::Name, &'static str, Arc<Reasons>);
 
 impl Collector for ByReason {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let (name, help) = self.0;
         let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-        for (reason, counted) in self.1.counts() {
-            count(&mut family.encode_family(&[("reason", reason)])?, counted)?;
+        for (reason, counted) in self.2.counts() {
+            count(&mut family.encode_family(&[(self.1, reason)])?, counted)?;
         }
         Ok(())
     }

@@ -46,6 +46,8 @@ pub(super) const UPSTREAM_FAILED: Name = ("upstream_failures", "Failed tries to 
 pub(super) const UPSTREAM_EJECTIONS: Name =
     ("upstream_ejections", "Endpoints that get no requests for a while because they kept failing");
 pub(super) const UPSTREAM_RETRIES: Name = ("upstream_retries", "Requests sent once more, by reason");
+pub(super) const MIRRORED: Name =
+    ("mirrored_requests", "Copies of requests for mirrors, by result: answered, or why they were not");
 pub(super) const LOG_DROPPED: Name = ("access_log_dropped_lines", "Lines the access log could not keep");
 pub(super) const LOG_ERRORS: Name = ("access_log_write_errors", "Failed writes of the access log");
 pub(super) const TOKENS_UNVERIFIED: Name = (

@@ -57,9 +57,15 @@ pub struct RouteMetrics {
 }
 
 impl RouteMetrics {
-    /// A request was routed here. Each call is followed by one of [`end`](Self::end), however it ends.
+    /// A request was routed here. Each call is followed by one of [`end`](Self::end), however it
+    /// ends, or of [`hand_over`](Self::hand_over).
     pub fn begin(&self) {
         self.begun.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A request that began here is counted elsewhere from now on: [`end`](Self::end) does not follow.
+    pub fn hand_over(&self) {
+        self.begun.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// A request ended with this status (0 if no head was sent), after this time, with these bytes of bodies.
