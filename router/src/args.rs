@@ -176,6 +176,7 @@ impl RunArgs {
         let plain = serve.listener((*http, *http_port_public), ListenerProtocol::Http, limits, &routes);
         let plain = Listener {
             connect: true,
+            identify: true,
             service_names: Some(self.names.service_names()),
             loop_protection: Some(LoopProtection { id: TIER.into(), hops: MOST_HOPS }),
             server_timing: true,

@@ -30,6 +30,7 @@ pub const KINDS: &[Kind] = &[
     Kind::RouteRule,
     Kind::TrafficPolicy,
     Kind::RouteGrant,
+    Kind::Pod,
 ];
 
 /// Translates Services.
