@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use selvedge_common::program::args::{
     AccessLogFormat, BackendArgs, CheckedArgs, ClientArgs, DrainArgs, Format, LeaseArgs, LogArgs, ServeArgs,
     SourceArgs,
@@ -41,6 +41,8 @@ pub enum Command {
     Run(Box<RunArgs>),
     /// Print what is wrong with manifests or with a cluster's objects; exit 1 on errors
     Check(CheckArgs),
+    /// Print who calls whom, with rates, errors and latencies, as a running router has counted it
+    Graph(GraphArgs),
 }
 
 /// Flags of `run`.
@@ -131,6 +133,28 @@ pub struct CheckArgs {
     pub format: Format,
 }
 
+/// Flags of `graph`.
+#[derive(Args, Clone, Debug)]
+pub struct GraphArgs {
+    /// Admin address of the router
+    #[arg(long, env = "SELVEDGE_ADMIN", value_name = "ADDR", default_value = "127.0.0.1:9911")]
+    pub admin: SocketAddr,
+    /// Form of what is printed
+    #[arg(long, env = "SELVEDGE_FORMAT", value_name = "FORMAT", value_enum, default_value = "table")]
+    pub format: GraphFormat,
+}
+
+/// Forms in which the service graph is printed.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GraphFormat {
+    /// A line for each edge
+    Table,
+    /// As the admin address gives it
+    Json,
+    /// For Graphviz
+    Dot,
+}
+
 /// A domain in lower case, without dots around.
 fn domain(text: &str) -> Result<Arc<str>, String> {
     let name = text.trim_matches('.').to_ascii_lowercase();
@@ -199,7 +223,7 @@ mod tests {
         let flags = ["selvedge-router", "run"].iter().chain(flags);
         match Arguments::try_parse_from(flags).map_err(|error| error.to_string())?.command {
             Command::Run(run) => Ok(run),
-            Command::Check(_) => Err("not run".into()),
+            Command::Check(_) | Command::Graph(_) => Err("not run".into()),
         }
     }
 

@@ -2,5 +2,6 @@
 
 pub mod app;
 pub mod args;
+pub mod graph;
 pub mod settings;
 pub mod translate;

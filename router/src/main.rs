@@ -6,6 +6,7 @@ use selvedge_common::program::{Role, command};
 use selvedge_router::{
     app,
     args::{Arguments, CheckArgs, Command},
+    graph,
     translate::Tier,
 };
 
@@ -21,6 +22,10 @@ fn main() -> ExitCode {
         match arguments.command {
             Command::Run(args) => command::serve::<Tier>(args).await,
             Command::Check(args) => check(args).await,
+            Command::Graph(args) => {
+                graph::print(&args, &mut std::io::stdout().lock()).await?;
+                Ok(ExitCode::SUCCESS)
+            }
         }
     })
 }
