@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by its panics, in whatever function")]
 
+mod affinity;
 mod answers;
+mod balance;
+mod breaking;
 mod drain;
 mod endpoints;
 mod expect;

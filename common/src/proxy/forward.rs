@@ -9,6 +9,7 @@ use super::{
     body::{Incoming, Pace},
     exchange::Exchange,
     headers,
+    picking::Choice,
     replay::Replay,
     respond::Failure,
     responder::Responder,
@@ -94,6 +95,8 @@ pub struct Try<'t> {
     pub answer_limit: Duration,
     /// Only a new connection will do.
     pub fresh: bool,
+    /// Why it goes there; hears of the answer.
+    pub choice: &'t Choice,
 }
 
 /// Forwards a request and passes the answer on.
@@ -114,7 +117,9 @@ pub async fn forward(
     if x.head.method.is_idempotent() && !body.is_done() {
         Replay::keep(body, headers::content_length(&x.head.fields), retry.body_bytes as usize);
     }
+    let _admitted = upstream.admit().map_err(|_| Failure::Overload)?;
     upstream.retries.earn(&upstream.backend().retry_allowance);
+    let choice = Choice::new(x, &upstream);
     let plan = Plan::new(x, &listener.limits, upgrade);
     let start = Instant::now();
     let mut left = retry.attempts;
@@ -122,9 +127,7 @@ pub async fn forward(
     loop {
         // Taken out at once: what guards the settings is not to be held while a request lasts.
         let connect_timeout = upstream.backend().connect_timeout;
-        let peer = upstream
-            .pick(Instant::now(), x.worker().random(), avoid.as_deref())
-            .ok_or(Failure::NoEndpoint)?;
+        let peer = choice.pick(x, &upstream, avoid.as_deref()).ok_or(Failure::NoEndpoint)?;
         let busy: InFlight = peer.begin();
         headers::name_host(x, peer.address);
         x.endpoint = Some(peer.address);
@@ -133,17 +136,17 @@ pub async fn forward(
             1 => plan.answer_limit,
             _ => plan.answer_limit.saturating_sub(start.elapsed()),
         };
-        let this = Try { connect_timeout, peer: &peer, plan: &plan, answer_limit, fresh };
+        let this = Try { connect_timeout, peer: &peer, plan: &plan, answer_limit, fresh, choice: &choice };
         let result = match peer.protocol {
             BackendProtocol::Http1 => send_http1::send(x, &this, body, responder).await,
             BackendProtocol::Http2 => Box::pin(send_http2::send(x, &this, body, responder)).await,
         };
         drop(busy);
         let Err(error) = result else {
-            peer.succeeded();
+            choice.note_answer(x, &upstream, &peer);
             return Ok(());
         };
-        note_failure(x, &upstream, &peer, &error);
+        note_failure(x, &upstream, &this, &error);
         let in_time = start.elapsed() < plan.answer_limit;
         if !in_time
             || !is_safe(x, &error)
@@ -167,7 +170,7 @@ fn pick_upstream(x: &mut Exchange<'_>) -> Result<Arc<Upstream>, Failure> {
 
 /// Counts a try that failed, unless it is the client's fault. A peer is to blame for what it did not do; a connection
 /// that was closed for being idle blames nobody.
-fn note_failure(x: &Exchange<'_>, upstream: &Upstream, peer: &Peer, error: &TryError) {
+fn note_failure(x: &Exchange<'_>, upstream: &Upstream, this: &Try<'_>, error: &TryError) {
     let metrics = &x.worker().shared.metrics.upstream;
     if !matches!(error.failure, Failure::ClientClosed | Failure::ClientBody | Failure::ClientBodyTimeout) {
         metrics.failed.add(error.failure.reason());
@@ -181,10 +184,8 @@ fn note_failure(x: &Exchange<'_>, upstream: &Upstream, peer: &Peer, error: &TryE
             | Failure::RequestTimeout
     );
     let idle_race = error.reused && error.progress != Progress::Answered;
-    if blamed && !idle_race && peer.failed(Instant::now()) {
-        metrics.ejections.inc();
-        tracing::warn!(backend = %upstream.id, peer = %peer.address, reason = error.failure.reason(),
-            "endpoint ejected: it kept failing and gets no requests for a while");
+    if blamed && !idle_race {
+        this.choice.note_failure(x, upstream, this.peer, error.failure.reason());
     }
 }
 

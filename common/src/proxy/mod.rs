@@ -15,6 +15,7 @@ mod http1;
 mod http2;
 mod identity;
 mod live;
+mod picking;
 mod replay;
 mod respond;
 mod responder;
@@ -23,6 +24,7 @@ mod send_http2;
 mod sending;
 mod shared;
 pub mod tls;
+mod turn;
 mod upgrade;
 mod worker;
 

@@ -37,6 +37,8 @@ pub enum Failure {
     Connect,
     /// The system has no descriptor or memory left for a connection to an endpoint.
     Shortage,
+    /// As much is going on towards the backend as its limits allow.
+    Overload,
     /// An endpoint did not accept the connection in time.
     ConnectTimeout,
     /// The connection to the endpoint ended before an answer.
@@ -63,7 +65,9 @@ impl Failure {
             Self::NotProxied => 405,
             Self::Misdirected => 421,
             Self::NoRoute => 404,
-            Self::InvalidBackend(_) | Self::NoWeight | Self::NoEndpoint | Self::Shortage => 503,
+            Self::InvalidBackend(_) | Self::NoWeight | Self::NoEndpoint | Self::Shortage | Self::Overload => {
+                503
+            }
             Self::Connect | Self::UpstreamClosed | Self::UpstreamProtocol => 502,
             Self::ConnectTimeout | Self::RequestTimeout => 504,
             Self::ClientClosed => 499,
@@ -90,6 +94,7 @@ impl Failure {
             Self::NoEndpoint => "no_endpoint",
             Self::Connect => "connect",
             Self::Shortage => "shortage",
+            Self::Overload => "overload",
             Self::ConnectTimeout => "connect_timeout",
             Self::UpstreamClosed => "upstream_closed",
             Self::UpstreamProtocol => "upstream_protocol",
