@@ -1,6 +1,11 @@
 //! Balancing by what is learned from answers and by what requests say.
 
-use std::{collections::BTreeSet, io::Write, net::SocketAddr};
+use std::{
+    collections::BTreeSet,
+    io::Write,
+    net::SocketAddr,
+    sync::{Mutex, mpsc},
+};
 
 use selvedge_common::model::{Backend, Balance, FailingStatuses, HashKey, Health, PathMatch};
 use selvedge_tests::{
@@ -100,15 +105,28 @@ fn statuses_that_count_as_failures_eject() {
 
 #[test]
 fn the_time_of_answers_moves_requests_to_quicker_endpoints() {
-    let slow = Origin::scripted(|_, stream| {
-        // Slower by far than anything on loopback.
-        std::thread::sleep(std::time::Duration::from_millis(300));
+    let ((come, came), (go, gone)) = (mpsc::channel(), mpsc::channel::<()>());
+    let gone = Mutex::new(gone);
+    let slow = Origin::scripted(move |_, stream| {
+        let _ = come.send(());
+        // When the test has ended, everything may go.
+        let _ = gone.lock().unwrap().recv();
         let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
         if stream.write_all(answer).is_ok() { After::KeepOpen } else { After::Close }
     });
     let origins = [slow, Origin::named("ok"), Origin::named("ok")];
     let proxy = proxy(1, Backend { balance: Balance::Ewma, ..Backend::default() }, &origins);
     let mut client = Client::connect(proxy.http());
-    (0..60).for_each(|_| assert_eq!(client.get("a", "/").status, 200));
-    assert_eq!(origins[0].seen().len(), 1, "it is tried once");
+    // The slow one is the only endpoint at first.
+    proxy.endpoints("test/origin:80", &[origins[0].address]);
+    let mut waiting = Client::connect(proxy.http());
+    waiting.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    came.recv().unwrap();
+    proxy.endpoints("test/origin:80", &[0, 1, 2].map(|index: usize| origins[index].address));
+    (0..200).for_each(|_| assert_eq!(client.get("a", "/").status, 200));
+    assert_eq!(origins[0].seen().len(), 1, "while it is waited for");
+    go.send(()).unwrap();
+    assert_eq!(waiting.answer().status, 200);
+    (0..50).for_each(|_| assert_eq!(client.get("a", "/").status, 200));
+    assert_eq!(origins[0].seen().len(), 1, "it took as long as two hundred others");
 }

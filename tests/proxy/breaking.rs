@@ -10,12 +10,14 @@ use std::{
     thread,
 };
 
-use selvedge_common::model::{Backend, BackendLimits};
+use http::Response;
+use selvedge_common::model::{Backend, BackendLimits, BackendProtocol};
 use selvedge_tests::{
     client::{Answer, Client},
+    http2::{Http2Client, Http2Origin, full},
     origin::{After, Origin},
     proxy::Proxy,
-    waiting::until,
+    waiting::{eventually, until},
 };
 
 use crate::balance::proxy;
@@ -135,4 +137,47 @@ fn an_idle_connection_to_one_endpoint_closes_for_another_endpoint() {
             assert_eq!(two, ["1", "2"], "in turn");
         }
     }
+}
+
+#[tokio::test]
+async fn requests_over_http_2_wait_for_a_stream_where_connections_are_limited() {
+    let gate = Arc::new(tokio::sync::Semaphore::new(0));
+    let (opened, begun) = (gate.clone(), Arc::new(AtomicUsize::new(0)));
+    let counted = begun.clone();
+    let origin = Http2Origin::start(4, move |request| {
+        let (gate, begun) = (opened.clone(), counted.clone());
+        async move {
+            if request.uri().path() == "/wait" {
+                begun.fetch_add(1, Ordering::SeqCst);
+                gate.acquire().await.unwrap().forget();
+            }
+            Response::new(full("ok"))
+        }
+    });
+    let limits = BackendLimits { connections: Some(1), pending: Some(8), requests: None };
+    let backend = Backend { protocol: BackendProtocol::Http2, ..limited(limits) };
+    let proxy = proxy(1, backend, &[]);
+    proxy.endpoints("test/origin:80", &[origin.address]);
+    let client = Http2Client::connect(proxy.http()).await;
+    // From here on the proxy knows how many streams the backend allows.
+    for _ in 0..2 {
+        assert_eq!(client.clone().get("http://a/").await.status(), 200);
+    }
+    let asking: Vec<_> = (0..13)
+        .map(|_| {
+            let mut client = client.clone();
+            tokio::spawn(async move { client.get("http://a/wait").await.status() })
+        })
+        .collect();
+    // Four are on their way, eight wait, and one is too much.
+    eventually(async || asking.iter().any(|one| one.is_finished()).then_some(())).await;
+    assert!(begun.load(Ordering::SeqCst) <= 4);
+    gate.add_permits(12);
+    let mut statuses = Vec::new();
+    for answer in asking {
+        statuses.push(answer.await.unwrap());
+    }
+    statuses.sort_unstable();
+    assert_eq!(statuses, [[200].repeat(12), vec![503]].concat());
+    assert_eq!(origin.connections(), 1);
 }

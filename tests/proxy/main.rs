@@ -27,6 +27,7 @@ mod streaming;
 mod strictness;
 mod tls;
 mod upgrades;
+mod zones;
 
 use selvedge_tests::proxy::{Proxy, Setup};
 

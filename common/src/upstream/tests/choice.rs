@@ -198,7 +198,8 @@ fn hints_and_zones_decide_who_is_near() {
     let half = [placed(1, "a", &["a"]), placed(2, "b", &["b"]), placed(3, "b", &[])];
     let plain = [placed(1, "a", &[]), placed(2, "b", &[]), placed(3, "b", &[])];
     let all: &[u16] = &[1, 2, 3];
-    let rows: [(&[Endpoint], Option<&str>, bool, &[u16]); 9] = [
+    type Row<'a> = (&'a [Endpoint], Option<&'a str>, bool, &'a [u16]);
+    let rows: [Row<'_>; 9] = [
         (&hinted, None, true, all),
         (&hinted, Some("a"), false, &[1, 2]),
         (&hinted, Some("b"), false, &[2, 3]),
