@@ -1,5 +1,6 @@
 //! Selvedge's engine and model, shared by every stage: what a proxy shall do, and the proxy that does it.
 
+mod duration;
 pub mod filter;
 pub mod http1;
 pub mod http2;

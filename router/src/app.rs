@@ -19,7 +19,7 @@ pub type Router = Program<Tier>;
 impl Role for Tier {
     const PROGRAM: &'static str = "selvedge-router";
     const CONTROLLER: &'static str = "selvedge.dev/router";
-    const KINDS: &'static [Kind] = &[Kind::Service, Kind::EndpointSlice, Kind::Secret];
+    const KINDS: &'static [Kind] = crate::translate::KINDS;
 }
 
 impl From<Box<RunArgs>> for Plan<Tier> {

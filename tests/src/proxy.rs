@@ -148,6 +148,18 @@ impl Proxy {
         self.engine.addresses()[&ListenerName::new("http")]
     }
 
+    /// Adds or replaces a listener, and gives its name back.
+    pub fn listen(&mut self, name: &str, listener: Listener) -> ListenerName {
+        let name = ListenerName::new(name);
+        self.snapshot.listeners.insert(name.clone(), Arc::new(listener));
+        name
+    }
+
+    /// Address of a listener; `None` if it is not bound.
+    pub fn address(&self, name: &str) -> Option<SocketAddr> {
+        self.engine.addresses().get(&ListenerName::new(name)).copied()
+    }
+
     /// Address of the TLS listener.
     pub fn https(&self) -> SocketAddr {
         self.engine.addresses()[&ListenerName::new("https")]

@@ -14,8 +14,9 @@ use crate::{
 const COMMON: &[(&str, &[&str])] = &[
     ("id", &[]),
     ("message", &["id"]),
-    ("filter", &["id", "message"]),
-    ("model", &["id", "message", "filter"]),
+    ("duration", &[]),
+    ("filter", &["duration", "id", "message"]),
+    ("model", &["duration", "id", "message", "filter"]),
     ("routing", &["id", "message", "filter", "model"]),
     ("source", &["id", "message", "filter", "model"]),
     // A codec without policy.

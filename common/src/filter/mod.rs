@@ -1,26 +1,63 @@
 //! Filters: decisions about a request or its response. This file holds THE list of them, in order of execution.
 
+mod fault;
+mod field_changes;
+mod headers;
+mod path_change;
+mod rate_limit;
+mod redirect;
 mod redirect_https;
+mod respond;
+mod rewrite;
+mod share;
+#[cfg(test)]
+mod tests;
 
-use std::{net::IpAddr, time::Instant};
+use std::{fmt, net::IpAddr, sync::Arc, time::Duration, time::Instant};
 
 use serde::{Deserialize, Serialize};
 
+pub use fault::{Abort, AbortWith, Delay, Fault};
+pub use field_changes::{Field, FieldChanges, check_value};
+pub use headers::{RequestHeaders, ResponseHeaders};
+pub use path_change::PathChange;
+pub use rate_limit::{RateKey, RateLimit};
+pub use redirect::Redirect;
 pub use redirect_https::RedirectHttps;
+pub use respond::Respond;
+pub use rewrite::Rewrite;
+pub use share::Share;
 
 use crate::message::{RequestHead, ResponseHead, Scheme};
 
 /// What a filter knows beside the request itself.
 #[derive(Clone, Copy, Debug)]
-pub struct FilterContext {
+pub struct FilterContext<'a> {
     /// Address of the client, after trusted proxies have been believed.
     pub client: IpAddr,
+    /// The workload that asks, as `namespace/service-account`, if it is known.
+    pub caller: Option<&'a str>,
     /// How the client reached us, after trusted proxies have been believed.
     pub scheme: Scheme,
+    /// Port that the client reached us on, after trusted proxies have been believed.
+    pub port: u16,
     /// Port that the client sees for HTTPS.
     pub https_port: u16,
     /// The time; filters have no clock of their own.
     pub now: Instant,
+    /// Random bits; filters have no source of their own.
+    pub random: u64,
+    /// What limits of the rate remember.
+    pub rates: &'a dyn RateMemory,
+}
+
+/// The memory of all limits of the rate. It outlives snapshots and is reached by the id of a limit.
+pub trait RateMemory: fmt::Debug {
+    /// Counts one request of a key.
+    ///
+    /// # Errors
+    /// When there have been too many: how long until the next one of the key is allowed. It was not counted.
+    fn take(&self, limit: &RateLimit, key: &[u8], now: Instant) -> Result<(), Duration>;
 }
 
 /// What shall happen after a filter has seen the request.
@@ -30,6 +67,8 @@ pub enum Flow {
     Next,
     /// Answer at once.
     Reply(Reply),
+    /// Wait, then answer, or else ask the next filter.
+    Wait(Duration, Option<Box<Reply>>),
 }
 
 /// A response that a filter decided on.
@@ -39,10 +78,42 @@ pub struct Reply {
     pub status: u16,
     /// Header fields beyond those that every response of ours has.
     pub fields: Vec<(&'static str, Vec<u8>)>,
-    /// Plain text body; empty sends the status' own words.
-    pub body: String,
+    /// What follows the head.
+    pub body: ReplyBody,
     /// Machine-readable reason for log and `x-selvedge-reason`.
     pub reason: &'static str,
+    /// Whether it is what the route is there for.
+    pub kind: ReplyKind,
+}
+
+/// The body of a [`Reply`]; plain text in UTF-8 unless its fields name another `Content-Type`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ReplyBody {
+    /// The status in words.
+    Words,
+    /// This text, maybe empty.
+    Text(Arc<str>),
+}
+
+/// What a [`Reply`] means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplyKind {
+    /// The answer that the route describes: all clients get it as it is, and filters may change its head as they
+    /// may change that of a backend's answer.
+    Answer,
+    /// The request is turned away: clients of gRPC are told so in `grpc-status`, and no filter sees it.
+    Refusal {
+        /// The status for gRPC; without it the one that says the same as the status code.
+        grpc_status: Option<u8>,
+    },
+}
+
+impl Reply {
+    /// Turns a request away with the status in words.
+    pub(crate) fn refusal(status: u16, reason: &'static str) -> Self {
+        let kind = ReplyKind::Refusal { grpc_status: None };
+        Self { status, fields: Vec::new(), body: ReplyBody::Words, reason, kind }
+    }
 }
 
 macro_rules! filters {
@@ -54,16 +125,28 @@ macro_rules! filters {
             $($(#[$doc])* $variant($type),)*
         }
 
+        /// The list once more, without settings.
+        enum Place {
+            $($variant,)*
+        }
+
         impl Filter {
+            /// Its place in the order of execution.
+            pub fn order(&self) -> usize {
+                match self {
+                    $(Self::$variant(_) => Place::$variant as usize,)*
+                }
+            }
+
             /// Lets the filter decide about a request; it may change the head.
-            pub fn request(&self, cx: &FilterContext, head: &mut RequestHead) -> Flow {
+            pub fn request(&self, cx: &FilterContext<'_>, head: &mut RequestHead) -> Flow {
                 match self {
                     $(Self::$variant(filter) => filter.request(cx, head),)*
                 }
             }
 
             /// Lets the filter change the head of a response.
-            pub fn response(&self, cx: &FilterContext, head: &mut ResponseHead) {
+            pub fn response(&self, cx: &FilterContext<'_>, head: &mut ResponseHead) {
                 match self {
                     $(Self::$variant(filter) => filter.response(cx, head),)*
                 }
@@ -75,4 +158,30 @@ macro_rules! filters {
 filters! {
     /// Sends plain requests to HTTPS.
     RedirectHttps(RedirectHttps),
+    /// Turns requests away that come too fast.
+    RateLimit(RateLimit),
+    /// Delays and fails some requests on purpose.
+    Fault(Fault),
+    /// Sends clients to another URL.
+    Redirect(Redirect),
+    /// Answers without a backend.
+    Respond(Respond),
+    /// Changes the path and the host that the backend sees.
+    Rewrite(Rewrite),
+    /// Changes header fields of the request.
+    RequestHeaders(RequestHeaders),
+    /// Changes header fields of the answer.
+    ResponseHeaders(ResponseHeaders),
+}
+
+impl Filter {
+    /// Puts the filters of a route in order of execution, as a route keeps them; those of one kind stay in theirs.
+    pub fn sort(filters: &mut [Filter]) {
+        filters.sort_by_key(Filter::order);
+    }
+
+    /// Whether it asks who calls, so that the text is made only where it is used.
+    pub fn asks_for_caller(&self) -> bool {
+        matches!(self, Self::RateLimit(limit) if limit.key == RateKey::Caller)
+    }
 }

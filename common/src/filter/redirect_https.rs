@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{FilterContext, Flow, Reply};
+use super::{FilterContext, Flow, Reply, ReplyBody, ReplyKind};
 use crate::message::{RequestHead, ResponseHead, Scheme};
 
 /// Redirects `http` to `https`; host, path and query stay as they are.
@@ -13,7 +13,7 @@ pub struct RedirectHttps {
 }
 
 impl RedirectHttps {
-    pub(super) fn request(&self, cx: &FilterContext, head: &mut RequestHead) -> Flow {
+    pub(super) fn request(&self, cx: &FilterContext<'_>, head: &mut RequestHead) -> Flow {
         if cx.scheme == Scheme::Https || head.host().is_empty() {
             return Flow::Next;
         }
@@ -33,19 +33,18 @@ impl RedirectHttps {
         Flow::Reply(Reply {
             status: self.status,
             fields: vec![("Location", location)],
-            body: String::new(),
+            body: ReplyBody::Words,
             reason: "redirect_https",
+            kind: ReplyKind::Answer,
         })
     }
 
-    pub(super) fn response(&self, _: &FilterContext, _: &mut ResponseHead) {}
+    pub(super) fn response(&self, _: &FilterContext<'_>, _: &mut ResponseHead) {}
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{net::IpAddr, time::Instant};
-
-    use super::*;
+    use super::{super::tests::Given, *};
 
     fn location(
         scheme: Scheme,
@@ -54,18 +53,18 @@ mod tests {
         path: &str,
         query: Option<&str>,
     ) -> Option<String> {
-        let cx =
-            FilterContext { client: IpAddr::from([192, 0, 2, 1]), scheme, https_port, now: Instant::now() };
+        let given = Given::default();
+        let cx = FilterContext { scheme, https_port, ..given.cx() };
         let mut head = RequestHead::default();
         head.set_authority(host.as_bytes(), host.as_bytes());
         head.set_path(path.as_bytes());
         head.set_query(query.map(str::as_bytes));
         match (RedirectHttps { status: 308 }).request(&cx, &mut head) {
-            Flow::Next => None,
             Flow::Reply(reply) => {
                 assert_eq!(reply.status, 308);
                 Some(String::from_utf8(reply.fields[0].1.clone()).unwrap())
             }
+            _ => None,
         }
     }
 

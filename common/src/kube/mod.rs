@@ -12,6 +12,8 @@ pub mod near;
 pub mod objects;
 mod raw;
 pub mod reader;
+pub mod rules;
+pub mod secret;
 pub mod service;
 pub mod status;
 pub mod store;

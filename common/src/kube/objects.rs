@@ -7,6 +7,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use kube::{Resource, ResourceExt, api::ApiResource};
+use selvedge_crds as crds;
 use serde::de::DeserializeOwned;
 
 use crate::id::ObjectRef;
@@ -123,6 +124,14 @@ kinds! {
     EndpointSlice(discovery::EndpointSlice),
     /// `v1` Secret.
     Secret(core::Secret),
+    /// `v1` ConfigMap.
+    ConfigMap(core::ConfigMap),
+    /// `selvedge.dev/v1alpha1` RouteRule.
+    RouteRule(crds::RouteRule),
+    /// `selvedge.dev/v1alpha1` TrafficPolicy.
+    TrafficPolicy(crds::TrafficPolicy),
+    /// `selvedge.dev/v1alpha1` RouteGrant.
+    RouteGrant(crds::RouteGrant),
 }
 
 /// What names an object among all that a process reads.

@@ -40,6 +40,8 @@ pub enum Read {
     Object(ObjectKey),
     /// Every object of a kind in a namespace (empty for cluster-scoped kinds).
     All(Kind, Arc<str>),
+    /// Whether there is an object of a kind anywhere.
+    Any(Kind),
     /// The names of a kind in a namespace, not what the objects say.
     Names(Kind, Arc<str>),
     /// The EndpointSlices of a Service.
@@ -115,10 +117,25 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// The ConfigMap of this name.
+    pub fn config_map(&self, namespace: &str, name: &str) -> Option<&'a Arc<core::ConfigMap>> {
+        match self.object(Kind::ConfigMap, namespace, name) {
+            Some(Object::ConfigMap(map)) => Some(map),
+            _ => None,
+        }
+    }
+
     /// The EndpointSlices of a Service, by name.
     pub fn slices(&self, service: &ServiceName) -> impl Iterator<Item = &'a Arc<discovery::EndpointSlice>> {
         self.record(Read::Slices(service.clone()));
         self.objects.slices(service)
+    }
+
+    /// Whether there is an object of a kind anywhere: cheap to ask where further questions would nearly always have
+    /// no answer.
+    pub fn has_any(&self, kind: Kind) -> bool {
+        self.record(Read::Any(kind));
+        self.objects.has_any(kind)
     }
 
     /// Every object of a kind in a namespace, by name.
@@ -134,7 +151,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Every object that declares a unit, by kind, namespace and name.
-    pub fn declaring(&self, unit: &Unit) -> impl Iterator<Item = &'a Object> {
+    pub fn declaring<'s>(&'s self, unit: &Unit) -> impl Iterator<Item = &'a Object> + use<'s, 'a> {
         self.record(Read::Declaring(unit.clone()));
         let keys = self.known.declarations.get(unit).into_iter().flatten();
         keys.filter_map(|key| self.objects.get(key.kind, &key.namespace, &key.name))

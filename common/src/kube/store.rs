@@ -36,7 +36,7 @@ pub struct ServiceName {
 pub enum Change {
     /// Nothing that anyone could see.
     Nothing,
-    /// Only the status of an Ingress, which translation does not read.
+    /// Only the status of an object that has one of ours, which translation does not read.
     Status(ObjectKey),
     /// The object; at least one of `before` and `after` is there.
     Object {
@@ -75,6 +75,11 @@ impl Objects {
             .into_iter()
             .flat_map(|namespaces| namespaces.values())
             .flat_map(BTreeMap::values)
+    }
+
+    /// Whether there is any object of a kind.
+    pub fn has_any(&self, kind: Kind) -> bool {
+        self.of_kind(kind).next().is_some()
     }
 
     /// The EndpointSlices that carry the name of this Service in their label, by name.
@@ -156,6 +161,12 @@ fn same_but_status(a: &Object, b: &Object) -> bool {
             (Object::Secret(a), Object::Secret(b)) => {
                 a.type_ == b.type_ && a.data == b.data && a.string_data == b.string_data
             }
+            (Object::ConfigMap(a), Object::ConfigMap(b)) => {
+                a.data == b.data && a.binary_data == b.binary_data
+            }
+            (Object::RouteRule(a), Object::RouteRule(b)) => a.spec == b.spec,
+            (Object::TrafficPolicy(a), Object::TrafficPolicy(b)) => a.spec == b.spec,
+            (Object::RouteGrant(a), Object::RouteGrant(b)) => a.spec == b.spec,
             _ => false,
         }
 }
@@ -167,6 +178,8 @@ fn same_metadata(a: &ObjectMeta, b: &ObjectMeta) -> bool {
 fn status_differs(a: &Object, b: &Object) -> bool {
     match (a, b) {
         (Object::Ingress(a), Object::Ingress(b)) => a.status != b.status,
+        (Object::RouteRule(a), Object::RouteRule(b)) => a.status != b.status,
+        (Object::TrafficPolicy(a), Object::TrafficPolicy(b)) => a.status != b.status,
         _ => false,
     }
 }

@@ -1,5 +1,7 @@
 //! Request and response heads: the one form of both that filters and the proxy work on.
 
+use serde::{Deserialize, Serialize};
+
 use super::authority::{self, AuthorityError};
 use super::path::{self, PathError};
 use super::{Fields, Known, Span};
@@ -62,6 +64,8 @@ pub enum Version {
     Http11,
     /// HTTP/2
     Http2,
+    /// No HTTP at all: a TCP connection.
+    None,
 }
 
 impl Version {
@@ -71,12 +75,14 @@ impl Version {
             Self::Http10 => "HTTP/1.0",
             Self::Http11 => "HTTP/1.1",
             Self::Http2 => "HTTP/2.0",
+            Self::None => "-",
         }
     }
 }
 
 /// How the client reached us.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Scheme {
     /// Plain text.
     Http,
@@ -90,6 +96,14 @@ impl Scheme {
         match self {
             Self::Http => "http",
             Self::Https => "https",
+        }
+    }
+
+    /// The usual port (RFC 9110 §4.2).
+    pub fn port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
         }
     }
 }

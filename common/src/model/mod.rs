@@ -7,7 +7,6 @@ mod balance;
 mod caller;
 mod certificate;
 mod check;
-mod duration;
 mod endpoint;
 mod host;
 mod limits;
@@ -18,6 +17,8 @@ mod retry;
 mod route;
 mod snapshot;
 mod source;
+
+use crate::duration;
 
 pub use backend::{Backend, BackendProtocol, Discovery, FailingStatuses, Health, RetryAllowance};
 pub use backend_limits::{BackendLimits, Fairness};

@@ -104,7 +104,7 @@ impl<T: Role> Program<T> {
     }
 
     /// The address that each listener is bound to.
-    pub fn addresses(&self) -> &BTreeMap<ListenerName, SocketAddr> {
+    pub fn addresses(&self) -> BTreeMap<ListenerName, SocketAddr> {
         self.engine.addresses()
     }
 

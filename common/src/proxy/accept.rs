@@ -11,47 +11,70 @@ use std::{
 use futures_util::FutureExt;
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{detect, shared::Shared, worker::Worker};
-use crate::{
-    model::Listener,
-    runtime::{drain::Phase, metrics::ListenerMetrics},
+use super::{
+    bound::{Bound, Opening},
+    detect,
+    shared::Shared,
+    worker::Worker,
 };
+use crate::{model::Listener, runtime::drain::Phase};
 
 /// Pause after the system was short of descriptors or memory, so that the loop does not spin.
 const SHORTAGE_PAUSE: Duration = Duration::from_millis(50);
 /// A shortage is logged once in this time.
 const SHORTAGE_TOLD: Duration = Duration::from_secs(1);
 
+/// What a worker is told.
+pub enum Message {
+    /// Serve a connection that another worker has accepted.
+    Serve(Handover),
+    /// Accept connections on one more socket.
+    Listen(Opening),
+}
+
 /// A connection that another worker shall serve.
 pub struct Handover {
-    /// Index of the listener that accepted it.
-    pub listener: usize,
+    /// The listener that accepted it.
+    pub bound: Arc<Bound>,
     /// The connection.
     pub tcp: std::net::TcpStream,
     /// Address of the client.
     pub peer: SocketAddr,
 }
 
-/// Accepts connections on one listener from the first snapshot on until the engine drains.
-pub async fn accept(worker: Rc<Worker>, listener: usize, socket: TcpListener) {
+/// Accepts connections on one listener from the first snapshot on until it leaves or the engine drains.
+pub async fn accept(worker: Rc<Worker>, opening: Opening) {
+    let Opening { bound, socket, open } = opening;
+    match TcpListener::from_std(socket) {
+        Ok(socket) => accept_on(&worker, &bound, socket).await,
+        Err(error) => tracing::error!(%error, "cannot listen"),
+    }
+    drop(open);
+    if bound.is_leaving() {
+        worker.see_off(bound);
+    }
+}
+
+async fn accept_on(worker: &Rc<Worker>, bound: &Arc<Bound>, socket: TcpListener) {
     let drain = worker.shared.drain.clone();
     let mut told = None;
     let accepting = async {
         worker.shared.opened().await;
         loop {
             match socket.accept().await {
-                Ok((tcp, peer)) => place(&worker, listener, tcp, peer),
-                Err(error) => pause_after(&worker, &error, &mut told).await,
+                Ok((tcp, peer)) => place(worker, bound, tcp, peer),
+                Err(error) => pause_after(worker, &error, &mut told).await,
             }
         }
     };
     tokio::select! {
         () = accepting => {}
         () = drain.reached(Phase::Draining) => {}
+        () = bound.left() => {}
     }
     // Clients whose connection the system has taken already would see it reset.
     while let Some(Ok((tcp, peer))) = socket.accept().now_or_never() {
-        place(&worker, listener, tcp, peer);
+        place(worker, bound, tcp, peer);
     }
 }
 
@@ -73,7 +96,7 @@ async fn pause_after(worker: &Worker, error: &io::Error, told: &mut Option<Insta
 }
 
 /// Serves a connection here, or hands it to a worker that has clearly fewer.
-fn place(worker: &Rc<Worker>, listener: usize, tcp: TcpStream, peer: SocketAddr) {
+fn place(worker: &Rc<Worker>, bound: &Arc<Bound>, tcp: TcpStream, peer: SocketAddr) {
     let loads = &worker.shared.worker_connections;
     let own = loads[worker.index].load(Ordering::Relaxed);
     let least =
@@ -83,48 +106,46 @@ fn place(worker: &Rc<Worker>, listener: usize, tcp: TcpStream, peer: SocketAddr)
     match least {
         Some((index, load)) if may_hand_over && own > load + 1 + load / 16 => {
             if let Ok(tcp) = tcp.into_std() {
-                worker.shared.hand_over(index, Handover { listener, tcp, peer });
+                worker.shared.hand_over(index, Handover { bound: bound.clone(), tcp, peer });
             }
         }
-        _ => serve_connection(worker, listener, tcp, peer),
+        _ => serve_connection(worker, bound, tcp, peer),
     }
 }
 
 /// Serves an accepted connection in a task of its own, if the limits allow one more.
-pub fn serve_connection(worker: &Rc<Worker>, listener: usize, tcp: TcpStream, peer: SocketAddr) {
+pub fn serve_connection(worker: &Rc<Worker>, bound: &Arc<Bound>, tcp: TcpStream, peer: SocketAddr) {
     let live = worker.shared.live.load();
-    let Some(live) = live.listeners.get(listener).and_then(Option::as_ref) else { return };
+    let Some(live) = live.listeners.get(bound.index).and_then(Option::as_ref) else { return };
     let settings = live.settings.clone();
-    let Some(counted) = admit(worker, listener, &settings, peer.ip()) else {
+    let Some(counted) = admit(worker, bound, &settings, peer.ip()) else {
         return;
     };
     // Nagle's algorithm only delays what is written at once anyway; without it the connection works as well.
     let _ = tcp.set_nodelay(true);
-    let this = worker.clone();
+    let (this, bound) = (worker.clone(), bound.clone());
     worker.spawn("connection", async move {
-        let reason = detect::serve(this, listener, settings, tcp, peer).await;
-        counted.metrics.closed(reason);
+        let reason = detect::serve(this, bound, settings, tcp, peer).await;
+        counted.bound.metrics.closed(reason);
         drop(counted);
     });
 }
 
 /// Counts a connection in, unless that would exceed a limit even after an idle one has been closed.
-fn admit(worker: &Rc<Worker>, listener: usize, settings: &Listener, source: IpAddr) -> Option<Counted> {
+fn admit(worker: &Rc<Worker>, bound: &Arc<Bound>, settings: &Listener, source: IpAddr) -> Option<Counted> {
     let shared = &worker.shared;
     let limits = &settings.limits;
     let counted =
-        Counted::new(shared, listener, worker.index, (limits.connections_per_source > 0).then_some(source));
+        Counted::new(shared, bound, worker.index, (limits.connections_per_source > 0).then_some(source));
     let full = || {
-        let of_listener = shared.listener_connections[listener].load(Ordering::Relaxed);
-        let of_all: usize =
-            shared.listener_connections.iter().map(|count| count.load(Ordering::Relaxed)).sum();
-        of_listener > limits.connections as usize || of_all > shared.settings.connections
+        let of_listener = bound.connections.load(Ordering::Relaxed);
+        of_listener > limits.connections as usize || shared.connections() > shared.settings.connections
     };
-    counted.metrics.accepted();
+    bound.metrics.accepted();
     let too_many =
         counted.of_source > limits.connections_per_source as usize || (full() && !worker.make_room());
     if too_many {
-        counted.metrics.closed("limit");
+        bound.metrics.closed("limit");
         return None;
     }
     Some(counted)
@@ -133,26 +154,24 @@ fn admit(worker: &Rc<Worker>, listener: usize, settings: &Listener, source: IpAd
 /// A connection that is counted as open while this lives.
 struct Counted {
     shared: Arc<Shared>,
-    metrics: Arc<ListenerMetrics>,
-    listener: usize,
+    bound: Arc<Bound>,
     worker: usize,
     source: Option<IpAddr>,
     of_source: usize,
 }
 
 impl Counted {
-    fn new(shared: &Arc<Shared>, listener: usize, worker: usize, source: Option<IpAddr>) -> Self {
-        shared.listener_connections[listener].fetch_add(1, Ordering::Relaxed);
+    fn new(shared: &Arc<Shared>, bound: &Arc<Bound>, worker: usize, source: Option<IpAddr>) -> Self {
+        bound.connections.fetch_add(1, Ordering::Relaxed);
         shared.worker_connections[worker].fetch_add(1, Ordering::Relaxed);
         let of_source = source.map_or(0, |source| shared.sources.enter(source));
-        let metrics = shared.listener_metrics[listener].clone();
-        Self { shared: shared.clone(), metrics, listener, worker, source, of_source }
+        Self { shared: shared.clone(), bound: bound.clone(), worker, source, of_source }
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.shared.listener_connections[self.listener].fetch_sub(1, Ordering::Relaxed);
+        self.bound.connections.fetch_sub(1, Ordering::Relaxed);
         self.shared.worker_connections[self.worker].fetch_sub(1, Ordering::Relaxed);
         if let Some(source) = self.source {
             self.shared.sources.leave(source);

@@ -8,10 +8,12 @@ use tokio::{io::ReadBuf, net::TcpStream};
 use tokio_rustls::TlsAcceptor;
 
 use super::{
+    bound::Bound,
     exchange::{Client, ClientTls},
     http1, http2,
     identity::Found,
     shared::Shared,
+    tcp,
     worker::Worker,
 };
 use crate::{
@@ -27,7 +29,7 @@ const PROXY_HEADER_BYTES: usize = 8 << 10;
 /// Serves a connection from its first byte to its last; says why it ended.
 pub async fn serve(
     worker: Rc<Worker>,
-    listener: usize,
+    bound: Arc<Bound>,
     settings: Arc<Listener>,
     tcp: TcpStream,
     peer: SocketAddr,
@@ -48,7 +50,7 @@ pub async fn serve(
         }
     }
     let age_limit = with_jitter(limits.connection_age, worker.random());
-    let mut client = Client { worker, listener, address, tls: None, found: Found::default() };
+    let mut client = Client { worker, bound, address, tls: None, found: Found::default() };
     match &settings.protocol {
         ListenerProtocol::Http => serve_plain(client, &settings, socket, age_limit).await,
         ListenerProtocol::Https => {
@@ -62,7 +64,7 @@ pub async fn serve(
             http1::serve_connection(&client, connection, age_limit).await;
             "done"
         }
-        ListenerProtocol::Tcp(_) => "done",
+        ListenerProtocol::Tcp(_) => Box::pin(tcp::serve(&client, limits, socket)).await,
     }
 }
 
@@ -75,7 +77,7 @@ async fn serve_plain(
     let limits = &settings.limits;
     let mut connection = Connection::new(Stream::Plain(socket), client.worker.buffers.clone());
     let deadlines = &client.worker.deadlines;
-    match deadlines.idle_within(limits.keep_alive_idle, connection.fill()).await {
+    match deadlines.idle_within(limits.keep_alive_idle, client.bound.index, connection.fill()).await {
         Ok(Ok(count)) if count > 0 => {}
         Ok(_) => return "done",
         Err(_) => return "idle",
@@ -154,8 +156,8 @@ async fn handshake(
     socket: Socket,
 ) -> Option<(Stream, ClientTls, bool)> {
     let worker = &client.worker;
-    let metrics = &worker.shared.listener_metrics[client.listener];
-    let acceptor = TlsAcceptor::from(worker.shared.tls[client.listener].clone()?);
+    let metrics = &client.bound.metrics;
+    let acceptor = TlsAcceptor::from(client.bound.tls.clone()?);
     let limit = settings.limits.handshake_time;
     let stream = match worker.deadlines.within(limit, acceptor.accept(socket)).await {
         Ok(Ok(stream)) => stream,

@@ -8,7 +8,12 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use super::{identity::Found, live::LiveRoute, worker::Worker};
+use super::{
+    bound::Bound,
+    identity::Found,
+    live::{Live, LiveListener, LiveRoute},
+    worker::Worker,
+};
 use crate::{
     message::{Known, RequestHead, Scheme},
     model::{Caller, Listener, Source},
@@ -19,8 +24,8 @@ use crate::{
 pub struct Client {
     /// The worker that serves it.
     pub worker: Rc<Worker>,
-    /// Index of its listener.
-    pub listener: usize,
+    /// Its listener.
+    pub bound: Arc<Bound>,
     /// Address of the client, or what the PROXY protocol says it is.
     pub address: SocketAddr,
     /// TLS of the connection.
@@ -45,6 +50,16 @@ impl Client {
             Some(_) => Scheme::Https,
             None => Scheme::Http,
         }
+    }
+
+    /// What its listener serves now.
+    pub fn listener<'l>(&self, live: &'l Live) -> Option<&'l Arc<LiveListener>> {
+        live.listeners.get(self.bound.index)?.as_ref()
+    }
+
+    /// Whether the connection shall close after the request it serves: the engine drains or the listener leaves.
+    pub fn is_ending(&self) -> bool {
+        self.worker.shared.drain.is_draining() || self.bound.is_leaving()
     }
 }
 
@@ -77,6 +92,8 @@ pub struct Exchange<'c> {
     pub endpoint: Option<SocketAddr>,
     /// How often a request was sent towards a backend.
     pub tries: u32,
+    /// How long filters made it wait.
+    pub waited: Duration,
     /// Status code sent to the client; 0 while there is none.
     pub status: u16,
     /// Why the proxy itself answered, or why an answer broke off.
@@ -92,7 +109,7 @@ impl<'c> Exchange<'c> {
     /// A request that begins now.
     pub fn new(client: &'c Client, head: Box<RequestHead>) -> Self {
         let live = client.worker.shared.live.load();
-        let listener = live.listeners.get(client.listener).and_then(Option::as_ref);
+        let listener = client.listener(&live);
         Self {
             client,
             head,
@@ -107,6 +124,7 @@ impl<'c> Exchange<'c> {
             target: None,
             endpoint: None,
             tries: 0,
+            waited: Duration::ZERO,
             status: 0,
             reason: None,
             received: Cell::new(0),

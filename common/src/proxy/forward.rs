@@ -75,7 +75,9 @@ impl Plan {
         let idle = timeouts.map_or(limits.body_idle, |timeouts| timeouts.backend_idle);
         Self {
             answer_pace: Pace { idle, min_rate_bytes: 0, stall },
-            answer_limit: timeouts.map_or(limits.body_idle, |timeouts| timeouts.request),
+            answer_limit: timeouts
+                .map_or(limits.body_idle, |timeouts| timeouts.request)
+                .saturating_sub(x.waited),
             request_pace: Pace { idle: limits.body_idle, min_rate_bytes: limits.body_min_rate_bytes, stall },
             tunnel_idle: limits.tunnel_idle,
             upgrade,
@@ -146,7 +148,7 @@ pub async fn forward(
             choice.note_answer(x, &upstream, &peer);
             return Ok(());
         };
-        note_failure(x, &upstream, &this, &error);
+        note_failure(x, &upstream, (&peer, &choice), &error);
         let in_time = start.elapsed() < plan.answer_limit;
         if !in_time
             || !is_safe(x, &error)
@@ -161,7 +163,11 @@ pub async fn forward(
     }
 }
 
-fn pick_upstream(x: &mut Exchange<'_>) -> Result<Arc<Upstream>, Failure> {
+/// Chooses a backend of the route by weight.
+///
+/// # Errors
+/// When the route has none, or its reference does not resolve.
+pub fn pick_upstream(x: &mut Exchange<'_>) -> Result<Arc<Upstream>, Failure> {
     let route = x.route.as_ref().ok_or(Failure::NoRoute)?;
     let index = route.pick(x.worker().random()).ok_or(Failure::NoWeight)?;
     x.target = Some(index);
@@ -170,7 +176,12 @@ fn pick_upstream(x: &mut Exchange<'_>) -> Result<Arc<Upstream>, Failure> {
 
 /// Counts a try that failed, unless it is the client's fault. A peer is to blame for what it did not do; a connection
 /// that was closed for being idle blames nobody.
-fn note_failure(x: &Exchange<'_>, upstream: &Upstream, this: &Try<'_>, error: &TryError) {
+pub fn note_failure(
+    x: &Exchange<'_>,
+    upstream: &Upstream,
+    (peer, choice): (&Peer, &Choice),
+    error: &TryError,
+) {
     let metrics = &x.worker().shared.metrics.upstream;
     if !matches!(error.failure, Failure::ClientClosed | Failure::ClientBody | Failure::ClientBodyTimeout) {
         metrics.failed.add(error.failure.reason());
@@ -185,7 +196,7 @@ fn note_failure(x: &Exchange<'_>, upstream: &Upstream, this: &Try<'_>, error: &T
     );
     let idle_race = error.reused && error.progress != Progress::Answered;
     if blamed && !idle_race {
-        this.choice.note_failure(x, upstream, this.peer, error.failure.reason());
+        choice.note_failure(x, upstream, peer, error.failure.reason());
     }
 }
 
@@ -201,7 +212,7 @@ fn is_safe(x: &Exchange<'_>, error: &TryError) -> bool {
 }
 
 /// Whether there is a try left. The loss of a connection that was closed for being idle is not counted, once.
-fn is_allowed(upstream: &Upstream, was_idle: bool, left: &mut u32) -> bool {
+pub fn is_allowed(upstream: &Upstream, was_idle: bool, left: &mut u32) -> bool {
     if was_idle {
         return true;
     }
@@ -222,17 +233,29 @@ fn rewind(x: &Exchange<'_>, body: &mut Incoming<'_>) -> bool {
 /// # Errors
 /// As [`connect()`], with nothing sent.
 pub async fn open(x: &Exchange<'_>, this: &Try<'_>) -> Result<(Stream, OpenConnection), TryError> {
-    let mut opened = connect(this.peer, this.connect_timeout).await;
+    open_to(x, this.peer, this.connect_timeout).await
+}
+
+/// Opens a connection to a peer, TLS included, within this time; it counts as open while the guard lives.
+///
+/// # Errors
+/// As [`connect()`], with nothing sent.
+pub async fn open_to(
+    x: &Exchange<'_>,
+    peer: &Peer,
+    limit: Duration,
+) -> Result<(Stream, OpenConnection), TryError> {
+    let mut opened = connect(peer, limit).await;
     if matches!(opened, Err(ConnectError::Shortage(_))) {
         x.worker().shed();
         // Those that shall close need their turn.
         tokio::task::yield_now().await;
-        opened = connect(this.peer, this.connect_timeout).await;
+        opened = connect(peer, limit).await;
     }
     match opened {
         Ok(stream) => Ok((stream, x.worker().shared.metrics.upstream.open())),
         Err(error) => {
-            tracing::debug!(peer = %this.peer.address, %error, "cannot connect");
+            tracing::debug!(peer = %peer.address, %error, "cannot connect");
             let failure = match error {
                 ConnectError::Timeout => Failure::ConnectTimeout,
                 ConnectError::Shortage(_) => Failure::Shortage,

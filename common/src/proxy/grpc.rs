@@ -13,12 +13,15 @@ pub fn is_grpc(head: &RequestHead) -> bool {
 }
 
 /// Makes an answer of our own one of gRPC: status 200 with what went wrong in `grpc-status` and `grpc-message`
-/// ("Trailers-Only" of gRPC over HTTP/2). It has no body.
-pub fn write_failure(status: u16, reason: &str, head: &mut ResponseHead) {
+/// ("Trailers-Only" of gRPC over HTTP/2). It has no body. `code` is the status of gRPC, if it is not the one that
+/// says the same as that of HTTP.
+pub fn write_failure((status, code): (u16, Option<u8>), reason: &str, head: &mut ResponseHead) {
     head.status = 200;
+    let mut buffer = itoa::Buffer::new();
+    let code = code.map_or(grpc_status(status), |code| buffer.format(code));
     let fields: &mut Fields = &mut head.fields;
     fields.push(b"content-type", b"application/grpc");
-    fields.push(b"grpc-status", grpc_status(status).as_bytes());
+    fields.push(b"grpc-status", code.as_bytes());
     fields.push(b"grpc-message", message(reason).as_bytes());
 }
 
@@ -74,10 +77,13 @@ mod tests {
         let rows = [(503, "14"), (504, "4"), (404, "12"), (403, "7"), (500, "2"), (400, "13")];
         for (status, wanted) in rows {
             let mut head = ResponseHead::default();
-            write_failure(status, "no_endpoint", &mut head);
+            write_failure((status, None), "no_endpoint", &mut head);
             assert_eq!(head.status, 200);
             assert_eq!(head.fields.get_by_name("grpc-status"), Some(wanted.as_bytes()), "{status}");
             assert_eq!(head.fields.get_by_name("grpc-message"), Some(&b"no endpoint"[..]));
         }
+        let mut head = ResponseHead::default();
+        write_failure((503, Some(8)), "fault_abort", &mut head);
+        assert_eq!(head.fields.get_by_name("grpc-status"), Some(&b"8"[..]));
     }
 }

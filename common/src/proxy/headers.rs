@@ -27,9 +27,24 @@ pub fn believe_forwarded(x: &mut Exchange<'_>, listener: &Listener) {
     }
 }
 
-/// What filters know about the request.
-pub fn filter_context(x: &Exchange<'_>) -> FilterContext {
-    FilterContext { client: x.client_ip, scheme: x.scheme, https_port: x.https_port, now: x.start() }
+/// What filters know about the request; `caller` is the workload that asks, if it is known.
+pub fn filter_context<'a>(x: &Exchange<'a>, caller: Option<&'a str>) -> FilterContext<'a> {
+    let port = match &x.listener {
+        Some(listener) if x.scheme == x.client.scheme() => listener.public_port,
+        _ if x.scheme == Scheme::Https => x.https_port,
+        _ => x.scheme.port(),
+    };
+    let worker = x.worker();
+    FilterContext {
+        client: x.client_ip,
+        caller,
+        scheme: x.scheme,
+        port,
+        https_port: x.https_port,
+        now: x.start(),
+        random: worker.random(),
+        rates: &worker.shared.rate_limits,
+    }
 }
 
 /// Makes the head of a request ready for a backend: hop-by-hop fields go, forwarded fields are added.

@@ -1,21 +1,26 @@
 //! Http: the way of one request, from its head to the end of its answer, whichever protocol brought it.
 
-use std::sync::Arc;
+use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
 
 use super::{
+    address,
     body::Incoming,
+    connect,
     exchange::Exchange,
     forward::forward,
     headers,
     identity::identify,
+    live::LiveRoute,
     respond::{self, Failure},
     responder::{Responder, ResponderError},
     tls,
 };
 use crate::{
-    filter::Flow,
+    filter::{Filter, Flow, Reply},
+    http1::RequestError,
     message::{Method, ResponseHead},
-    model::Listener,
+    model::{Listener, ServiceNames},
+    routing::Table,
 };
 
 /// Serves one request. On return the answer is complete; after an error the client's connection or stream must
@@ -35,11 +40,26 @@ pub async fn serve(
         Ok(listener) => listener,
         Err(failure) => return refuse(x, body, responder, failure).await,
     };
-    if let Some(reply) = apply_filters(x) {
-        prepare_close(body, responder);
-        return respond::reply(x, responder, &reply).await;
+    let mut next = 0;
+    loop {
+        match apply_filters(x, &mut next) {
+            Flow::Next => break,
+            Flow::Reply(reply) => return answer(x, body, responder, &reply).await,
+            Flow::Wait(duration, reply) => {
+                if let Err(failure) = Box::pin(wait(x, duration, responder)).await {
+                    return refuse(x, body, responder, failure).await;
+                }
+                if let Some(reply) = reply {
+                    return answer(x, body, responder, &reply).await;
+                }
+            }
+        }
     }
-    match forward(x, &listener, body, responder).await {
+    let forwarded = match x.head.method {
+        Method::Connect => Box::pin(connect::serve(x, &listener, body, responder)).await,
+        _ => forward(x, &listener, body, responder).await,
+    };
+    match forwarded {
         Ok(()) => Ok(()),
         Err(_) if responder.has_started() => Err(ResponderError::Closed),
         Err(failure) => refuse(x, body, responder, failure).await,
@@ -70,9 +90,10 @@ fn prepare_close(body: &mut Incoming<'_>, responder: &mut Responder<'_>) {
 /// Finds the route of a request and notes it; gives the settings that it is served with.
 fn route(x: &mut Exchange<'_>) -> Result<Arc<Listener>, Failure> {
     let live = x.worker().shared.live.load();
-    let listener = live.listeners.get(x.client.listener).and_then(Option::as_ref).ok_or(Failure::NoRoute)?;
+    let listener = x.client.listener(&live).ok_or(Failure::NoRoute)?;
     x.generation = live.generation;
-    if x.head.method == Method::Connect || x.head.path() == b"*" {
+    let is_connect = x.head.method == Method::Connect;
+    if (is_connect && !listener.settings.connect) || (!is_connect && x.head.path() == b"*") {
         return Err(Failure::NotProxied);
     }
     if let Some(client_tls) = &x.client.tls {
@@ -84,31 +105,95 @@ fn route(x: &mut Exchange<'_>) -> Result<Arc<Listener>, Failure> {
         }
     }
     headers::believe_forwarded(x, &listener.settings);
-    let found = listener.table.find(x.head.host(), x.head.path()).cloned();
+    let found = match &listener.settings.service_names {
+        None if !is_connect => listener.table.find(x.head.host(), x.head.path()),
+        names => find_service(x, names.as_ref().unwrap_or(&address::NO_NAMES), &listener.table)?,
+    };
+    let found = found.cloned();
     x.set_route(found.ok_or(Failure::NoRoute)?);
     Ok(listener.settings.clone())
 }
 
-/// Asks the filters of the route in their order; the first reply ends it.
-fn apply_filters(x: &mut Exchange<'_>) -> Option<crate::filter::Reply> {
-    let route = x.route.clone()?;
-    if route.route.filters.is_empty() {
-        return None;
+/// Finds the route of a request by the name of a service. `CONNECT` goes where a request for `/` would go, and nowhere
+/// if the table does not have its host.
+fn find_service<'t>(
+    x: &mut Exchange<'_>,
+    names: &ServiceNames,
+    table: &'t Table<LiveRoute>,
+) -> Result<Option<&'t Arc<LiveRoute>>, Failure> {
+    let head = &mut x.head;
+    let is_connect = head.method == Method::Connect;
+    if is_connect {
+        // A `Host` beside the target may leave the port out.
+        let target = head.target().to_vec();
+        address::port_of(&target).ok_or(Failure::Refused(RequestError::BadTarget))?;
+        head.set_host(&target).map_err(|error| Failure::Refused(RequestError::BadHost(error)))?;
+        head.set_path(b"/");
     }
-    let cx = headers::filter_context(x);
-    route.route.filters.iter().find_map(|filter| match filter.request(&cx, &mut x.head) {
-        Flow::Next => None,
-        Flow::Reply(reply) => Some(reply),
-    })
+    let namespace = x.caller.as_ref().map(|caller| &*caller.namespace);
+    let key = address::take_key(head, names, namespace)?;
+    if !is_connect {
+        return Ok(table.find_service(key.with_port(), key.name(), head.path()));
+    }
+    Ok(table.find_service_host(key.with_port(), key.name()).and_then(|host| host.find(b"/")))
 }
 
-/// Lets the filters of the route change the head of an answer.
+/// Asks the filters of the route in their order, from `next` on; the first that wants more than to go on ends it.
+fn apply_filters(x: &mut Exchange<'_>, next: &mut usize) -> Flow {
+    let Some(route) = x.route.as_ref().filter(|route| !route.route.filters.is_empty()) else {
+        return Flow::Next;
+    };
+    let route = route.clone();
+    let asked = route.route.filters.iter().any(Filter::asks_for_caller);
+    let caller = x.caller.as_ref().filter(|_| asked).map(ToString::to_string);
+    let cx = headers::filter_context(x, caller.as_deref());
+    for filter in &route.route.filters[*next..] {
+        *next += 1;
+        match filter.request(&cx, &mut x.head) {
+            Flow::Next => {}
+            flow => return flow,
+        }
+    }
+    Flow::Next
+}
+
+/// Answers as a filter decided.
+async fn answer(
+    x: &mut Exchange<'_>,
+    body: &mut Incoming<'_>,
+    responder: &mut Responder<'_>,
+    reply: &Reply,
+) -> Result<(), ResponderError> {
+    prepare_close(body, responder);
+    respond::reply(x, responder, reply).await
+}
+
+/// Waits as a filter wants it. The time counts as the backend's: what its answer may take becomes shorter.
+async fn wait(
+    x: &mut Exchange<'_>,
+    duration: Duration,
+    responder: &mut Responder<'_>,
+) -> Result<(), Failure> {
+    let limit = x.route.as_ref().map_or(Duration::ZERO, |route| route.route.timeouts.request);
+    let left = limit.saturating_sub(x.waited);
+    // The deadlines of the worker are too coarse for this.
+    let mut sleep = pin!(tokio::time::sleep(duration.min(left)));
+    poll_fn(|cx| match sleep.as_mut().poll(cx) {
+        Poll::Ready(()) => Poll::Ready(Ok(())),
+        Poll::Pending => responder.poll_closed(cx).map(|()| Err(Failure::ClientClosed)),
+    })
+    .await?;
+    x.waited += duration;
+    if duration < left { Ok(()) } else { Err(Failure::RequestTimeout) }
+}
+
+/// Lets the filters of the route change the head of an answer: of a backend's, or of one that the route describes.
 pub(super) fn filter_response(x: &Exchange<'_>, head: &mut ResponseHead) {
     let Some(route) = &x.route else { return };
     if route.route.filters.is_empty() {
         return;
     }
-    let cx = headers::filter_context(x);
+    let cx = headers::filter_context(x, None);
     for filter in &route.route.filters {
         filter.response(&cx, head);
     }

@@ -22,7 +22,7 @@ const QUOTED_BYTES: usize = 256;
 /// Longest time that a connection which is about to close is still read, so that the client sees the answer.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// How long a connection may be silent while the engine drains. Clients that are at it send their next request
+/// How long a connection may be silent while the engine drains or its listener leaves. Clients that are at it send their next request
 /// within this time and are told to close; one that is closed in that moment would lose a request.
 pub const DRAIN_IDLE: Duration = Duration::from_secs(1);
 
@@ -49,7 +49,7 @@ pub async fn serve_connection(client: &Client, mut connection: Connection, age_l
                 return;
             }
         };
-        let last = client.worker.shared.drain.is_draining() || Instant::now() >= oldest;
+        let last = client.is_ending() || Instant::now() >= oldest;
         match serve_request(client, &mut connection, head, start, last).await {
             Next::Request => {}
             Next::Close => {
@@ -78,7 +78,7 @@ struct Reading {
 
 fn reading(client: &Client) -> Option<Reading> {
     let live = client.worker.shared.live.load();
-    let listener = live.listeners.get(client.listener)?.as_ref()?;
+    let listener = client.listener(&live)?;
     Some(Reading { settings: listener.settings.clone(), limits: listener.head_limits })
 }
 
@@ -91,11 +91,11 @@ async fn read_head(
     let limits = &reading.settings.limits;
     let deadlines = &client.worker.deadlines;
     if connection.input().is_empty() {
-        let idle = match client.worker.shared.drain.is_draining() {
+        let idle = match client.is_ending() {
             true => limits.keep_alive_idle.min(DRAIN_IDLE),
             false => limits.keep_alive_idle,
         };
-        match deadlines.idle_within(idle, connection.fill()).await {
+        match deadlines.idle_within(idle, client.bound.index, connection.fill()).await {
             Ok(Ok(count)) if count > 0 => {}
             _ => return Err(NoRequest::Ended),
         }

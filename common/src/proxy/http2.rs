@@ -20,7 +20,7 @@ use super::{
 use crate::{
     http1::{FramingError, HeadLimits, RequestError, Stream},
     http2::{ChannelBody, Guard, StreamExecutor, Traffic},
-    message::{RequestHead, Version},
+    message::{Method, RequestHead, Version},
     model::Limits,
     runtime::{deadline::Deadlines, drain::Phase},
 };
@@ -40,7 +40,7 @@ pub async fn serve_connection(
     limits: &Limits,
     age_limit: Duration,
 ) -> &'static str {
-    let worker = client.worker.clone();
+    let (worker, bound) = (client.worker.clone(), client.bound.clone());
     let executor = StreamExecutor::default();
     let active = Rc::new(Active::default());
     let (stream, traffic) = Guard::new(stream);
@@ -53,8 +53,9 @@ pub async fn serve_connection(
     let ending = async {
         let draining = pin!(worker.shared.drain.reached(Phase::Draining));
         let aged = pin!(tokio::time::sleep(age_limit));
-        let idle = pin!(active.idle(&worker.deadlines, limits.keep_alive_idle));
-        select(draining, select(aged, idle)).await;
+        let left = pin!(bound.left());
+        let idle = pin!(active.idle(&worker.deadlines, limits.keep_alive_idle, bound.index));
+        select(select(draining, left), select(aged, idle)).await;
     };
     let result = match select(connection.as_mut(), pin!(ending)).await {
         Either::Left((result, _)) => result,
@@ -113,14 +114,14 @@ struct Active {
 
 impl Active {
     /// Ends when no stream was open for a while, or the worker wants idle connections closed.
-    async fn idle(&self, deadlines: &Deadlines, limit: Duration) {
+    async fn idle(&self, deadlines: &Deadlines, limit: Duration, listener: usize) {
         loop {
             if self.streams.get() > 0 {
                 self.turned.notified().await;
                 continue;
             }
             // Only while no stream is open does the connection count as idle for those who look for room.
-            let waited = deadlines.idle_within(limit, self.turned.notified()).await;
+            let waited = deadlines.idle_within(limit, listener, self.turned.notified()).await;
             if waited.is_err() && self.streams.get() == 0 {
                 return;
             }
@@ -186,13 +187,14 @@ struct BrokenStream;
 
 async fn serve_stream(
     client: &Client,
-    request: Request<hyper::body::Incoming>,
+    mut request: Request<hyper::body::Incoming>,
     sender: oneshot::Sender<Response<ChannelBody>>,
 ) {
+    let tunnel = (request.method() == http::Method::CONNECT).then(|| hyper::upgrade::on(&mut request));
     let (parts, body) = request.into_parts();
     let mut head = client.worker.take_request();
     let read = read_head(client, &parts, &mut head);
-    let mut responder = Responder::Http2(Http2Responder { head: Some(sender) });
+    let mut responder = Responder::Http2(Http2Responder { head: Some(sender), tunnel });
     let mut body = Incoming::Http2(Http2Incoming::new(body));
     let mut x = Exchange::new(client, head);
     let result = match read {
@@ -207,7 +209,7 @@ async fn serve_stream(
 /// Reads a head as hyper gives it; what HTTP/2 itself forbids never gets here (RFC 9113 §8.2, §8.3).
 fn read_head(client: &Client, parts: &http::request::Parts, head: &mut RequestHead) -> Result<(), Failure> {
     let live = client.worker.shared.live.load();
-    let listener = live.listeners.get(client.listener).and_then(Option::as_ref).ok_or(Failure::NoRoute)?;
+    let listener = client.listener(&live).ok_or(Failure::NoRoute)?;
     let limits = &listener.head_limits;
     head.version = Version::Http2;
     head.set_method(parts.method.as_str().as_bytes());
@@ -219,7 +221,9 @@ fn read_head(client: &Client, parts: &http::request::Parts, head: &mut RequestHe
     if parts.headers.len() > usize::from(listener.settings.limits.http2.fields) {
         return refused(RequestError::TooManyFields);
     }
-    if target == b"*" {
+    if let Some(authority) = parts.uri.authority().filter(|_| head.method == Method::Connect) {
+        head.set_target(authority.as_str().as_bytes());
+    } else if target == b"*" {
         head.set_path(target);
     } else if let Err(error) = head.set_origin(target, limits.reject_escaped_slash) {
         return refused(RequestError::BadPath(error));

@@ -7,8 +7,11 @@ use rustls::sign::CertifiedKey;
 use super::tls::LiveCertificates;
 use crate::{
     http1::HeadLimits,
-    id::{ListenerName, RouteSetId},
-    model::{BackendRef, BackendTarget, InvalidBackend, Listener, ListenerProtocol, Route, Snapshot},
+    id::{ListenerName, ObjectRef, RouteId, RouteSetId},
+    model::{
+        BackendRef, BackendTarget, InvalidBackend, Listener, ListenerProtocol, PathMatch, Retry, Route,
+        RouteSet, Snapshot, TcpRoute,
+    },
     routing::Table,
     runtime::metrics::{Metrics, RouteLabels, RouteMetrics},
     source::Rejected,
@@ -19,17 +22,19 @@ use crate::{
 pub struct Live {
     /// Grows by one with each snapshot that differs.
     pub generation: u64,
-    /// Listeners in the order in which they were bound; `None` if the snapshot does not have one.
+    /// Listeners, each at its place; `None` where there is none.
     pub listeners: Vec<Option<Arc<LiveListener>>>,
     /// Port that clients use for HTTPS.
     pub https_port: u16,
     /// Routing tables, shared by the listeners that name them.
-    tables: BTreeMap<RouteSetId, Arc<Table<LiveRoute>>>,
+    tables: Tables,
     /// Certificates that can be used.
     pub certificates: LiveCertificates,
     /// What it was built from.
     pub snapshot: Arc<Snapshot>,
 }
+
+type Tables = BTreeMap<RouteSetId, Arc<Table<LiveRoute>>>;
 
 /// A listener with what it serves.
 pub struct LiveListener {
@@ -41,6 +46,8 @@ pub struct LiveListener {
     pub table: Arc<Table<LiveRoute>>,
     /// Certificate for clients whose SNI matches no host.
     pub default_certificate: Arc<CertifiedKey>,
+    /// Where its connections go if they speak no HTTP.
+    pub tcp: Option<Arc<LiveRoute>>,
 }
 
 /// A route with what it needs to serve requests.
@@ -61,10 +68,20 @@ pub struct Target {
     weight: u32,
 }
 
+/// What is at one place for a listener.
+pub enum Place {
+    /// No listener.
+    Free,
+    /// The listener of this name.
+    Serving(ListenerName),
+    /// A listener that is in the snapshot no more, or not as it was; its connections end.
+    Leaving,
+}
+
 /// What a `Live` is built with beside a snapshot.
 pub struct Parts<'a> {
-    /// Names of the bound listeners, in order.
-    pub listeners: &'a [ListenerName],
+    /// Where the bound listeners are.
+    pub listeners: &'a [Place],
     /// Live sides of backends; those of the snapshot are in it already.
     pub registry: &'a Registry,
     /// Where routes get their counters.
@@ -98,26 +115,75 @@ impl Live {
                 (id.clone(), Arc::new(table))
             })
             .collect();
-        let listeners: Vec<Option<Arc<LiveListener>>> = (parts.listeners.iter())
-            .map(|name| {
-                let settings = snapshot.listeners.get(name)?.clone();
-                let table = tables.get(&settings.routes)?.clone();
-                let default_certificate = (settings.default_certificate.as_ref())
-                    .and_then(|id| certificates.get(id))
-                    .unwrap_or(parts.self_signed)
-                    .clone();
-                let head_limits = HeadLimits::from(&settings.limits);
-                Some(Arc::new(LiveListener { settings, head_limits, table, default_certificate }))
+        let listeners = (parts.listeners.iter().enumerate())
+            .map(|(index, place)| match place {
+                Place::Free => None,
+                Place::Serving(name) => {
+                    let settings = snapshot.listeners.get(name)?.clone();
+                    LiveListener::build(name, settings, (&tables, &certificates), parts)
+                }
+                Place::Leaving => {
+                    let before = previous.listeners.get(index)?.as_ref()?;
+                    Some(before.leaving(&tables))
+                }
             })
             .collect();
         let generation = previous.generation + 1;
-        let https = listeners.iter().flatten().find(|l| l.settings.protocol == ListenerProtocol::Https);
-        let https_port = https.map_or(443, |listener| listener.settings.public_port);
+        let https = snapshot.listeners.values().find(|l| l.protocol == ListenerProtocol::Https);
+        let https_port = https.map_or(443, |listener| listener.public_port);
         (Live { generation, listeners, https_port, tables, certificates, snapshot }, rejected)
     }
 }
 
+impl LiveListener {
+    /// `None` if the snapshot does not have its routes.
+    fn build(
+        name: &ListenerName,
+        settings: Arc<Listener>,
+        (tables, certificates): (&Tables, &LiveCertificates),
+        parts: &Parts<'_>,
+    ) -> Option<Arc<Self>> {
+        let tcp = match &settings.protocol {
+            ListenerProtocol::Tcp(route) => Some(Arc::new(LiveRoute::build_tcp(name, route, parts))),
+            ListenerProtocol::Http | ListenerProtocol::Https => None,
+        };
+        let table = match (tables.get(&settings.routes), &tcp) {
+            (Some(table), _) => table.clone(),
+            (None, Some(_)) => {
+                Arc::new(Table::build(&RouteSet::default(), None, |route| LiveRoute::build(route, parts)))
+            }
+            (None, None) => return None,
+        };
+        let default_certificate = (settings.default_certificate.as_ref())
+            .and_then(|id| certificates.get(id))
+            .unwrap_or(parts.self_signed)
+            .clone();
+        let head_limits = HeadLimits::from(&settings.limits);
+        Some(Arc::new(Self { settings, head_limits, table, default_certificate, tcp }))
+    }
+
+    /// The same for the connections that it still has; they see the routes change as long as there are any.
+    fn leaving(&self, tables: &Tables) -> Arc<Self> {
+        Arc::new(Self {
+            settings: self.settings.clone(),
+            head_limits: self.head_limits,
+            table: tables.get(&self.settings.routes).unwrap_or(&self.table).clone(),
+            default_certificate: self.default_certificate.clone(),
+            tcp: self.tcp.clone(),
+        })
+    }
+}
+
 impl LiveRoute {
+    /// The route of all connections of a TCP listener, named after it.
+    fn build_tcp(name: &ListenerName, route: &TcpRoute, parts: &Parts<'_>) -> Self {
+        let source = ObjectRef::new("Listener", "", name.as_str());
+        let (id, path) = (RouteId::new(name.as_str()), PathMatch::Prefix("/".into()));
+        let retry = Retry { attempts: route.connect_retries, ..Retry::default() };
+        let route = Route { retry, ..Route::new(id, source, path, route.backends.clone()) };
+        Self::build(&route, parts)
+    }
+
     fn build(route: &Route, parts: &Parts<'_>) -> Self {
         let targets: Vec<Target> =
             route.backends.iter().map(|to| Target::build(to, parts.registry)).collect();

@@ -4,7 +4,11 @@
 //! (pick, send, try again) → `body`; `exchange` records it however it ends.
 
 mod accept;
+mod address;
 mod body;
+mod bound;
+mod carry;
+mod connect;
 mod detect;
 mod exchange;
 mod forward;
@@ -16,6 +20,8 @@ mod http2;
 mod identity;
 mod live;
 mod picking;
+mod rate_limits;
+mod reach;
 mod replay;
 mod respond;
 mod responder;
@@ -23,14 +29,15 @@ mod send_http1;
 mod send_http2;
 mod sending;
 mod shared;
+mod tcp;
 pub mod tls;
 mod turn;
 mod upgrade;
 mod worker;
 
-pub use accept::{Handover, accept, serve_connection};
-pub use http1::DRAIN_IDLE;
+pub use accept::{Handover, Message, accept, serve_connection};
+pub use bound::{Bound, Opening};
 pub use identity::{Identity, WorkerTokens};
-pub use live::{Live, LiveListener, LiveRoute, Parts, Target};
+pub use live::{Live, LiveListener, LiveRoute, Parts, Place, Target};
 pub use shared::{ProxySettings, Shared};
 pub use worker::Worker;

@@ -1,12 +1,14 @@
 //! Respond: the only place where a failure becomes a status, and where the proxy makes answers of its own.
 
+use std::borrow::Cow;
+
 use super::{
     exchange::Exchange,
-    grpc,
-    responder::{Responder, ResponderError},
+    grpc, http,
+    responder::{Responder, ResponderError, has_body},
 };
 use crate::{
-    filter::Reply,
+    filter::{Reply, ReplyBody, ReplyKind},
     http1::{BodyFraming, RequestError},
     message::{Known, Method, ResponseHead, Version},
     model::InvalidBackend,
@@ -131,8 +133,11 @@ pub async fn failure(
         head.fields.push(b"WWW-Authenticate", b"X-Selvedge-Token");
     }
     let result = match grpc::is_grpc(&x.head) {
-        true => own_grpc(x, responder, &mut head).await,
-        false => own(x, responder, &mut head, "").await,
+        true => own_grpc(x, responder, &mut head, None).await,
+        false => {
+            dress(x, &mut head);
+            own(x, responder, &mut head, None).await
+        }
     };
     x.worker().give_response(head);
     result
@@ -148,44 +153,66 @@ pub async fn reply(
     reply: &Reply,
 ) -> Result<(), ResponderError> {
     x.reason = Some(reply.reason);
+    x.status = reply.status;
     let mut head = x.worker().take_response();
     head.status = reply.status;
     for (name, value) in &reply.fields {
         head.fields.push(name.as_bytes(), value);
     }
-    let result = own(x, responder, &mut head, &reply.body).await;
+    let result = match reply.kind {
+        ReplyKind::Refusal { grpc_status } if grpc::is_grpc(&x.head) => {
+            own_grpc(x, responder, &mut head, grpc_status).await
+        }
+        kind => {
+            dress(x, &mut head);
+            if kind == ReplyKind::Answer {
+                http::filter_response(x, &mut head);
+            }
+            let text = match &reply.body {
+                ReplyBody::Words => None,
+                ReplyBody::Text(text) => Some(&**text),
+            };
+            own(x, responder, &mut head, text).await
+        }
+    };
     x.worker().give_response(head);
     result
 }
 
-/// Sends an answer of our own; an empty body becomes the status in words.
-async fn own(
-    x: &mut Exchange<'_>,
-    responder: &mut Responder<'_>,
-    head: &mut ResponseHead,
-    body: &str,
-) -> Result<(), ResponderError> {
-    x.status = head.status;
-    let words = match body {
-        "" => format!("{} {}\n", head.status, reason_phrase(head.status)),
-        body => body.to_owned(),
-    };
-    head.fields.push(b"Content-Type", b"text/plain; charset=utf-8");
+/// Adds the fields that every answer of our own has.
+fn dress(x: &Exchange<'_>, head: &mut ResponseHead) {
+    if !head.fields.contains(Known::ContentType) {
+        head.fields.push(b"Content-Type", b"text/plain; charset=utf-8");
+    }
     add_own_fields(x, head);
     if x.worker().shared.settings.reason_field {
         head.fields.push(b"x-selvedge-reason", x.reason.unwrap_or_default().as_bytes());
     }
+}
+
+/// Sends an answer of our own; without a text it is the status in words.
+async fn own(
+    x: &mut Exchange<'_>,
+    responder: &mut Responder<'_>,
+    head: &mut ResponseHead,
+    text: Option<&str>,
+) -> Result<(), ResponderError> {
+    x.status = head.status;
+    let words = match text {
+        None => Cow::Owned(format!("{} {}\n", head.status, reason_phrase(head.status))),
+        Some(text) => Cow::Borrowed(text),
+    };
     let length = words.len() as u64;
-    let is_head = x.head.method == Method::Head;
-    if is_head {
+    let has_body = has_body(x.head.method, head.status);
+    if x.head.method == Method::Head {
         head.fields.push(b"Content-Length", length.to_string().as_bytes());
     }
-    let framing = if is_head { BodyFraming::None } else { BodyFraming::Length(length) };
+    let framing = if has_body { BodyFraming::Length(length) } else { BodyFraming::None };
     let stall = x.write_stall();
     let deadlines = &x.worker().deadlines;
     let write = async {
         let mut out = responder.start(x, head, framing).await?;
-        if !is_head {
+        if has_body && length > 0 {
             out.data(words.as_bytes()).await?;
             x.sent.set(length);
         }
@@ -196,13 +223,15 @@ async fn own(
     deadlines.within(stall, write).await.unwrap_or(Err(ResponderError::Closed))
 }
 
-/// Sends a failure to a client of gRPC. Log and metrics keep the status that it stands for.
+/// Sends a failure to a client of gRPC; `code` is its status, if it is not the one that says the same as the
+/// head's. Log and metrics keep that one.
 async fn own_grpc(
     x: &mut Exchange<'_>,
     responder: &mut Responder<'_>,
     head: &mut ResponseHead,
+    code: Option<u8>,
 ) -> Result<(), ResponderError> {
-    grpc::write_failure(head.status, x.reason.unwrap_or_default(), head);
+    grpc::write_failure((head.status, code), x.reason.unwrap_or_default(), head);
     add_own_fields(x, head);
     if x.worker().shared.settings.reason_field {
         head.fields.push(b"x-selvedge-reason", x.reason.unwrap_or_default().as_bytes());
@@ -232,5 +261,5 @@ pub(super) fn add_own_fields(x: &Exchange<'_>, head: &mut ResponseHead) {
 }
 
 fn reason_phrase(status: u16) -> &'static str {
-    http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("")
+    ::http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("")
 }

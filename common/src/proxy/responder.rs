@@ -58,6 +58,8 @@ impl<'c> Http1Responder<'c> {
 pub struct Http2Responder {
     /// Takes the head and the body's other end; `None` once the answer has started.
     pub head: Option<oneshot::Sender<Response<ChannelBody>>>,
+    /// Gives the stream itself after a good answer to `CONNECT`.
+    pub tunnel: Option<hyper::upgrade::OnUpgrade>,
 }
 
 impl<'c> Responder<'c> {
@@ -135,7 +137,7 @@ impl<'c> Http1Responder<'c> {
         };
         self.until_close = framing == BodyFraming::UntilClose;
         // The drain may have begun after the request did.
-        if self.until_close || x.worker().shared.drain.is_draining() {
+        if self.until_close || x.client.is_ending() {
             self.keep_alive = false;
         }
         let connection = match (head.status, self.keep_alive) {

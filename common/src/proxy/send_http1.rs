@@ -77,7 +77,10 @@ pub async fn send(
     match result? {
         After::Reusable if link.connection.is_reusable() => x.worker().pool.give(this.peer, link),
         After::Reusable | After::Closed => {}
-        After::Tunnel => Box::pin(upgrade::tunnel(x, this.plan.tunnel_idle, body, responder, link)).await,
+        After::Tunnel => {
+            // The answer to the request was the backend's, whatever becomes of the tunnel.
+            let _ = Box::pin(upgrade::tunnel(x, this.plan.tunnel_idle, body, responder, link)).await;
+        }
     }
     Ok(())
 }

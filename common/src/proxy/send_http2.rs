@@ -260,16 +260,14 @@ async fn pass_on(
 /// The request in hyper's form; `Host` becomes `:authority`.
 fn request(x: &Exchange<'_>, this: &Try<'_>, body: ChannelBody) -> Result<Request<ChannelBody>, http::Error> {
     let scheme = if this.peer.tls.is_some() { "https" } else { "http" };
-    let authority = match x.head.authority() {
-        [] => this.peer.address.to_string().into_bytes(),
-        authority => authority.to_vec(),
-    };
+    // A filter may have changed the host; without any the field holds the address.
+    let authority = x.head.fields.get(Known::Host).unwrap_or_default();
     let mut path = x.head.path().to_vec();
     if let Some(query) = x.head.query() {
         path.push(b'?');
         push_query(&mut path, query);
     }
-    let uri = Uri::builder().scheme(scheme).authority(&authority[..]).path_and_query(path).build()?;
+    let uri = Uri::builder().scheme(scheme).authority(authority).path_and_query(path).build()?;
     let mut request = Request::builder().method(x.head.method_name()).uri(uri).body(body)?;
     let map = request.headers_mut();
     for (known, name, value) in x.head.fields.iter_known() {

@@ -3,22 +3,27 @@
 use std::{
     collections::HashMap,
     net::IpAddr,
-    sync::{Arc, Mutex, PoisonError, Weak, atomic::AtomicUsize},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, watch};
 
-use super::{accept::Handover, detect::LiveResolver, identity::Identity, live::Live, tls};
+use super::{
+    accept::{Handover, Message},
+    bound::Opening,
+    detect::LiveResolver,
+    identity::Identity,
+    live::Live,
+    rate_limits::RateLimits,
+    tls,
+};
 use crate::{
-    id::ListenerName,
-    model::ListenerProtocol,
-    runtime::{
-        access_log::AccessLog,
-        drain::Drain,
-        metrics::{ListenerMetrics, Metrics},
-    },
+    runtime::{access_log::AccessLog, drain::Drain, metrics::Metrics},
     upstream::Registry,
 };
 
@@ -32,18 +37,12 @@ pub struct Shared {
     pub identity: Identity,
     /// Counters.
     pub metrics: Arc<Metrics>,
-    /// Counters of each listener.
-    pub listener_metrics: Vec<Arc<ListenerMetrics>>,
     /// Access log.
     pub access_log: AccessLog,
     /// Whether the engine is about to stop.
     pub drain: Drain,
     /// Settings that do not change while it runs.
     pub settings: ProxySettings,
-    /// TLS settings of each listener that speaks it.
-    pub tls: Vec<Option<Arc<rustls::ServerConfig>>>,
-    /// Open connections of each listener.
-    pub listener_connections: Vec<AtomicUsize>,
     /// Open connections of each worker.
     pub worker_connections: Vec<AtomicUsize>,
     /// Whether there is a snapshot to serve; until then clients wait in the queue of the system.
@@ -52,7 +51,9 @@ pub struct Shared {
     pub room_wanted: Vec<AtomicUsize>,
     /// Open connections of each source address, where that is limited.
     pub sources: Sources,
-    handovers: Vec<mpsc::UnboundedSender<Handover>>,
+    /// What limits of the rate remember.
+    pub rate_limits: RateLimits,
+    messages: Vec<mpsc::UnboundedSender<Message>>,
 }
 
 /// Settings of the proxy that do not change while it runs.
@@ -67,46 +68,43 @@ pub struct ProxySettings {
 }
 
 impl Shared {
-    /// The state of an engine with these listeners that serves nothing yet. One worker for each of `handovers`.
+    /// The state of an engine that serves nothing yet. One worker for each of `messages`.
+    pub fn new(
+        settings: ProxySettings,
+        (metrics, access_log): (Arc<Metrics>, AccessLog),
+        messages: Vec<mpsc::UnboundedSender<Message>>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            live: ArcSwap::from_pointee(Live::empty()),
+            registry: Arc::new(Registry::new()),
+            identity: Identity::default(),
+            metrics,
+            access_log,
+            drain: Drain::default(),
+            settings,
+            worker_connections: messages.iter().map(|_| AtomicUsize::new(0)).collect(),
+            has_snapshot: watch::Sender::new(false),
+            room_wanted: messages.iter().map(|_| AtomicUsize::new(0)).collect(),
+            sources: Sources::default(),
+            rate_limits: RateLimits::default(),
+            messages,
+        })
+    }
+
+    /// TLS settings of the listener at this place.
     ///
     /// # Errors
     /// If the system gives no randomness for TLS.
-    pub fn new(
-        listeners: &[(ListenerName, ListenerProtocol)],
-        settings: ProxySettings,
-        (metrics, access_log): (Arc<Metrics>, AccessLog),
-        handovers: Vec<mpsc::UnboundedSender<Handover>>,
-    ) -> Result<Arc<Self>, rustls::Error> {
-        let mut error = None;
-        let shared = Arc::new_cyclic(|weak: &Weak<Shared>| {
-            let tls = (listeners.iter().enumerate())
-                .map(|(index, (_, protocol))| match protocol {
-                    ListenerProtocol::Http | ListenerProtocol::Tcp(_) => None,
-                    ListenerProtocol::Https => {
-                        let resolver = Arc::new(LiveResolver::new(weak.clone(), index));
-                        tls::server_settings(resolver).map_err(|e| error = Some(e)).ok()
-                    }
-                })
-                .collect();
-            Self {
-                live: ArcSwap::from_pointee(Live::empty()),
-                registry: Arc::new(Registry::new()),
-                identity: Identity::default(),
-                listener_metrics: listeners.iter().map(|(name, _)| metrics.listener(name)).collect(),
-                metrics,
-                access_log,
-                drain: Drain::default(),
-                settings,
-                tls,
-                listener_connections: listeners.iter().map(|_| AtomicUsize::new(0)).collect(),
-                worker_connections: handovers.iter().map(|_| AtomicUsize::new(0)).collect(),
-                has_snapshot: watch::Sender::new(false),
-                room_wanted: handovers.iter().map(|_| AtomicUsize::new(0)).collect(),
-                sources: Sources::default(),
-                handovers,
-            }
-        });
-        error.map_or(Ok(shared), Err)
+    pub fn tls_settings(
+        self: &Arc<Self>,
+        listener: usize,
+    ) -> Result<Arc<rustls::ServerConfig>, rustls::Error> {
+        tls::server_settings(Arc::new(LiveResolver::new(Arc::downgrade(self), listener)))
+    }
+
+    /// Connections open now on all listeners together.
+    pub fn connections(&self) -> usize {
+        self.worker_connections.iter().map(|count| count.load(Ordering::Relaxed)).sum()
     }
 
     /// The first snapshot is in effect: clients may come.
@@ -122,7 +120,14 @@ impl Shared {
 
     /// Gives a connection to another worker; one that has ended already drops it.
     pub fn hand_over(&self, worker: usize, connection: Handover) {
-        let _ = self.handovers[worker].send(connection);
+        let _ = self.messages[worker].send(Message::Serve(connection));
+    }
+
+    /// Gives each worker its socket of a new listener; one that has ended already drops it.
+    pub fn listen(&self, openings: Vec<Opening>) {
+        for (messages, opening) in self.messages.iter().zip(openings) {
+            let _ = messages.send(Message::Listen(opening));
+        }
     }
 }
 

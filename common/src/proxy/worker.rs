@@ -11,7 +11,7 @@ use std::{
 use futures_util::FutureExt;
 use tokio::task::JoinHandle;
 
-use super::{body::Outgoing, identity::WorkerTokens, shared::Shared};
+use super::{body::Outgoing, bound::Bound, http1::DRAIN_IDLE, identity::WorkerTokens, shared::Shared};
 use crate::{
     http1::Buffers,
     message::{RequestHead, ResponseHead},
@@ -49,6 +49,8 @@ pub struct Worker {
     responses: RefCell<Vec<Box<ResponseHead>>>,
     random: Cell<u64>,
     date: RefCell<String>,
+    /// Listeners that have left while connections of theirs may be open here.
+    leaving: RefCell<Vec<Arc<Bound>>>,
 }
 
 impl Worker {
@@ -66,6 +68,7 @@ impl Worker {
             responses: RefCell::default(),
             random: Cell::new(RandomState::new().hash_one(index) | 1),
             date: RefCell::default(),
+            leaving: RefCell::default(),
             shared,
         };
         worker.set_date();
@@ -128,6 +131,22 @@ impl Worker {
         if wanted.load(Ordering::Relaxed) > 0 {
             self.deadlines.expire_idle(wanted.swap(0, Ordering::Relaxed));
         }
+    }
+
+    /// Lets the connections of a listener that has left end.
+    pub fn see_off(&self, bound: Arc<Bound>) {
+        self.leaving.borrow_mut().push(bound);
+    }
+
+    /// Closes connections that have waited a little for a request and shall end.
+    pub fn end_idle(&self) {
+        if self.shared.drain.is_draining() {
+            self.deadlines.expire_idle_for(DRAIN_IDLE);
+        }
+        self.leaving.borrow_mut().retain(|bound| {
+            self.deadlines.expire_idle_of(bound.index, DRAIN_IDLE);
+            bound.connections.load(Ordering::Relaxed) > 0
+        });
     }
 
     /// Waits until no connection from a client is open on this worker.

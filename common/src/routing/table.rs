@@ -80,6 +80,19 @@ impl<R> Table<R> {
         entry.and_then(|entry| entry.find(path)).or(self.fallback.as_ref())
     }
 
+    /// As [`find`](Self::find) by the name of a service: the entry for the name with its port decides if there is just
+    /// this one, else that of the name alone.
+    pub fn find_service(&self, with_port: &[u8], name: &[u8], path: &[u8]) -> Option<&Arc<R>> {
+        let entry = self.find_service_host(with_port, name);
+        entry.and_then(|entry| entry.find(path)).or(self.fallback.as_ref())
+    }
+
+    /// The host entry that decides about requests for this service.
+    pub fn find_service_host(&self, with_port: &[u8], name: &[u8]) -> Option<&Arc<HostTable<R>>> {
+        let exact = self.exact.get(with_port).filter(|entry| entry.has_routes());
+        exact.or_else(|| self.find_host(name))
+    }
+
     /// The host entry that decides about requests for this name.
     pub fn find_host(&self, host: &[u8]) -> Option<&Arc<HostTable<R>>> {
         let decides = |entry: &&Arc<HostTable<R>>| entry.has_routes();

@@ -45,7 +45,8 @@ struct Slots {
 struct Slot {
     /// Milliseconds since the start; `u64::MAX` in a free slot.
     at: u64,
-    idle: bool,
+    /// Group of an idle wait.
+    idle: Option<u32>,
     /// Order of registration, so that the oldest idle wait can be found.
     since: u64,
     waker: Option<Waker>,
@@ -55,7 +56,8 @@ struct Slot {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Waiting {
     Busy,
-    Idle,
+    /// Of this group.
+    Idle(u32),
 }
 
 impl Default for Deadlines {
@@ -95,16 +97,17 @@ impl Deadlines {
         }
     }
 
-    /// As [`Deadlines::within`], for a wait between two requests: [`Deadlines::expire_idle`] may end it early.
-    pub fn idle_within<F: Future>(&self, limit: Duration, future: F) -> Within<'_, F> {
-        self.wait(limit, Waiting::Idle, future)
+    /// As [`Deadlines::within`], for a wait between two requests: [`Deadlines::expire_idle`] may end it early, and so
+    /// may [`Deadlines::expire_idle_of`] for those of its group.
+    pub fn idle_within<F: Future>(&self, limit: Duration, group: usize, future: F) -> Within<'_, F> {
+        self.wait(limit, Waiting::Idle(group as u32), future)
     }
 
     /// Ends up to `count` idle waits, those that have waited longest first, and says how many it ended.
     pub fn expire_idle(&self, count: usize) -> usize {
         let mut slots = self.slots.borrow_mut();
         let mut idle: Vec<(u64, usize)> = (slots.list.iter().enumerate())
-            .filter(|(_, slot)| slot.idle && slot.at > 0 && slot.at != u64::MAX)
+            .filter(|(_, slot)| slot.idle.is_some() && slot.at > 0 && slot.at != u64::MAX)
             .map(|(index, slot)| (slot.since, index))
             .collect();
         idle.sort_unstable();
@@ -121,10 +124,19 @@ impl Deadlines {
 
     /// Ends the idle waits that have lasted at least `age`.
     pub fn expire_idle_for(&self, age: Duration) {
+        self.expire_idle_if(age, |_| true);
+    }
+
+    /// Ends the idle waits of a group that have lasted at least `age`.
+    pub fn expire_idle_of(&self, group: usize, age: Duration) {
+        self.expire_idle_if(age, |other| other == group as u32);
+    }
+
+    fn expire_idle_if(&self, age: Duration, is_meant: impl Fn(u32) -> bool) {
         let latest = self.now.get().checked_sub(age.as_millis() as u64);
         let Some(latest) = latest else { return };
         for slot in &mut self.slots.borrow_mut().list {
-            if slot.idle && slot.since <= latest {
+            if slot.idle.is_some_and(&is_meant) && slot.since <= latest {
                 slot.at = 0;
                 if let Some(waker) = slot.waker.take() {
                     waker.wake();
@@ -169,12 +181,11 @@ impl Deadlines {
         let at = self.now.get() + limit;
         self.next.set(self.next.get().min(at));
         let mut slots = self.slots.borrow_mut();
-        let slot = Slot {
-            at,
-            idle: waiting == Waiting::Idle,
-            since: self.now.get(),
-            waker: Some(cx.waker().clone()),
+        let idle = match waiting {
+            Waiting::Busy => None,
+            Waiting::Idle(group) => Some(group),
         };
+        let slot = Slot { at, idle, since: self.now.get(), waker: Some(cx.waker().clone()) };
         let index = match slots.free.pop() {
             Some(index) => {
                 slots.list[index] = slot;
@@ -244,7 +255,7 @@ impl Drop for Place<'_> {
     fn drop(&mut self) {
         let mut slots = self.deadlines.slots.borrow_mut();
         let slot = &mut slots.list[self.index];
-        (slot.at, slot.idle, slot.waker) = (u64::MAX, false, None);
+        (slot.at, slot.idle, slot.waker) = (u64::MAX, None, None);
         slots.free.push(self.index);
     }
 }
@@ -296,10 +307,11 @@ mod tests {
             let limit = Duration::from_secs(60);
             let (one, two) = (deadlines.clone(), deadlines.clone());
             let busy = deadlines.clone();
-            let old = tokio::task::spawn_local(async move { one.idle_within(limit, pending::<()>()).await });
+            let old =
+                tokio::task::spawn_local(async move { one.idle_within(limit, 0, pending::<()>()).await });
             sleep(Duration::from_secs(1)).await;
             let young =
-                tokio::task::spawn_local(async move { two.idle_within(limit, pending::<()>()).await });
+                tokio::task::spawn_local(async move { two.idle_within(limit, 0, pending::<()>()).await });
             let busy = tokio::task::spawn_local(async move { busy.within(limit, pending::<()>()).await });
             sleep(Duration::from_secs(1)).await;
             assert_eq!(deadlines.expire_idle(1), 1);
@@ -317,14 +329,34 @@ mod tests {
         with_deadlines(|deadlines| async move {
             let limit = Duration::from_secs(60);
             let (one, two) = (deadlines.clone(), deadlines.clone());
-            let old = tokio::task::spawn_local(async move { one.idle_within(limit, pending::<()>()).await });
+            let old =
+                tokio::task::spawn_local(async move { one.idle_within(limit, 0, pending::<()>()).await });
             sleep(Duration::from_secs(2)).await;
             let young =
-                tokio::task::spawn_local(async move { two.idle_within(limit, pending::<()>()).await });
+                tokio::task::spawn_local(async move { two.idle_within(limit, 0, pending::<()>()).await });
             sleep(Duration::from_millis(500)).await;
             deadlines.expire_idle_for(Duration::from_secs(1));
             assert_eq!(old.await.unwrap(), Err(Elapsed));
             assert!(!young.is_finished());
+        })
+        .await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn idle_waits_of_a_group_are_ended_and_those_of_others_go_on() {
+        with_deadlines(|deadlines| async move {
+            let limit = Duration::from_secs(60);
+            let wait = |group| {
+                let deadlines = deadlines.clone();
+                tokio::task::spawn_local(
+                    async move { deadlines.idle_within(limit, group, pending::<()>()).await },
+                )
+            };
+            let (meant, other) = (wait(1), wait(2));
+            sleep(Duration::from_secs(2)).await;
+            deadlines.expire_idle_of(1, Duration::from_secs(1));
+            assert_eq!(meant.await.unwrap(), Err(Elapsed));
+            assert!(!other.is_finished());
         })
         .await;
     }

@@ -3,19 +3,19 @@
 use std::{
     collections::BTreeMap,
     io,
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread::JoinHandle,
     time::Duration,
 };
 
 use rustls::sign::CertifiedKey;
-use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::mpsc;
 
 use super::{
     access_log::AccessLog,
     drain::{Drain, Phase},
+    listening::{BindError, Followed, Listening},
     metrics::Metrics,
     workers::{self, Post},
 };
@@ -23,12 +23,9 @@ use crate::{
     id::{BackendId, ListenerName},
     model::{Endpoints, Listener, Snapshot},
     proxy::{Live, Parts, ProxySettings, Shared, tls},
-    source::{Applied, Sink, Update, tokens::TokenVerifier},
+    source::{Applied, Rejected, Sink, Update, tokens::TokenVerifier},
     upstream::resolve,
 };
-
-/// Connections that the system keeps for a listener until a worker accepts them.
-const BACKLOG: i32 = 4096;
 
 /// What an engine is started with.
 pub struct EngineSettings {
@@ -66,15 +63,32 @@ pub enum StartError {
     Tls(#[from] rustls::Error),
 }
 
+impl StartError {
+    fn new(listener: &ListenerName, error: BindError) -> Self {
+        match error {
+            BindError::Address(address, source) => Self::Bind { listener: listener.clone(), address, source },
+            BindError::Tls(error) => Self::Tls(error),
+        }
+    }
+}
+
 /// A running proxy. It serves what it was last told by [`Sink::apply`].
 pub struct Engine {
     shared: Arc<Shared>,
-    names: Vec<ListenerName>,
-    addresses: BTreeMap<ListenerName, SocketAddr>,
     self_signed: Arc<CertifiedKey>,
-    /// States that requests may still use; dropped here, never on a worker.
-    retired: Mutex<Vec<Arc<Live>>>,
+    listening: Mutex<Listening>,
+    /// What only applying an update needs; held as long as one is applied.
+    applying: Mutex<Applying>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// What is kept from one update to the next.
+#[derive(Default)]
+struct Applying {
+    /// States that requests may still use; dropped here, never on a worker.
+    retired: Vec<Arc<Live>>,
+    /// Certificates of the snapshot in effect that cannot be used.
+    unusable: Vec<Rejected>,
 }
 
 impl Engine {
@@ -90,48 +104,29 @@ impl Engine {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             count => count,
         };
-        let mut sockets: Vec<Vec<TcpListener>> = (0..count).map(|_| Vec::new()).collect();
-        let mut addresses = BTreeMap::new();
-        for (name, listener) in listeners {
-            let mut address = listener.address;
-            let wrong =
-                |source| StartError::Bind { listener: name.clone(), address: listener.address, source };
-            if !settings.share_ports {
-                check_unused(address).map_err(wrong)?;
-            }
-            for of_worker in &mut sockets {
-                let bound = bind(address).and_then(|socket| Ok((socket.local_addr()?, socket)));
-                let (local, socket) = bound.map_err(wrong)?;
-                // With port 0 the system chooses once, and all workers share its choice.
-                address = local;
-                of_worker.push(socket);
-            }
-            addresses.insert(name.clone(), address);
-        }
         let (senders, receivers): (Vec<_>, Vec<_>) = (0..count).map(|_| mpsc::unbounded_channel()).unzip();
-        let protocols: Vec<_> =
-            listeners.iter().map(|(name, l)| (name.clone(), l.protocol.clone())).collect();
-        let shared =
-            Shared::new(&protocols, settings.proxy, (settings.metrics, settings.access_log), senders)?;
-        let threads = (sockets.into_iter().zip(receivers).enumerate())
-            .map(|(index, (sockets, handovers))| {
-                workers::start(shared.clone(), Post { index, sockets, handovers })
-            })
+        let shared = Shared::new(settings.proxy, (settings.metrics, settings.access_log), senders);
+        let mut listening = Listening::new(count, settings.share_ports);
+        for (name, listener) in listeners {
+            let openings = listening.bind(name, listener, &shared);
+            shared.listen(openings.map_err(|error| StartError::new(name, error))?);
+        }
+        let threads = (receivers.into_iter().enumerate())
+            .map(|(index, messages)| workers::start(shared.clone(), Post { index, messages }))
             .collect::<Result<_, _>>()
             .map_err(StartError::Thread)?;
         Ok(Self {
             shared,
-            names: listeners.keys().cloned().collect(),
-            addresses,
             self_signed: Arc::new(tls::self_signed()),
-            retired: Mutex::default(),
+            listening: Mutex::new(listening),
+            applying: Mutex::default(),
             threads: Mutex::new(threads),
         })
     }
 
     /// The address that each listener is bound to.
-    pub fn addresses(&self) -> &BTreeMap<ListenerName, SocketAddr> {
-        &self.addresses
+    pub fn addresses(&self) -> BTreeMap<ListenerName, SocketAddr> {
+        lock(&self.listening).addresses()
     }
 
     /// Its counters.
@@ -201,28 +196,35 @@ impl Engine {
     }
 
     fn apply_snapshot(&self, snapshot: Arc<Snapshot>, endpoints: &[(BackendId, Endpoints)]) -> Applied {
-        let mut retired = lock(&self.retired);
+        let mut applying = lock(&self.applying);
         let before = self.shared.live.load_full();
         self.shared.registry.apply_backends(&snapshot.backends);
         let changed = self.apply_endpoints(endpoints);
-        if *before.snapshot == *snapshot {
-            return Applied { generation: before.generation, changed, rejected: Vec::new() };
+        let mut listening = lock(&self.listening);
+        let Followed { openings, rejected: unbound } = listening.follow(&snapshot.listeners, &self.shared);
+        let places = listening.places();
+        drop(listening);
+        if openings.is_empty() && *before.snapshot == *snapshot {
+            let rejected = applying.unusable.iter().cloned().chain(unbound).collect();
+            return Applied { generation: before.generation, changed, rejected };
         }
         let parts = Parts {
-            listeners: &self.names,
+            listeners: &places,
             registry: &self.shared.registry,
             metrics: &self.shared.metrics,
             self_signed: &self.self_signed,
         };
-        let (live, rejected) = Live::build(snapshot, &before, &parts);
+        let (live, unusable) = Live::build(snapshot, &before, &parts);
         let generation = live.generation;
         self.shared.live.store(Arc::new(live));
         self.shared.open();
-        retired.push(before);
-        retired.retain(|live| Arc::strong_count(live) > 1);
+        openings.into_iter().for_each(|openings| self.shared.listen(openings));
+        applying.unusable = unusable.clone();
+        applying.retired.push(before);
+        applying.retired.retain(|live| Arc::strong_count(live) > 1);
         self.shared.metrics.configuration.generation.set(generation as i64);
         self.shared.metrics.configuration.updates_applied.inc();
-        Applied { generation, changed: true, rejected }
+        Applied { generation, changed: true, rejected: unusable.into_iter().chain(unbound).collect() }
     }
 
     fn apply_endpoints(&self, endpoints: &[(BackendId, Endpoints)]) -> bool {
@@ -258,26 +260,4 @@ impl Drop for Engine {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Workers share an address in a way that would let another process of the same user share it, too; requests would
-/// go to the one or the other. A socket that does not share finds out.
-fn check_unused(address: SocketAddr) -> io::Result<()> {
-    socket(address)?.bind(&address.into())
-}
-
-fn socket(address: SocketAddr) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    Ok(socket)
-}
-
-/// A listening socket that other workers can bind beside this one.
-fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = socket(address)?;
-    socket.set_reuse_port(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
 }

@@ -1,11 +1,11 @@
 //! Workers: threads that serve connections, each with a runtime, pools and buffers of its own.
 
-use std::{io, net::TcpListener, rc::Rc, sync::Arc, thread::JoinHandle};
+use std::{cell::RefCell, io, rc::Rc, sync::Arc, thread::JoinHandle};
 
-use tokio::{runtime::Builder, sync::mpsc::UnboundedReceiver, task::LocalSet};
+use tokio::{runtime::Builder, sync::mpsc::UnboundedReceiver, task, task::LocalSet};
 
 use super::drain::Phase;
-use crate::proxy::{DRAIN_IDLE, Handover, Shared, Worker, accept, serve_connection};
+use crate::proxy::{Message, Shared, Worker, accept, serve_connection};
 
 /// Sweeps between two looks at the pools: once a second.
 const SWEEPS_PER_POOL_SWEEP: u32 = 10;
@@ -14,11 +14,12 @@ const SWEEPS_PER_POOL_SWEEP: u32 = 10;
 pub struct Post {
     /// Number of the worker, from 0.
     pub index: usize,
-    /// Its own socket for each listener.
-    pub sockets: Vec<TcpListener>,
-    /// Connections that other workers give it.
-    pub handovers: UnboundedReceiver<Handover>,
+    /// Its sockets, and connections that other workers give it.
+    pub messages: UnboundedReceiver<Message>,
 }
+
+/// The accept loops of a worker.
+type Accepting = Rc<RefCell<Vec<task::JoinHandle<()>>>>;
 
 /// Starts a worker's thread; it ends when the engine has drained or is stopped.
 ///
@@ -42,16 +43,11 @@ fn run(shared: Arc<Shared>, post: Post) {
         let worker = Rc::new(Worker::new(post.index, shared));
         worker.spawn("sweep", sweep(worker.clone()));
         worker.spawn("departures", close_departed(worker.clone()));
-        worker.spawn("handovers", take_over(worker.clone(), post.handovers));
-        let mut accepting = Vec::new();
-        for (index, socket) in post.sockets.into_iter().enumerate() {
-            match tokio::net::TcpListener::from_std(socket) {
-                Ok(socket) => accepting.push(worker.spawn("accept", accept(worker.clone(), index, socket))),
-                Err(error) => tracing::error!(%error, "cannot listen"),
-            }
-        }
+        let accepting = Accepting::default();
+        worker.spawn("messages", follow(worker.clone(), accepting.clone(), post.messages));
         drain.reached(Phase::Draining).await;
         // They still take what the system has accepted.
+        let accepting = accepting.take();
         for accepting in accepting {
             let _ = accepting.await;
         }
@@ -68,9 +64,7 @@ async fn sweep(worker: Rc<Worker>) {
     let tick = || {
         worker.log.flush();
         worker.make_room_for_others();
-        if worker.shared.drain.is_draining() {
-            worker.deadlines.expire_idle_for(DRAIN_IDLE);
-        }
+        worker.end_idle();
         ticks += 1;
         if ticks % SWEEPS_PER_POOL_SWEEP == 0 {
             worker.set_date();
@@ -88,10 +82,20 @@ async fn close_departed(worker: Rc<Worker>) {
     }
 }
 
-async fn take_over(worker: Rc<Worker>, mut handovers: UnboundedReceiver<Handover>) {
-    while let Some(Handover { listener, tcp, peer }) = handovers.recv().await {
-        if let Ok(tcp) = tokio::net::TcpStream::from_std(tcp) {
-            serve_connection(&worker, listener, tcp, peer);
+/// Does as the worker is told.
+async fn follow(worker: Rc<Worker>, accepting: Accepting, mut messages: UnboundedReceiver<Message>) {
+    while let Some(message) = messages.recv().await {
+        match message {
+            Message::Serve(handover) => {
+                if let Ok(tcp) = tokio::net::TcpStream::from_std(handover.tcp) {
+                    serve_connection(&worker, &handover.bound, tcp, handover.peer);
+                }
+            }
+            Message::Listen(opening) => {
+                let mut accepting = accepting.borrow_mut();
+                accepting.retain(|accepting| !accepting.is_finished());
+                accepting.push(worker.spawn("accept", accept(worker.clone(), opening)));
+            }
         }
     }
 }

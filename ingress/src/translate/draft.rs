@@ -25,7 +25,7 @@ pub struct RouteDraft<'a> {
     pub field: String,
     /// Whether some Ingress offers TLS for the host.
     pub host_has_tls: bool,
-    /// Decisions about the request, in order of execution.
+    /// Decisions about the request, in any order.
     pub filters: Vec<Filter>,
     /// How long things may take.
     pub timeouts: Timeouts,
@@ -60,6 +60,7 @@ impl<'a> RouteDraft<'a> {
         let (annotations, _) = Annotations::read(self.ingress);
         self.timeouts = cx.settings.timeouts.clone();
         annotations.apply(&mut self);
+        Filter::sort(&mut self.filters);
         let target = backend::resolve(cx, &self);
         let id = RouteId::new(format!("{}/{}/{}", namespace(self.ingress), name(self.ingress), self.part));
         let backends = vec![BackendRef { target, weight: 1 }];

@@ -2,18 +2,17 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::api::{core::v1 as core, networking::v1 as networking};
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use k8s_openapi::api::networking::v1 as networking;
 use selvedge_common::{
     id::{CertificateId, ObjectRef},
-    kube::{objects::Kind, reader::Reader},
-    model::{Certificate, HostMatch, Problem},
+    kube::{
+        objects::Kind,
+        secret::{self, SECRET_TYPE},
+    },
+    model::{HostMatch, Problem},
 };
 
 use super::{Context, host, ingress_ref, namespace, near, rules, tls};
-
-/// The type of Secrets that hold a certificate.
-const SECRET_TYPE: &str = "kubernetes.io/tls";
 
 /// Who names a Secret, and what happens if it is not there.
 struct Referrer {
@@ -127,7 +126,7 @@ fn load(cx: &mut Context<'_, '_>, namespace: &str, name: &str, referrer: Referre
         cx.parts.problems.push(Problem::error(&referrer.object, referrer.field, "SecretNotFound", message));
         return None;
     };
-    if let Err((field, reason, message)) = check(secret) {
+    if let Err((field, reason, message)) = secret::check(secret) {
         let object = ObjectRef::new(Kind::Secret.name(), namespace, name);
         let message = format!("{message}; the last good certificate stays in use, if there was one");
         cx.parts.problems.push(Problem::error(&object, field, reason, message));
@@ -136,47 +135,8 @@ fn load(cx: &mut Context<'_, '_>, namespace: &str, name: &str, referrer: Referre
 }
 
 fn add(cx: &mut Context<'_, '_>, id: &CertificateId) {
-    if let Some(certificate) = read(cx.reader, id) {
-        cx.parts.certificates.insert(id.clone(), certificate);
+    let Some((namespace, name)) = id.as_str().split_once('/') else { return };
+    if let Some(secret) = cx.reader.secret(namespace, name) {
+        cx.parts.certificates.insert(id.clone(), secret::read(secret));
     }
-}
-
-/// What is in a Secret, usable or not: the engine keeps the last good certificate instead of one that it cannot use.
-fn read(reader: &Reader<'_>, id: &CertificateId) -> Option<Certificate> {
-    let (namespace, name) = id.as_str().split_once('/')?;
-    let secret = reader.secret(namespace, name)?;
-    // Another type is no certificate, whatever its keys hold.
-    let part = |key| match secret.type_.as_deref() {
-        Some(SECRET_TYPE) => value(secret, key).unwrap_or_default(),
-        _ => &[],
-    };
-    Some(Certificate { chain_pem: part("tls.crt").into(), key_pem: part("tls.key").into() })
-}
-
-fn check(secret: &core::Secret) -> Result<(), (&'static str, &'static str, String)> {
-    let type_ = secret.type_.as_deref().unwrap_or("Opaque");
-    if type_ != SECRET_TYPE {
-        return Err(("type", "WrongSecretType", format!("it must be {SECRET_TYPE}, not {type_:?}")));
-    }
-    let present = |key| value(secret, key).filter(|value| !value.is_empty());
-    let Some(chain) = present("tls.crt") else {
-        return Err(("data[tls.crt]", "IncompleteSecret", "the certificate is missing".into()));
-    };
-    let Some(key) = present("tls.key") else {
-        return Err(("data[tls.key]", "IncompleteSecret", "the private key is missing".into()));
-    };
-    let mut certificates = CertificateDer::pem_slice_iter(chain).peekable();
-    if certificates.peek().is_none() || certificates.any(|certificate| certificate.is_err()) {
-        return Err(("data[tls.crt]", "InvalidCertificate", "it is not a chain of PEM certificates".into()));
-    }
-    if PrivateKeyDer::from_pem_slice(key).is_err() {
-        return Err(("data[tls.key]", "InvalidPrivateKey", "it is not a PEM private key".into()));
-    }
-    Ok(())
-}
-
-/// A value of a Secret. `stringData` only comes from files: an API server folds it into `data`.
-fn value<'a>(secret: &'a core::Secret, key: &str) -> Option<&'a [u8]> {
-    let text = secret.string_data.as_ref().and_then(|data| data.get(key)).map(|text| text.as_bytes());
-    text.or_else(|| secret.data.as_ref()?.get(key).map(|bytes| bytes.0.as_slice()))
 }

@@ -6,7 +6,7 @@ use crate::{
     kube::{
         objects::{Object, ObjectKey},
         reader::{Known, Read, Unit},
-        store::service_of,
+        store::{Objects, service_of},
     },
     model::HostMatch,
 };
@@ -63,16 +63,20 @@ impl Dependencies {
         }
     }
 
-    /// The units that read an object which has changed, or the lists that it is in.
+    /// The units that read an object which has changed, or the lists that it is in. `objects` has the change.
     pub(super) fn dirtied(
         &self,
+        objects: &Objects,
         key: &ObjectKey,
-        before: Option<&Object>,
-        after: Option<&Object>,
+        (before, after): (Option<&Object>, Option<&Object>),
     ) -> Vec<Unit> {
         let mut reads = vec![Read::Object(key.clone()), Read::All(key.kind, key.namespace.clone())];
         if before.is_some() != after.is_some() {
             reads.push(Read::Names(key.kind, key.namespace.clone()));
+            let others = usize::from(after.is_some());
+            if objects.of_kind(key.kind).take(others + 1).count() == others {
+                reads.push(Read::Any(key.kind));
+            }
         }
         reads.extend(before.and_then(service_of).map(Read::Slices));
         reads.extend(after.and_then(service_of).map(Read::Slices));

@@ -4,16 +4,17 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{BackendPart, BackendUse, Batch, Parts, Reconciler, Translate};
 use crate::{
-    id::{BackendId, CertificateId},
+    id::{BackendId, CertificateId, RouteSetId},
     kube::reader::Unit,
-    model::{Certificate, Problem},
+    model::{Certificate, HostMatch, Problem},
 };
 
 /// What one unit refers to.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub(super) struct Held {
     backends: Vec<BackendId>,
     certificates: Vec<CertificateId>,
+    inner_hosts: Vec<(RouteSetId, HostMatch)>,
     problems: Vec<Problem>,
 }
 
@@ -73,7 +74,11 @@ impl<T: Translate> Reconciler<T> {
             self.use_certificate(&id, certificate, batch);
             held.certificates.push(id);
         }
-        let empty = held.backends.is_empty() && held.certificates.is_empty() && held.problems.is_empty();
+        for inner in parts.inner_hosts {
+            self.lead_to(&inner, batch);
+            held.inner_hosts.push(inner);
+        }
+        let empty = held == Held::default();
         let before = self.held.remove(&unit).unwrap_or_default();
         if before.problems != held.problems {
             held.problems.iter().for_each(|problem| self.problems.add(problem));
@@ -124,11 +129,29 @@ impl<T: Translate> Reconciler<T> {
         *self.certificates.entry(id.clone()).or_default() += 1;
     }
 
+    fn lead_to(&mut self, inner: &(RouteSetId, HostMatch), batch: &mut Batch) {
+        let units = self.inner_hosts.entry(inner.clone()).or_default();
+        *units += 1;
+        if *units == 1 {
+            batch.dirty.insert(Unit::Host(inner.0.clone(), inner.1.clone()));
+        }
+    }
+
     fn let_go(&mut self, before: Held, batch: &mut Batch) {
         for id in before.backends {
             if let Some(used) = self.backends.get_mut(&id) {
                 used.units -= 1;
                 batch.released_backends.insert(id);
+            }
+        }
+        for inner in before.inner_hosts {
+            let units = self.inner_hosts.get_mut(&inner);
+            if units.is_some_and(|units| {
+                *units -= 1;
+                *units == 0
+            }) {
+                self.inner_hosts.remove(&inner);
+                batch.dirty.insert(Unit::Host(inner.0, inner.1));
             }
         }
         for id in before.certificates {

@@ -46,7 +46,7 @@ pub trait Translate {
     /// Listeners and fallback.
     fn translate_base(&self, reader: &Reader<'_>) -> BaseTranslation;
 
-    /// One host of a set of routes; at least one object declares it.
+    /// One host of a set of routes: at least one object declares it, or a route leads to it.
     fn translate_host(&self, reader: &Reader<'_>, set: &RouteSetId, host: &HostMatch) -> HostTranslation;
 }
 
@@ -90,6 +90,8 @@ pub struct Parts {
     pub backends: BTreeMap<BackendId, BackendPart>,
     /// Every certificate that is referred to; the same holds.
     pub certificates: BTreeMap<CertificateId, Certificate>,
+    /// Every host of an inner set of routes that a route leads to; they are translated as long as one does.
+    pub inner_hosts: BTreeSet<(RouteSetId, HostMatch)>,
     /// What is wrong.
     pub problems: Vec<Problem>,
 }
@@ -139,6 +141,7 @@ pub struct Reconciler<T> {
     problems: Problems,
     backends: BTreeMap<BackendId, BackendUse>,
     certificates: BTreeMap<CertificateId, usize>,
+    inner_hosts: BTreeMap<(RouteSetId, HostMatch), usize>,
     endpoints: BTreeMap<BackendId, Endpoints>,
     ours: BTreeMap<ObjectKey, Vec<TargetStatus>>,
     snapshot: Arc<Snapshot>,
@@ -178,6 +181,7 @@ impl<T: Translate> Reconciler<T> {
             problems: Problems::default(),
             backends: BTreeMap::new(),
             certificates: BTreeMap::new(),
+            inner_hosts: BTreeMap::new(),
             endpoints: BTreeMap::new(),
             ours: BTreeMap::new(),
             snapshot: Arc::new(snapshot),
@@ -255,7 +259,11 @@ impl<T: Translate> Reconciler<T> {
                 };
                 let (old, new) = (declared(&before), declared(&after));
                 self.dependencies.declare(&key, &old, &new);
-                batch.dirty.extend(self.dependencies.dirtied(&key, before.as_ref(), after.as_ref()));
+                batch.dirty.extend(self.dependencies.dirtied(
+                    &self.objects,
+                    &key,
+                    (before.as_ref(), after.as_ref()),
+                ));
                 for unit in old.into_iter().chain(new) {
                     batch.dirty.extend(self.dependencies.reading_declarers(&unit));
                     batch.dirty.insert(unit);

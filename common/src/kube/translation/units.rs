@@ -57,7 +57,8 @@ impl<T: Translate> Reconciler<T> {
     ) -> Parts {
         let reader = Reader::new(&self.objects, self.dependencies.known());
         let mut translation = HostTranslation::default();
-        if self.dependencies.is_declared(unit) {
+        let is_led_to = self.inner_hosts.contains_key(&(set.clone(), host.clone()));
+        if is_led_to || self.dependencies.is_declared(unit) {
             translation = self.translate.translate_host(&reader, set, host);
             batch.hosts_translated += 1;
         }

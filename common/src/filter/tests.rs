@@ -1,0 +1,121 @@
+//! What tests of filters are given, and facts about all filters.
+
+use std::{cell::RefCell, net::IpAddr, time::Duration, time::Instant};
+
+use super::*;
+
+/// A memory that answers as it is told and notes the keys it was asked for.
+#[derive(Debug, Default)]
+pub struct Told {
+    /// How long to wait, if at all.
+    pub wait: Option<Duration>,
+    /// The keys so far.
+    pub keys: RefCell<Vec<String>>,
+}
+
+impl RateMemory for Told {
+    fn take(&self, _: &RateLimit, key: &[u8], _: Instant) -> Result<(), Duration> {
+        self.keys.borrow_mut().push(String::from_utf8_lossy(key).into_owned());
+        self.wait.map_or(Ok(()), Err)
+    }
+}
+
+/// What a context borrows.
+#[derive(Default)]
+pub struct Given {
+    /// The memory of limits.
+    pub rates: Told,
+}
+
+impl Given {
+    /// A plain request on port 80 from a client that is no known caller.
+    pub fn cx(&self) -> FilterContext<'_> {
+        FilterContext {
+            client: IpAddr::from([192, 0, 2, 1]),
+            caller: None,
+            scheme: Scheme::Http,
+            port: 80,
+            https_port: 443,
+            now: Instant::now(),
+            random: 0,
+            rates: &self.rates,
+        }
+    }
+}
+
+/// A request for this host (without port), path and query.
+pub fn request(host: &str, path: &str, query: Option<&str>) -> RequestHead {
+    let mut head = RequestHead::default();
+    head.set_authority(host.as_bytes(), host.as_bytes());
+    head.fields.push(b"Host", host.as_bytes());
+    head.set_path(path.as_bytes());
+    head.set_query(query.map(str::as_bytes));
+    head
+}
+
+fn one_of_each() -> Vec<Filter> {
+    let limit = RateLimit {
+        id: "shop/orders".into(),
+        requests: 10,
+        per: Duration::from_secs(1),
+        burst: 20,
+        key: RateKey::Header("x-tenant".into()),
+    };
+    let changes = FieldChanges {
+        set: vec![Field { name: "x-a".into(), value: "1".into() }],
+        ..FieldChanges::default()
+    };
+    let path = PathChange::prefix("/v1", "/").unwrap();
+    vec![
+        Filter::RedirectHttps(RedirectHttps { status: 308 }),
+        Filter::RateLimit(limit),
+        Filter::Fault(Fault {
+            abort: Some(Abort { share: Share(10_000), with: AbortWith::Grpc(14) }),
+            delay: Some(Delay { share: Share::ALL, duration: Duration::from_millis(200) }),
+        }),
+        Filter::Redirect(Redirect {
+            scheme: Some(Scheme::Https),
+            host: Some("shop.example".into()),
+            port: Some(8443),
+            path: Some(PathChange::full("/a").unwrap()),
+            status: 302,
+        }),
+        Filter::Respond(Respond { status: 200, body: "hi".into(), content_type: Some("text/html".into()) }),
+        Filter::Rewrite(Rewrite { path: Some(path), host: Some("orders.internal".into()) }),
+        Filter::RequestHeaders(RequestHeaders { changes: changes.clone() }),
+        Filter::ResponseHeaders(ResponseHeaders { changes }),
+    ]
+}
+
+#[test]
+fn filters_are_sorted_by_the_order_of_the_list_and_those_of_a_kind_keep_theirs() {
+    let sorted = one_of_each();
+    let mut filters: Vec<Filter> = sorted.iter().rev().cloned().collect();
+    Filter::sort(&mut filters);
+    assert_eq!(filters, sorted);
+    let kinds: Vec<usize> = sorted.iter().map(Filter::order).collect();
+    assert!(kinds.is_sorted_by(|one, other| one < other), "{kinds:?}");
+
+    let status = |status| Filter::RedirectHttps(RedirectHttps { status });
+    let mut filters = vec![sorted[2].clone(), status(301), status(308)];
+    Filter::sort(&mut filters);
+    assert_eq!(filters, [status(301), status(308), sorted[2].clone()]);
+}
+
+#[test]
+fn what_is_written_of_a_filter_is_read_again() {
+    for filter in one_of_each() {
+        let text = serde_json::to_string(&filter).unwrap();
+        assert_eq!(serde_json::from_str::<Filter>(&text).unwrap(), filter, "{text}");
+    }
+}
+
+#[test]
+fn debug_shows_no_value_of_a_field() {
+    let changes = FieldChanges {
+        add: vec![Field { name: "authorization".into(), value: "s3cret".into() }],
+        ..FieldChanges::default()
+    };
+    let shown = format!("{:?}", Filter::RequestHeaders(RequestHeaders { changes }));
+    assert!(shown.contains("authorization") && !shown.contains("s3cret"), "{shown}");
+}

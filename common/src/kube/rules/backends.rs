@@ -1,0 +1,152 @@
+//! Backends: Services that rules send requests to, with what policies say about them.
+
+use std::fmt;
+
+use selvedge_crds::route_grant::GrantKind;
+
+use super::{Context, Near, Policy};
+use crate::{
+    id::{BackendId, ObjectRef},
+    kube::{
+        objects::{Kind, Object},
+        service::{self, PortRef, ServiceFault, ServicePart},
+        translation::BackendPart,
+    },
+    model::{BackendTarget, InvalidBackend},
+};
+
+/// Label by whose value `router` the traffic of a Service goes through the router.
+pub const VIA_LABEL: &str = "selvedge.dev/via";
+
+/// What the name of the twin of a switched Service ends with; the twin has the endpoints.
+pub const TWIN_SUFFIX: &str = "-direct";
+
+/// A Service as a rule names it.
+#[derive(Clone, Copy, Debug)]
+pub struct BackendName<'n> {
+    /// Its namespace.
+    pub namespace: &'n str,
+    /// Its name.
+    pub service: &'n str,
+    /// The number of its port; `None` where it must have one only.
+    pub port: Option<u16>,
+}
+
+impl fmt::Display for BackendName<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.service)
+    }
+}
+
+/// Resolves a Service to a backend with all that its policies and those of `near` say.
+///
+/// # Errors
+/// There is no such Service or port, or its external name may not be used.
+pub fn resolve(
+    cx: &mut Context<'_, '_>,
+    name: BackendName<'_>,
+    near: Option<&Near>,
+) -> Result<(BackendId, Policy), ServiceFault> {
+    let port = match name.port {
+        Some(port) => port,
+        None => only_port(cx, name)?,
+    };
+    let number = PortRef::Number(port.into());
+    let mut found = service::find(cx.reader, name.namespace, name.service, number)?;
+    cx.parts.problems.extend(found.problem.take());
+    if cx.defaults.is_router
+        && let Some(twin) = twin_of(cx, name)
+        && let Ok(twin) = service::find(cx.reader, name.namespace, &twin, number)
+    {
+        found.endpoints = twin.endpoints;
+    }
+    let policy = Policy::of_service(cx, name.namespace, name.service, port);
+    let (policy, suffix) = match near {
+        Some(near) => (near.policy.clone().or(policy), near.suffix()),
+        None => (policy, String::new()),
+    };
+    let mut backend = cx.defaults.backend.clone();
+    backend.protocol = found.backend.protocol;
+    backend.tls = found.backend.tls;
+    backend.discovery = found.backend.discovery;
+    policy.apply(&mut backend);
+    let id = BackendId::new(format!("{}/{}:{port}{suffix}", name.namespace, name.service));
+    cx.parts.backends.insert(id.clone(), BackendPart { backend, endpoints: found.endpoints });
+    Ok((id, policy))
+}
+
+/// Resolves a Service that an object names; what is wrong is told to its owner.
+pub(super) fn refer(
+    cx: &mut Context<'_, '_>,
+    object: &ObjectRef,
+    field: &str,
+    (name, near): (BackendName<'_>, &Near),
+) -> BackendTarget {
+    let granted = &*object.namespace == name.namespace || is_granted(cx, object, name);
+    let found = match granted {
+        true => resolve(cx, name, Some(near).filter(|near| !near.policy.is_empty())).map(|(id, _)| id),
+        false => Err(ServiceFault {
+            part: ServicePart::Name,
+            invalid: InvalidBackend::Forbidden,
+            message: format!(
+                "Service {name} is in another namespace and no RouteGrant there lets RouteRules of namespace {:?} \
+                 use it",
+                object.namespace
+            ),
+        }),
+    };
+    match found {
+        Ok(id) => BackendTarget::Backend(id),
+        Err(ServiceFault { part, invalid, message }) => {
+            let part = match part {
+                ServicePart::Name => "service",
+                ServicePart::Port => "port",
+            };
+            let reason = match (invalid, granted) {
+                (InvalidBackend::Forbidden, false) => "RefNotPermitted",
+                (invalid, _) => service::reason(invalid),
+            };
+            cx.error(object, format!("{field}.{part}"), reason, format!("{message}; requests get 503"));
+            BackendTarget::Invalid(invalid)
+        }
+    }
+}
+
+fn is_granted(cx: &Context<'_, '_>, object: &ObjectRef, name: BackendName<'_>) -> bool {
+    let kind = match &*object.kind {
+        "Ingress" => GrantKind::Ingress,
+        "TrafficPolicy" => GrantKind::TrafficPolicy,
+        _ => GrantKind::RouteRule,
+    };
+    cx.reader.all(Kind::RouteGrant, name.namespace).any(|grant| match grant {
+        Object::RouteGrant(grant) => grant.spec.allows(kind, &object.namespace, name.service),
+        _ => false,
+    })
+}
+
+fn only_port(cx: &Context<'_, '_>, name: BackendName<'_>) -> Result<u16, ServiceFault> {
+    let Some(service) = cx.reader.service(name.namespace, name.service) else {
+        // It tells that there is no such Service.
+        let missing = service::find(cx.reader, name.namespace, name.service, PortRef::Number(1));
+        return missing.map(|found| found.port);
+    };
+    let ports: Vec<_> = service::tcp_ports(service).collect();
+    match ports[..] {
+        [port] => Ok(port),
+        _ => {
+            let listed: Vec<_> = ports.iter().map(ToString::to_string).collect();
+            let message = match ports.is_empty() {
+                true => format!("Service {name} has no TCP port"),
+                false => format!("Service {name} has several ports, so name one of {}", listed.join(", ")),
+            };
+            Err(ServiceFault { part: ServicePart::Port, invalid: InvalidBackend::PortNotFound, message })
+        }
+    }
+}
+
+/// The name of the Service that has the endpoints of one that is switched to the router.
+fn twin_of(cx: &Context<'_, '_>, name: BackendName<'_>) -> Option<String> {
+    let service = cx.reader.service(name.namespace, name.service)?;
+    let via = service.metadata.labels.as_ref()?.get(VIA_LABEL)?;
+    (via == "router").then(|| format!("{}{TWIN_SUFFIX}", name.service))
+}

@@ -1,0 +1,291 @@
+//! Policies: what TrafficPolicies say of a Service or a route, the nearer one first, field by field.
+
+use std::time::Duration;
+
+use selvedge_crds::{
+    TrafficPolicy,
+    balance::{Algorithm, Balance as GivenBalance, HashKey as GivenKey},
+    connection::{PolicyTimeouts, ProxyProtocol},
+    health::{HealthCheck as GivenCheck, Outlier},
+    load::{CircuitBreaking, Concurrency, LimitKey, Priority, RateLimit as GivenLimit},
+    retry::RetryBudget,
+};
+
+use super::{
+    Context, sending,
+    targets::{name, namespace},
+    tls,
+};
+use crate::{
+    filter::{Filter, RateKey, RateLimit},
+    id::ObjectRef,
+    kube::objects::{Kind, ObjectKey},
+    model::{
+        Affinity, Backend, BackendLimits, BackendTls, Balance, Fairness, HashKey, HealthCheck,
+        HealthCheckKind, ProxyProtocolVersion, RetryAllowance,
+    },
+};
+
+/// What policies say; `None` leaves it to the less near one, and at last to the flags.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Policy {
+    pub(super) balance: Option<Balance>,
+    pub(super) affinity: Option<Affinity>,
+    pub(super) limits: Option<BackendLimits>,
+    pub(super) fairness: Option<Fairness>,
+    pub(super) outlier: Option<Outlier>,
+    pub(super) check: Option<HealthCheck>,
+    pub(super) retry_budget: Option<RetryBudget>,
+    pub(super) connect_timeout: Option<Duration>,
+    /// `Some(None)` is plain text.
+    pub(super) tls: Option<Option<BackendTls>>,
+    pub(super) slow_start: Option<Duration>,
+    pub(super) prefer_zone: Option<bool>,
+    pub(super) proxy_protocol: Option<ProxyProtocolVersion>,
+    pub(super) request_timeout: Option<Duration>,
+    pub(super) backend_timeout: Option<Duration>,
+    pub(super) idle_timeout: Option<Duration>,
+    pub(super) rate_limit: Option<RateLimit>,
+    pub(super) priority: Option<Priority>,
+}
+
+/// A policy that is nearer than those of Services, with the object that it belongs to: a RouteRule or an Ingress.
+#[derive(Clone, Debug)]
+pub struct Near {
+    /// Whose it is.
+    pub owner: ObjectRef,
+    /// What it says.
+    pub policy: Policy,
+}
+
+impl Near {
+    /// The policies that are attached to an object.
+    pub fn of(cx: &mut Context<'_, '_>, kind: Kind, namespace: &str, name: &str) -> Self {
+        let owner = ObjectRef::new(kind.name(), namespace, name);
+        if !cx.reader.has_any(Kind::TrafficPolicy) {
+            return Self { owner, policy: Policy::default() };
+        }
+        Self { owner, policy: Policy::attached_to(cx, &ObjectKey::new(kind, namespace, name), None) }
+    }
+
+    /// What makes the id of a backend differ from that of the same Service port without this policy.
+    pub(super) fn suffix(&self) -> String {
+        let ObjectRef { kind, namespace, name, .. } = &self.owner;
+        format!("+{}/{namespace}/{name}", kind.to_ascii_lowercase())
+    }
+}
+
+impl Policy {
+    /// Whether it says nothing.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// What counts for a port of a Service: that of the port, that of the Service, that of its namespace.
+    pub fn of_service(cx: &mut Context<'_, '_>, namespace: &str, service: &str, port: u16) -> Self {
+        if !cx.reader.has_any(Kind::TrafficPolicy) {
+            return Self::default();
+        }
+        let of_service =
+            Self::attached_to(cx, &ObjectKey::new(Kind::Service, namespace, service), Some(port));
+        let of_namespace = Self::attached_to(cx, &ObjectKey::new(Kind::TrafficPolicy, namespace, ""), None);
+        of_service.or(of_namespace)
+    }
+
+    /// What is attached to one object, the oldest policy first; one that names the port goes before one that does not.
+    fn attached_to(cx: &mut Context<'_, '_>, key: &ObjectKey, port: Option<u16>) -> Self {
+        let mut with_port = Self::default();
+        let mut without = Self::default();
+        for policy in cx.policies_of(key) {
+            let targets = policy.spec.targets.iter();
+            let targets = targets.filter(|target| {
+                super::targets::policy_target(namespace(&policy.metadata), target).as_ref() == Some(key)
+            });
+            for target in targets {
+                match target.port {
+                    None => without = without.or(Self::read(cx, policy)),
+                    named if named == port => with_port = with_port.or(Self::read(cx, policy)),
+                    Some(_) => {}
+                }
+            }
+        }
+        with_port.or(without)
+    }
+
+    /// What one policy says; what is wrong with it is told.
+    pub(super) fn read(cx: &mut Context<'_, '_>, policy: &TrafficPolicy) -> Self {
+        let spec = &policy.spec;
+        let timeouts = spec.timeouts.clone().unwrap_or_default();
+        let PolicyTimeouts { request, backend, idle } = timeouts;
+        let duration = |given: Option<selvedge_crds::Duration>| given.map(|time| time.get());
+        let limit = |given| duration(given).map(sending::limit);
+        Self {
+            balance: spec.balance.as_ref().map(read_balance),
+            affinity: spec.affinity.as_ref().map(|affinity| Affinity {
+                cookie: affinity.cookie.name.as_str().into(),
+                path: affinity.cookie.path.as_deref().unwrap_or("/").into(),
+                ttl: duration(affinity.cookie.ttl),
+            }),
+            limits: spec.circuit_breaking.as_ref().map(read_limits),
+            fairness: spec.concurrency.as_ref().map(read_fairness),
+            outlier: spec.outlier.clone(),
+            check: spec.health_check.as_ref().map(read_check),
+            retry_budget: spec.retry_budget.clone(),
+            connect_timeout: spec.connection.as_ref().and_then(|connection| duration(connection.timeout)),
+            tls: tls::read(cx, policy),
+            slow_start: spec.slow_start.as_ref().map(|slow| slow.window.get()),
+            prefer_zone: spec.zone.as_ref().and_then(|zone| zone.prefer),
+            proxy_protocol: spec.proxy_protocol.map(|version| match version {
+                ProxyProtocol::V1 => ProxyProtocolVersion::V1,
+                ProxyProtocol::V2 => ProxyProtocolVersion::V2,
+            }),
+            request_timeout: limit(request),
+            backend_timeout: limit(backend),
+            idle_timeout: limit(idle),
+            rate_limit: spec.rate_limit.as_ref().map(|limit| read_rate(policy, limit)),
+            priority: spec.priority,
+        }
+    }
+
+    /// What this one says, and where it says nothing what the other one does.
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            balance: self.balance.or(other.balance),
+            affinity: self.affinity.or(other.affinity),
+            limits: self.limits.or(other.limits),
+            fairness: self.fairness.or(other.fairness),
+            outlier: self.outlier.or(other.outlier),
+            check: self.check.or(other.check),
+            retry_budget: self.retry_budget.or(other.retry_budget),
+            connect_timeout: self.connect_timeout.or(other.connect_timeout),
+            tls: self.tls.or(other.tls),
+            slow_start: self.slow_start.or(other.slow_start),
+            prefer_zone: self.prefer_zone.or(other.prefer_zone),
+            proxy_protocol: self.proxy_protocol.or(other.proxy_protocol),
+            request_timeout: self.request_timeout.or(other.request_timeout),
+            backend_timeout: self.backend_timeout.or(other.backend_timeout),
+            idle_timeout: self.idle_timeout.or(other.idle_timeout),
+            rate_limit: self.rate_limit.or(other.rate_limit),
+            priority: self.priority.or(other.priority),
+        }
+    }
+
+    /// Says to a backend what it says of backends.
+    pub fn apply(&self, backend: &mut Backend) {
+        fn set<T: Clone>(to: &mut T, from: Option<&T>) {
+            if let Some(value) = from {
+                to.clone_from(value);
+            }
+        }
+        set(&mut backend.balance, self.balance.as_ref());
+        set(&mut backend.limits, self.limits.as_ref());
+        set(&mut backend.fairness, self.fairness.as_ref());
+        set(&mut backend.connect_timeout, self.connect_timeout.as_ref());
+        set(&mut backend.prefer_zone, self.prefer_zone.as_ref());
+        backend.affinity = self.affinity.clone().or(backend.affinity.take());
+        backend.check = self.check.clone().or(backend.check.take());
+        backend.slow_start = self.slow_start.or(backend.slow_start);
+        backend.proxy_protocol = self.proxy_protocol.or(backend.proxy_protocol);
+        if let Some(tls) = &self.tls {
+            let known_name = backend.tls.take().and_then(|tls| tls.server_name);
+            backend.tls.clone_from(tls);
+            if let Some(tls) = &mut backend.tls {
+                tls.server_name = tls.server_name.take().or(known_name);
+            }
+        }
+        if let Some(outlier) = &self.outlier {
+            apply_outlier(outlier, &mut backend.health);
+        }
+        if let Some(budget) = &self.retry_budget {
+            apply_budget(budget, &mut backend.retry_allowance);
+        }
+    }
+
+    /// The filters that it asks for on routes to this Service or of this rule; each has a limit of its own.
+    pub(super) fn filters(&self, of: &str) -> Vec<Filter> {
+        let limit = self.rate_limit.clone().map(|limit| {
+            let id = format!("{} of {of}", limit.id).into();
+            Filter::RateLimit(RateLimit { id, ..limit })
+        });
+        limit.into_iter().collect()
+    }
+}
+
+fn read_balance(given: &GivenBalance) -> Balance {
+    match given.algorithm {
+        Algorithm::RoundRobin => Balance::RoundRobin,
+        Algorithm::LeastRequests => Balance::LeastRequests,
+        Algorithm::Ewma => Balance::Ewma,
+        Algorithm::Hash => Balance::Hash(match &given.hash {
+            Some(GivenKey { header: Some(name), .. }) => HashKey::Header(name.to_ascii_lowercase().into()),
+            Some(GivenKey { cookie: Some(name), .. }) => HashKey::Cookie(name.as_str().into()),
+            _ => HashKey::Source,
+        }),
+    }
+}
+
+fn read_limits(given: &CircuitBreaking) -> BackendLimits {
+    BackendLimits { connections: given.connections, pending: given.pending, requests: given.requests }
+}
+
+fn read_fairness(given: &Concurrency) -> Fairness {
+    let queue = given.queue.as_ref();
+    Fairness {
+        per_caller: given.per_caller,
+        queue: queue.map_or(0, |queue| queue.length),
+        queue_wait: queue.map_or(Duration::ZERO, |queue| queue.wait.get()),
+    }
+}
+
+fn read_check(given: &GivenCheck) -> HealthCheck {
+    let kind = match (&given.http, &given.grpc) {
+        (Some(http), _) => HealthCheckKind::Http {
+            path: http.path.as_str().into(),
+            host: http.host.as_deref().map(Into::into),
+            statuses: http.status.iter().map(|status| *status..=*status).collect(),
+        },
+        (None, Some(grpc)) => {
+            HealthCheckKind::Grpc { service: grpc.service.as_deref().unwrap_or_default().into() }
+        }
+        (None, None) => HealthCheckKind::Tcp,
+    };
+    let interval = given.interval.map_or(Duration::from_secs(10), |time| time.get());
+    HealthCheck {
+        kind,
+        interval,
+        timeout: given.timeout.map_or(interval.min(Duration::from_secs(1)), |time| time.get()),
+        healthy_after: given.healthy_after.unwrap_or(1),
+        unhealthy_after: given.unhealthy_after.unwrap_or(3),
+        port: given.port,
+    }
+}
+
+fn read_rate(policy: &TrafficPolicy, given: &GivenLimit) -> RateLimit {
+    let key = match &given.key {
+        None => RateKey::All,
+        Some(LimitKey { caller: Some(true), .. }) => RateKey::Caller,
+        Some(LimitKey { header: Some(name), .. }) => RateKey::Header(name.to_ascii_lowercase().into()),
+        Some(_) => RateKey::Source,
+    };
+    RateLimit {
+        id: format!("{}/{}", namespace(&policy.metadata), name(&policy.metadata)).into(),
+        requests: given.requests,
+        per: given.per.get(),
+        burst: given.burst.unwrap_or(given.requests),
+        key,
+    }
+}
+
+fn apply_outlier(given: &Outlier, health: &mut crate::model::Health) {
+    health.failures = given.failures.unwrap_or(health.failures);
+    health.ejection = given.ejection.map_or(health.ejection, |time| time.get());
+    let longest = given.longest_ejection.map_or(health.longest_ejection, |time| time.get());
+    health.longest_ejection = longest.max(health.ejection);
+    health.most_ejected_percent = given.most_ejected_percent.unwrap_or(health.most_ejected_percent);
+    health.panic_percent = given.panic_percent.unwrap_or(health.panic_percent);
+}
+
+fn apply_budget(given: &RetryBudget, allowance: &mut RetryAllowance) {
+    allowance.percent = given.percent.unwrap_or(allowance.percent);
+    allowance.per_second = given.per_second.unwrap_or(allowance.per_second);
+}

@@ -1,0 +1,82 @@
+//! Sending: timeouts and retries of a rule with those of its policies.
+
+use std::time::Duration;
+
+use selvedge_crds::{
+    action::RuleTimeouts,
+    retry::{Retry as GivenRetry, RetryOn as GivenRetryOn},
+};
+
+use super::{Defaults, Policy};
+use crate::model::{Retry, RetryOn, Timeouts};
+
+/// What 0s stands for: longer than any request.
+const NO_LIMIT: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// Status codes of a gateway that got no answer (RFC 9110 §15.6.3 to §15.6.5).
+const GATEWAY_STATUSES: [u16; 3] = [502, 503, 504];
+/// Status codes of clients' errors that may be gone a moment later: conflict and too early, as Envoy counts them.
+const RETRIABLE_CLIENT_STATUSES: [u16; 1] = [409];
+
+/// How long requests may take: the rule's word first, then its policies', then that of the flags.
+pub(super) fn timeouts(defaults: &Defaults, policy: &Policy, given: Option<&RuleTimeouts>) -> Timeouts {
+    let given_request = given.and_then(|given| given.request).map(|time| limit(time.get()));
+    let given_backend = given.and_then(|given| given.backend).map(|time| limit(time.get()));
+    let usual = &defaults.timeouts;
+    let request = given_request.or(policy.request_timeout).unwrap_or(usual.request);
+    let backend = given_backend.or(policy.backend_timeout).or(usual.backend);
+    Timeouts {
+        request,
+        backend: backend.filter(|backend| *backend < request),
+        backend_idle: policy.idle_timeout.unwrap_or(usual.backend_idle),
+    }
+}
+
+/// A time that is a limit; 0 is none.
+pub(super) fn limit(time: Duration) -> Duration {
+    if time.is_zero() { NO_LIMIT } else { time }
+}
+
+/// Which requests are tried again; without a word of the rule those of the flags are.
+pub(super) fn retry(defaults: &Defaults, given: Option<&GivenRetry>) -> Retry {
+    let usual = &defaults.retry;
+    let Some(given) = given else { return usual.clone() };
+    let on = match given.on.is_empty() {
+        true => usual.on.clone(),
+        false => outcomes(&given.on),
+    };
+    Retry {
+        attempts: given.attempts.into(),
+        body_bytes: usual.body_bytes,
+        on,
+        backoff: given.backoff.map_or(usual.backoff, |backoff| backoff.get()),
+        non_idempotent: given.non_idempotent,
+    }
+}
+
+/// What is listed and nothing else: who names conditions means just these.
+fn outcomes(given: &[GivenRetryOn]) -> RetryOn {
+    let mut on =
+        RetryOn { connect: false, reset: false, timeout: false, statuses: Vec::new(), grpc: Vec::new() };
+    for outcome in given {
+        match outcome {
+            GivenRetryOn::ConnectFailure => on.connect = true,
+            GivenRetryOn::Reset => on.reset = true,
+            GivenRetryOn::Timeout => on.timeout = true,
+            GivenRetryOn::ServerError => on.statuses.extend(500..=599),
+            GivenRetryOn::GatewayError => on.statuses.extend(GATEWAY_STATUSES),
+            GivenRetryOn::RetriableClientError => on.statuses.extend(RETRIABLE_CLIENT_STATUSES),
+            GivenRetryOn::Status(status) => on.statuses.push(*status),
+            GivenRetryOn::Cancelled => on.grpc.push(1),
+            GivenRetryOn::DeadlineExceeded => on.grpc.push(4),
+            GivenRetryOn::ResourceExhausted => on.grpc.push(8),
+            GivenRetryOn::Internal => on.grpc.push(13),
+            GivenRetryOn::Unavailable => on.grpc.push(14),
+        }
+    }
+    on.statuses.sort_unstable();
+    on.statuses.dedup();
+    on.grpc.sort_unstable();
+    on.grpc.dedup();
+    on
+}

@@ -1,0 +1,144 @@
+//! Targets: for which Services and hosts an object counts, and which objects count for one of them.
+
+use std::sync::Arc;
+
+use k8s_openapi::{apimachinery::pkg::apis::meta::v1::ObjectMeta, jiff::Timestamp};
+use selvedge_crds::{
+    RouteRule, TrafficPolicy,
+    route_rule::RouteTarget,
+    traffic_policy::{PolicyTarget, PolicyTargetKind},
+};
+
+use super::Context;
+use crate::{
+    id::{ObjectRef, RouteSetId},
+    kube::{
+        objects::{Kind, Object, ObjectKey},
+        reader::Unit,
+    },
+    model::HostMatch,
+};
+
+/// The units that a RouteRule or TrafficPolicy has a say in beside its own; `hosts` is the set that hosts are in.
+pub fn attached_units(object: &Object, hosts: &RouteSetId) -> Vec<Unit> {
+    match object {
+        Object::RouteRule(rule) => {
+            let unit = |target: &RouteTarget| match (&target.service, &target.host) {
+                (Some(service), _) => {
+                    Some(Unit::Attached(ObjectKey::new(Kind::Service, namespace(&rule.metadata), service)))
+                }
+                (None, Some(host)) => Some(Unit::Host(hosts.clone(), host_of(host))),
+                (None, None) => None,
+            };
+            rule.spec.targets.iter().filter_map(unit).collect()
+        }
+        Object::TrafficPolicy(policy) => {
+            let key = |target: &PolicyTarget| policy_target(namespace(&policy.metadata), target);
+            policy.spec.targets.iter().filter_map(key).map(Unit::Attached).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Whether a RouteRule counts for hosts and no Service, so that its status is the edge's to write.
+pub fn is_for_hosts_only(rule: &RouteRule) -> bool {
+    rule.spec.targets.iter().all(|target| target.service.is_none())
+}
+
+/// Whether a TrafficPolicy counts for Ingresses and nothing else, so that its status is the edge's to write.
+pub fn is_for_ingresses_only(policy: &TrafficPolicy) -> bool {
+    policy.spec.targets.iter().all(|target| target.kind == PolicyTargetKind::Ingress)
+}
+
+/// A host as it is written in a target: `api.example.com` or `*.example.com`.
+pub fn host_of(text: &str) -> HostMatch {
+    text.parse().unwrap_or_else(|never| match never {})
+}
+
+/// What a policy's target is attached to; `None` for kinds that nobody looks for, such as an HTTPRoute, and for a
+/// target without its name.
+pub(super) fn policy_target(namespace: &str, target: &PolicyTarget) -> Option<ObjectKey> {
+    let kind = match target.kind {
+        // It stands for the namespace itself, which needs not be read for that.
+        PolicyTargetKind::Namespace => return Some(ObjectKey::new(Kind::TrafficPolicy, namespace, "")),
+        PolicyTargetKind::Service => Kind::Service,
+        PolicyTargetKind::RouteRule => Kind::RouteRule,
+        PolicyTargetKind::Ingress => Kind::Ingress,
+        PolicyTargetKind::HttpRoute => return None,
+    };
+    Some(ObjectKey::new(kind, namespace, target.name.as_deref()?))
+}
+
+/// A target of a RouteRule as a person reads it.
+pub(super) fn print_route_target(target: &RouteTarget) -> String {
+    match (&target.service, target.port, &target.host) {
+        (Some(service), Some(port), _) => format!("service {service}:{port}"),
+        (Some(service), None, _) => format!("service {service}"),
+        (None, _, Some(host)) => format!("host {host}"),
+        (None, _, None) => "nothing".to_owned(),
+    }
+}
+
+/// A target of a TrafficPolicy as a person reads it.
+pub(super) fn print_policy_target(target: &PolicyTarget) -> String {
+    let kind = match target.kind {
+        PolicyTargetKind::Namespace => return "namespace".to_owned(),
+        PolicyTargetKind::Service => "service",
+        PolicyTargetKind::RouteRule => "routerule",
+        PolicyTargetKind::HttpRoute => "httproute",
+        PolicyTargetKind::Ingress => "ingress",
+    };
+    let name = target.name.as_deref().unwrap_or_default();
+    match target.port {
+        Some(port) => format!("{kind} {name}:{port}"),
+        None => format!("{kind} {name}"),
+    }
+}
+
+impl<'r> Context<'_, 'r> {
+    /// The RouteRules that declare a unit, the one that comes first in front.
+    pub(super) fn rules_of(&self, unit: &Unit) -> Vec<&'r Arc<RouteRule>> {
+        let mut rules: Vec<_> = (self.reader.declaring(unit))
+            .filter_map(|object| match object {
+                Object::RouteRule(rule) => Some(rule),
+                _ => None,
+            })
+            .collect();
+        rules.sort_by(|a, b| {
+            let order = |rule: &RouteRule| std::cmp::Reverse(rule.spec.priority);
+            order(a).cmp(&order(b)).then_with(|| age(&a.metadata).cmp(&age(&b.metadata)))
+        });
+        rules
+    }
+
+    /// The TrafficPolicies that are attached to an object, the oldest first.
+    pub(super) fn policies_of(&self, attached_to: &ObjectKey) -> Vec<&'r Arc<TrafficPolicy>> {
+        let mut policies: Vec<_> = (self.reader.declaring(&Unit::Attached(attached_to.clone())))
+            .filter_map(|object| match object {
+                Object::TrafficPolicy(policy) => Some(policy),
+                _ => None,
+            })
+            .collect();
+        policies.sort_by(|a, b| age(&a.metadata).cmp(&age(&b.metadata)));
+        policies
+    }
+}
+
+/// Orders objects: the smallest wins. By creation, then namespace, then name; one without a time of creation (from a
+/// file) comes after those that have one.
+pub(super) fn age(metadata: &ObjectMeta) -> (bool, Option<Timestamp>, &str, &str) {
+    let created = metadata.creation_timestamp.as_ref().map(|time| time.0);
+    (created.is_none(), created, namespace(metadata), name(metadata))
+}
+
+pub(super) fn namespace(metadata: &ObjectMeta) -> &str {
+    metadata.namespace.as_deref().unwrap_or_default()
+}
+
+pub(super) fn name(metadata: &ObjectMeta) -> &str {
+    metadata.name.as_deref().unwrap_or_default()
+}
+
+pub(super) fn object_ref(kind: Kind, metadata: &ObjectMeta) -> ObjectRef {
+    ObjectRef::new(kind.name(), namespace(metadata), name(metadata))
+}

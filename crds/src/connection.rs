@@ -1,0 +1,99 @@
+//! Connections to endpoints: their time, TLS and PROXY protocol.
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    duration::Duration,
+    limits,
+    reference::{SecretOrConfigMap, SecretReference},
+};
+
+/// Connections to endpoints.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Connection {
+    /// How long making a connection may take. Absent: 1s.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Duration>,
+    /// How long a connection without requests is kept. Absent: 60s.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idle: Option<Duration>,
+    /// After so many requests a connection is replaced by a new one. Absent: never.
+    #[schemars(range(min = 1, max = 1_000_000_000))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_requests_per_connection: Option<u32>,
+}
+
+/// TLS to endpoints.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = (
+    "!(has(self.mode) && self.mode == 'Off') || \
+     !(has(self.ca) || has(self.serverName) || has(self.clientCertificate) || has(self.insecureSkipVerify))",
+    "mode Off means plain connections: remove ca, serverName, clientCertificate and insecureSkipVerify",
+))]
+#[x_kube(validation = (
+    "!(has(self.insecureSkipVerify) && self.insecureSkipVerify && has(self.ca))",
+    "with insecureSkipVerify nothing is checked against ca; remove one of them",
+))]
+pub struct BackendTls {
+    /// `On`: TLS. `Off`: plain, where a less near policy says TLS. Absent: On.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mode: Option<TlsMode>,
+    /// Authorities whose certificates endpoints have: key `ca.crt`, PEM. Absent: those of the router's system.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca: Option<SecretOrConfigMap>,
+    /// Name that the endpoint's certificate has, sent as SNI. Absent: `<service>.<namespace>.svc`.
+    #[schemars(transform = limits::host)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server_name: Option<String>,
+    /// Certificate and key that the router shows: a Secret of type kubernetes.io/tls.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_certificate: Option<SecretReference>,
+    /// Whether any certificate is taken. Whoever is in between can then read and change everything. Absent: false.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub insecure_skip_verify: Option<bool>,
+}
+
+/// Whether connections have TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum TlsMode {
+    /// They have.
+    #[default]
+    On,
+    /// They are plain.
+    Off,
+}
+
+/// Version of the PROXY protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ProxyProtocol {
+    /// As text.
+    V1,
+    /// As bytes.
+    V2,
+}
+
+/// How long requests and connections may take.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = (
+    "!(has(self.request) && has(self.backend)) || !self.request.matches('^([0-9]{1,5}(h|m|s|ms)){1,4}$') || \
+     !self.backend.matches('^([0-9]{1,5}(h|m|s|ms)){1,4}$') || duration(self.request) == duration('0s') || \
+     duration(self.backend) <= duration(self.request)",
+    "backend is the time of one try, so it must not be longer than request, the time of all tries",
+))]
+pub struct PolicyTimeouts {
+    /// From the request's head to the end of the response, all tries together. 0s: no limit. Absent: 60s.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request: Option<Duration>,
+    /// Of one try, until the head of the backend's response. 0s: no limit. Absent: as long as the request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backend: Option<Duration>,
+    /// How long a request or a tunnel may stand still, with no byte in either direction. 0s: no limit. Absent: 60s.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idle: Option<Duration>,
+}
