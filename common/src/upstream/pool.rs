@@ -131,11 +131,10 @@ impl Pool {
         let mut peers = self.peers.borrow_mut();
         let pool = peers.entry(peer.id).or_insert_with(|| PeerPool::new(peer));
         if let Some(slot) = &link.slot {
-            let waits_here = pool.waiting.count.get() > 0;
-            if slot.is_for_others(waits_here) {
+            slot.set_idle(true);
+            if slot.is_for_others(pool.waiting.count.get() > 0) {
                 return;
             }
-            slot.set_idle(true);
             pool.waiting.tell();
         }
         if pool.http1.len() < IDLE_PER_PEER {

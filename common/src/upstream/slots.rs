@@ -4,7 +4,10 @@ use std::{
     cell::Cell,
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering::Relaxed},
+        atomic::{
+            AtomicU32,
+            Ordering::{Relaxed, SeqCst},
+        },
     },
 };
 
@@ -94,20 +97,25 @@ impl Slots {
     /// # Errors
     /// If the line is full.
     pub fn wait(self: &Arc<Self>) -> Result<Waiting, Overload> {
-        let idle = self.idle.load(Relaxed);
-        let most = self.most_waiting.saturating_add(idle);
+        let most = self.most_waiting.saturating_add(self.idle.load(SeqCst));
         let more = |count: u32| (count < most).then(|| count + 1);
-        self.waiting.fetch_update(Relaxed, Relaxed, more).map_err(|_| Overload)?;
-        if idle > 0 {
-            self.claims.fetch_add(1, Relaxed);
-            self.surroundings.sweep();
-        }
+        self.waiting.fetch_update(SeqCst, SeqCst, more).map_err(|_| Overload)?;
+        self.claim();
         Ok(Waiting(self.clone()))
     }
 
     /// Requests that wait.
     pub fn waiting(&self) -> u32 {
-        self.waiting.load(Relaxed)
+        self.waiting.load(SeqCst)
+    }
+
+    /// Asks for an idle connection to close, if there is one. Who waits says so before he looks, and who makes a
+    /// connection idle says so before he looks whether somebody waits: so one of them sees the other.
+    fn claim(&self) {
+        if self.idle.load(SeqCst) > 0 {
+            self.claims.fetch_add(1, Relaxed);
+            self.surroundings.sweep();
+        }
     }
 
     fn slot(self: &Arc<Self>, permit: OwnedSemaphorePermit) -> Slot {
@@ -125,8 +133,10 @@ impl Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        if self.0.waiting.fetch_sub(1, Relaxed) == 1 {
-            self.0.claims.store(0, Relaxed);
+        match self.0.waiting.fetch_sub(1, SeqCst) {
+            1 => self.0.claims.store(0, Relaxed),
+            // What came back for this one, which has found another or gave up, is for the others.
+            _ => self.0.claim(),
         }
     }
 }
@@ -139,13 +149,13 @@ impl Slot {
     /// Whether its connection waits for a request.
     pub(super) fn set_idle(&self, idle: bool) {
         match (self.idle.replace(idle), idle) {
-            (false, true) => _ = self.slots.idle.fetch_add(1, Relaxed),
-            (true, false) => _ = self.slots.idle.fetch_sub(1, Relaxed),
+            (false, true) => _ = self.slots.idle.fetch_add(1, SeqCst),
+            (true, false) => _ = self.slots.idle.fetch_sub(1, SeqCst),
             _ => {}
         }
     }
 
-    /// Whether its connection, which has just become free, shall rather close so that another request can open one:
+    /// Whether its connection, which is idle now, shall rather close so that another request can open one:
     /// if requests wait, but none on this worker for this peer, and for some of them in any case.
     pub(super) fn is_for_others(&self, waits_here: bool) -> bool {
         self.slots.waiting() > 0
