@@ -10,10 +10,11 @@ use k8s_openapi::api::{
     policy::v1::PodDisruptionBudget,
     rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding},
 };
-use selvedge_common::kube::objects::Kind;
+use selvedge_common::program;
 use selvedge_ingress::{
     args::{Arguments, Command, RunArgs},
     class::CONTROLLER,
+    translate,
 };
 use selvedge_tests::{
     api_server::ApiServer,
@@ -131,7 +132,7 @@ fn wanted(table: &[(&str, &[&str])]) -> Rights {
 fn rights_are_those_that_the_code_uses_and_no_more() {
     let mut cluster =
         wanted(&[("networking.k8s.io/ingresses/status", &["patch"]), ("events.k8s.io/events", &["create"])]);
-    for kind in Kind::ALL {
+    for kind in <translate::Edge as program::Role>::KINDS {
         let resource = kind.resource();
         let verbs = ["get", "list", "watch"].map(str::to_owned).into();
         cluster.insert(format!("{}/{}", resource.group, resource.plural), verbs);

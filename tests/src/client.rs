@@ -2,9 +2,11 @@
 
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
-    net::{Shutdown, SocketAddr, TcpStream},
+    net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream},
     time::Duration,
 };
+
+use socket2::{Domain, Socket, Type};
 
 /// No answer of a test takes this long; a test that waits longer has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -43,6 +45,19 @@ impl Client {
     /// Connects in plain text.
     pub fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).expect("the proxy accepts connections");
+        stream.set_read_timeout(Some(PATIENCE)).expect("the limit is not zero");
+        stream.set_nodelay(true).expect("TCP has this option");
+        Self::over(stream)
+    }
+
+    /// Connects from this address of loopback, of which all of 127.0.0.0/8 are (on Linux).
+    pub fn connect_from(source: Ipv4Addr, address: SocketAddr) -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("the system has sockets left");
+        socket
+            .bind(&SocketAddr::from((source, 0)).into())
+            .expect("every address of loopback can be a source");
+        socket.connect(&address.into()).expect("the proxy accepts connections");
+        let stream = TcpStream::from(socket);
         stream.set_read_timeout(Some(PATIENCE)).expect("the limit is not zero");
         stream.set_nodelay(true).expect("TCP has this option");
         Self::over(stream)

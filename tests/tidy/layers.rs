@@ -62,6 +62,7 @@ const COMMON: &[(&str, &[&str])] = &[
     ("runtime::admin", &["id", "model", "runtime::metrics"]),
     ("runtime::deadline", &[]),
     ("runtime::drain", &[]),
+    ("runtime::graph", &["runtime::metrics"]),
     ("runtime::metrics", &["id"]),
     ("runtime::spawn", &["runtime::metrics"]),
     ("runtime::telemetry", &[]),

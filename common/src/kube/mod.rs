@@ -2,6 +2,7 @@
 
 pub mod addresses;
 mod backoff;
+pub mod callers;
 pub mod conditions;
 pub mod endpoints;
 pub mod events;
@@ -10,6 +11,7 @@ pub mod lease;
 pub mod manifests;
 pub mod near;
 pub mod objects;
+pub mod pods;
 mod raw;
 pub mod reader;
 pub mod rules;
@@ -17,5 +19,6 @@ pub mod secret;
 pub mod service;
 pub mod status;
 pub mod store;
+pub mod tokens;
 pub mod translation;
 pub mod watch;

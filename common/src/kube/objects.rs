@@ -10,6 +10,7 @@ use kube::{Resource, ResourceExt, api::ApiResource};
 use selvedge_crds as crds;
 use serde::de::DeserializeOwned;
 
+use super::pods;
 use crate::id::ObjectRef;
 
 macro_rules! kinds {
@@ -132,6 +133,8 @@ kinds! {
     TrafficPolicy(crds::TrafficPolicy),
     /// `selvedge.dev/v1alpha1` RouteGrant.
     RouteGrant(crds::RouteGrant),
+    /// `v1` Pod, as much of it as is looked at. Only where callers are told apart.
+    Pod(pods::Pod),
 }
 
 /// What names an object among all that a process reads.

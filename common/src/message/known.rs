@@ -50,6 +50,7 @@ known! {
     KeepAlive = "keep-alive",
     UserAgent = "user-agent",
     XRequestId = "x-request-id",
+    GrpcTimeout = "grpc-timeout",
     ContentType = "content-type",
     Authorization = "authorization",
     ContentLength = "content-length",

@@ -138,7 +138,8 @@ pub struct Timeouts {
     /// Longest silence of the backend while its response body is being read.
     #[serde(with = "super::duration")]
     pub backend_idle: Duration,
-    /// As `request`, for each single try, the time to connect included; `None` leaves it all the time there is.
+    /// As `request`, for each single try; opening a connection may take no longer either. `None` leaves each try all the
+    /// time there is.
     #[serde(default, with = "super::duration::option", skip_serializing_if = "Option::is_none")]
     pub backend: Option<Duration>,
 }

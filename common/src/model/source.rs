@@ -11,15 +11,23 @@ use super::Caller;
 pub struct Source {
     /// Principal, for rules and limits.
     pub caller: Arc<Caller>,
+    /// The principal as text, `namespace/service_account`, made once for all requests.
+    pub name: Arc<str>,
     /// `namespace/workload`, for metrics and the graph of services: what the replicas of one program have in common,
     /// for example the Deployment of a pod.
     pub workload: Arc<str>,
 }
 
 impl Source {
+    /// The source with this principal that is part of a workload.
+    pub fn new(caller: Caller, workload: &str) -> Self {
+        let name = caller.to_string().into();
+        Self { caller: Arc::new(caller), name, workload: workload.into() }
+    }
+
     /// The source of which nothing but its principal is known; that stands for its workload, too.
     pub fn of_caller(caller: Arc<Caller>) -> Self {
-        let workload = caller.to_string().into();
-        Self { caller, workload }
+        let name: Arc<str> = caller.to_string().into();
+        Self { caller, workload: name.clone(), name }
     }
 }

@@ -37,4 +37,9 @@ impl AdminState for Admin {
         let endpoints = self.engine.endpoints();
         serde_json::json!({"generation": generation, "snapshot": &*snapshot, "endpoints": endpoints})
     }
+
+    fn graph(&self) -> Option<serde_json::Value> {
+        let graph = self.engine.graph()?;
+        Some(serde_json::to_value(graph).expect("a graph has the form of JSON"))
+    }
 }

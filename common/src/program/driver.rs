@@ -157,8 +157,17 @@ impl<T: Role> Driver<T> {
         });
         statuses.extend(gone);
         let count = events.len();
-        let Outcome { update, problems_added, problems_removed, statuses: changed, hosts_translated } =
-            self.reconciler.apply(events);
+        let Outcome {
+            update,
+            callers,
+            problems_added,
+            problems_removed,
+            statuses: changed,
+            hosts_translated,
+        } = self.reconciler.apply(events);
+        if !callers.is_empty() {
+            self.engine.apply(Update::Callers(callers));
+        }
         if let Some(update) = update {
             let changed = self.update(update, count, hosts_translated);
             inputs.extend(changed);

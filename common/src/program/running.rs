@@ -11,12 +11,13 @@ use super::{
     args::{BackendArgs, ClientArgs, DrainArgs, LeaseArgs, LogArgs, ServeArgs, SourceArgs},
     cluster::{self, Published},
     driver::Driver,
+    identity::identify,
     source::Source,
     starting::{connections, open_access_log},
 };
 use crate::{
     id::ListenerName,
-    kube::watch::Scope,
+    kube::{tokens::AUDIENCE, watch::Scope},
     model::Listener,
     proxy::ProxySettings,
     runtime::{
@@ -100,6 +101,9 @@ impl<T: Role> Program<T> {
             tracing::info!(listener = %name, %address, "listening");
         }
         tracing::info!(listener = "admin", address = %admin.local_addr()?, "listening");
+        if listeners.values().any(|listener| listener.identify) {
+            identify(&engine, source.client(), AUDIENCE);
+        }
         Ok(Self { plan, engine, access_log, admin, source })
     }
 
@@ -129,6 +133,7 @@ impl<T: Role> Program<T> {
         let (synced, is_synced) = watch::channel(false);
         let metrics = engine.metrics();
         let resolving = spawn("resolve", metrics, engine.resolve());
+        let recording = spawn("graph", metrics, engine.record_graph());
         let state = Arc::new(Admin::new(engine.clone(), is_synced));
         let mut until = stopping.clone();
         let ended = async move { drop(until.wait_for(|stop| *stop).await) };
@@ -148,6 +153,7 @@ impl<T: Role> Program<T> {
         let _ = stop.send(true);
         finish(serving_admin, telling).await;
         resolving.abort();
+        recording.abort();
         access_log.finish(LAST_LINES);
         debug_assert_eq!(engine.phase(), Phase::Stopped);
         tracing::info!("stopped");

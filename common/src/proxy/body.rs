@@ -187,6 +187,8 @@ pub enum Outgoing<'a> {
     Http1(BodyWriter<'a>),
     /// Over HTTP/2.
     Http2(BodySender),
+    /// Nowhere: what it would hold is dropped.
+    Nobody,
 }
 
 impl Outgoing<'_> {
@@ -206,6 +208,7 @@ impl Outgoing<'_> {
                 sender.put(data);
                 Ok(count)
             }
+            Self::Nobody => Ok(from.take().len() as u64),
         }
     }
 
@@ -216,14 +219,14 @@ impl Outgoing<'_> {
     pub async fn flush(&mut self) -> io::Result<()> {
         match self {
             Self::Http1(writer) => writer.flush().await,
-            Self::Http2(_) => Ok(()),
+            Self::Http2(_) | Self::Nobody => Ok(()),
         }
     }
 
     /// Waits until whoever receives the body has gone; HTTP/1.1 does not tell before something is sent.
     fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
         match self {
-            Self::Http1(_) => Poll::Pending,
+            Self::Http1(_) | Self::Nobody => Poll::Pending,
             Self::Http2(sender) => sender.poll_closed(cx),
         }
     }
@@ -236,6 +239,7 @@ impl Outgoing<'_> {
         match self {
             Self::Http1(writer) => writer.data(data).await,
             Self::Http2(sender) => sender.data(Bytes::copy_from_slice(data)).await.map_err(broken),
+            Self::Nobody => Ok(()),
         }
     }
 
@@ -247,6 +251,7 @@ impl Outgoing<'_> {
         match self {
             Self::Http1(writer) => writer.finish(trailers).await,
             Self::Http2(sender) => sender.finish(trailer_map(trailers)).await.map_err(broken),
+            Self::Nobody => Ok(()),
         }
     }
 }

@@ -46,6 +46,8 @@ pub async fn serve(
             Some(tunnel) => through_http2(x, idle, tunnel, reached).await,
             None => Err("tunnel_broken"),
         },
+        // Nobody asks for a tunnel.
+        Responder::Nobody => Err("tunnel_broken"),
     };
     x.reason = result.err();
     Ok(())

@@ -10,8 +10,9 @@ use std::{
 
 use super::{
     bound::Bound,
-    identity::Found,
+    identity::{self, Found},
     live::{Live, LiveListener, LiveRoute},
+    timing::Timing,
     worker::Worker,
 };
 use crate::{
@@ -44,6 +45,17 @@ pub struct ClientTls {
 }
 
 impl Client {
+    /// A connection of nobody, for what we send on our own account beside the requests of this one.
+    pub fn unconnected(&self) -> Self {
+        Self {
+            worker: self.worker.clone(),
+            bound: self.bound.clone(),
+            address: self.address,
+            tls: None,
+            found: Found::default(),
+        }
+    }
+
     /// How the client reached us, before trusted proxies are believed.
     pub fn scheme(&self) -> Scheme {
         match self.tls {
@@ -86,6 +98,8 @@ pub struct Exchange<'c> {
     pub source: Option<Arc<Source>>,
     /// The route that answers.
     pub route: Option<Arc<LiveRoute>>,
+    /// The route that was found first, if it led on to the one that answers.
+    pub outer: Option<Arc<LiveRoute>>,
     /// Index of the chosen target among those of the route.
     pub target: Option<usize>,
     /// Endpoint of the last try.
@@ -98,11 +112,15 @@ pub struct Exchange<'c> {
     pub status: u16,
     /// Why the proxy itself answered, or why an answer broke off.
     pub reason: Option<&'static str>,
+    /// Whether the client wants to know where the time went.
+    pub timing: Timing,
     /// Body bytes received from the client.
     pub received: Cell<u64>,
     /// Body bytes sent to the client.
     pub sent: Cell<u64>,
     start: Instant,
+    /// Whether it is logged and counted when it ends.
+    is_recorded: bool,
 }
 
 impl<'c> Exchange<'c> {
@@ -111,6 +129,7 @@ impl<'c> Exchange<'c> {
         let live = client.worker.shared.live.load();
         let listener = client.listener(&live);
         Self {
+            timing: Timing::asked(listener.map(|listener| &*listener.settings), &head),
             client,
             head,
             listener: listener.map(|listener| listener.settings.clone()),
@@ -121,6 +140,7 @@ impl<'c> Exchange<'c> {
             caller: None,
             source: None,
             route: None,
+            outer: None,
             target: None,
             endpoint: None,
             tries: 0,
@@ -130,7 +150,15 @@ impl<'c> Exchange<'c> {
             received: Cell::new(0),
             sent: Cell::new(0),
             start: Instant::now(),
+            is_recorded: true,
         }
+    }
+
+    /// A request that we send on our own account: it is in no log and no count of requests.
+    pub fn unrecorded(client: &'c Client, head: Box<RequestHead>) -> Self {
+        let mut x = Self::new(client, head);
+        (x.is_recorded, x.timing.is_asked) = (false, false);
+        x
     }
 
     /// The worker that serves it.
@@ -142,6 +170,15 @@ impl<'c> Exchange<'c> {
     pub fn set_route(&mut self, route: Arc<LiveRoute>) {
         route.metrics.begin();
         self.route = Some(route);
+    }
+
+    /// Notes another route that answers instead of the one that was found first, and counts the request there.
+    pub fn lead_on(&mut self, route: Arc<LiveRoute>) {
+        route.metrics.begin();
+        self.outer = self.route.replace(route);
+        if let Some(outer) = &self.outer {
+            outer.metrics.hand_over();
+        }
     }
 
     /// Notes who calls.
@@ -163,6 +200,16 @@ impl<'c> Exchange<'c> {
 
 impl Drop for Exchange<'_> {
     fn drop(&mut self) {
+        if self.is_recorded {
+            self.record();
+        }
+        self.client.worker.give_request(std::mem::take(&mut self.head));
+    }
+}
+
+impl Exchange<'_> {
+    /// Logs and counts it.
+    fn record(&mut self) {
         let worker = &self.client.worker;
         let duration = self.start.elapsed();
         let route = self.route.as_deref();
@@ -172,6 +219,7 @@ impl Drop for Exchange<'_> {
         if let Some(route) = route {
             route.metrics.end(self.status, duration, self.received.get(), self.sent.get());
         }
+        identity::count(self, duration);
         if let Some(reason) = self.reason {
             worker.shared.metrics.own_responses.add(reason);
         }
@@ -200,6 +248,5 @@ impl Drop for Exchange<'_> {
                 tls: self.client.tls.as_ref().map(|tls| tls.version),
             });
         }
-        worker.give_request(std::mem::take(&mut self.head));
     }
 }

@@ -1,105 +1,28 @@
 //! Forward: chooses an endpoint, sends the request there and passes the answer on; tries again where that is safe.
 
 use std::{
+    future::poll_fn,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use super::{
-    body::{Incoming, Pace},
+    again::Again,
+    attempt::{Plan, Progress, Try, TryError},
+    body::Incoming,
     exchange::Exchange,
-    headers,
+    grpc_timeout, headers, loops, mirror,
     picking::Choice,
     replay::Replay,
     respond::Failure,
     responder::Responder,
     send_http1, send_http2,
+    until::until,
 };
 use crate::{
-    http1::Stream,
-    model::{BackendProtocol, Limits, Listener},
-    runtime::metrics::OpenConnection,
-    upstream::{ConnectError, InFlight, Peer, Upstream, connect},
+    model::{BackendProtocol, Listener},
+    upstream::{InFlight, Peer, Upstream},
 };
-
-/// How far a try that failed had got, which decides whether another one is safe.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Progress {
-    /// Not one byte of the request was sent.
-    Nothing,
-    /// Some of the request was sent, and not one byte of an answer came.
-    Sent,
-    /// An answer has begun; or the client is to blame: no other try can help.
-    Answered,
-}
-
-/// A try that failed.
-#[derive(Debug)]
-pub struct TryError {
-    /// What the client is told if there is no other try.
-    pub failure: Failure,
-    /// How far it had got.
-    pub progress: Progress,
-    /// The connection had served another request before: it may just have been closed for being idle.
-    pub reused: bool,
-}
-
-impl TryError {
-    /// The same of a try that maybe could not write a single byte.
-    pub fn unless_sent(mut self, sent: bool) -> Self {
-        if self.progress == Progress::Sent && !sent {
-            self.progress = Progress::Nothing;
-        }
-        self
-    }
-}
-
-/// What all tries of one request have in common.
-pub struct Plan {
-    /// Limits of the side that answers.
-    pub answer_pace: Pace,
-    /// Longest wait for the head of the answer, all tries together.
-    pub answer_limit: Duration,
-    /// Limits of the side that asks.
-    pub request_pace: Pace,
-    /// Longest silence of a tunnel.
-    pub tunnel_idle: Duration,
-    /// Whether the request may become a tunnel.
-    pub upgrade: bool,
-}
-
-impl Plan {
-    fn new(x: &Exchange<'_>, limits: &Limits, upgrade: bool) -> Self {
-        let timeouts = x.route.as_ref().map(|route| &route.route.timeouts);
-        let stall = limits.write_stall;
-        let idle = timeouts.map_or(limits.body_idle, |timeouts| timeouts.backend_idle);
-        Self {
-            answer_pace: Pace { idle, min_rate_bytes: 0, stall },
-            answer_limit: timeouts
-                .map_or(limits.body_idle, |timeouts| timeouts.request)
-                .saturating_sub(x.waited),
-            request_pace: Pace { idle: limits.body_idle, min_rate_bytes: limits.body_min_rate_bytes, stall },
-            tunnel_idle: limits.tunnel_idle,
-            upgrade,
-        }
-    }
-}
-
-/// One try: everything that sending it needs to know.
-pub struct Try<'t> {
-    /// Longest time to open a connection, TLS included.
-    pub connect_timeout: Duration,
-    /// Where it goes; counts as busy while this lives.
-    pub peer: &'t Arc<Peer>,
-    /// What holds for all tries.
-    pub plan: &'t Plan,
-    /// Longest wait for the head of the answer once the request is sent, interim answers included.
-    pub answer_limit: Duration,
-    /// Only a new connection will do.
-    pub fresh: bool,
-    /// Why it goes there; hears of the answer.
-    pub choice: &'t Choice,
-}
 
 /// Forwards a request and passes the answer on.
 ///
@@ -115,52 +38,31 @@ pub async fn forward(
     // A body belongs to the request, not to the tunnel: who sends one gets an ordinary answer.
     let upgrade = x.head.wants_upgrade() && body.is_done() && send_http1::may_upgrade(&x.head);
     headers::towards_backend(x, listener, upgrade);
-    let retry = x.route.as_ref().map(|route| route.route.retry.clone()).unwrap_or_default();
-    if x.head.method.is_idempotent() && !body.is_done() {
-        Replay::keep(body, headers::content_length(&x.head.fields), retry.body_bytes as usize);
+    if let Some(protection) = &listener.loop_protection {
+        loops::leave_trace(x, protection);
     }
-    let _admitted = upstream.admit().map_err(|_| Failure::Overload)?;
-    upstream.retries.earn(&upstream.backend().retry_allowance);
-    let choice = Choice::new(x, &upstream);
-    let plan = Plan::new(x, &listener.limits, upgrade);
-    let start = Instant::now();
-    let mut left = retry.attempts;
-    let (mut avoid, mut fresh) = (None::<Arc<Peer>>, false);
-    loop {
-        // Taken out at once: what guards the settings is not to be held while a request lasts.
-        let connect_timeout = upstream.backend().connect_timeout;
-        let peer = choice.pick(x, &upstream, avoid.as_deref()).ok_or(Failure::NoEndpoint)?;
-        let busy: InFlight = peer.begin();
-        headers::name_host(x, peer.address);
-        x.endpoint = Some(peer.address);
-        x.tries += 1;
-        let answer_limit = match x.tries {
-            1 => plan.answer_limit,
-            _ => plan.answer_limit.saturating_sub(start.elapsed()),
-        };
-        let this = Try { connect_timeout, peer: &peer, plan: &plan, answer_limit, fresh, choice: &choice };
-        let result = match peer.protocol {
-            BackendProtocol::Http1 => send_http1::send(x, &this, body, responder).await,
-            BackendProtocol::Http2 => Box::pin(send_http2::send(x, &this, body, responder)).await,
-        };
-        drop(busy);
-        let Err(error) = result else {
-            choice.note_answer(x, &upstream, &peer);
-            return Ok(());
-        };
-        note_failure(x, &upstream, (&peer, &choice), &error);
-        let in_time = start.elapsed() < plan.answer_limit;
-        if !in_time
-            || !is_safe(x, &error)
-            || !is_allowed(&upstream, error.reused && !fresh, &mut left)
-            || !rewind(x, body)
-        {
-            return Err(error.failure);
-        }
-        x.worker().shared.metrics.upstream.retries.add(error.failure.reason());
-        fresh |= error.reused;
-        avoid = if error.reused { None } else { Some(peer) };
+    let again = x.route.as_ref().map(|route| Again::new(&route.route.retry, x.head.method));
+    let mut plan = Plan::new(x, &listener.limits, (upgrade, again.unwrap_or_default()));
+    if earn(&upstream) == BackendProtocol::Http2 {
+        plan.deadline = grpc_timeout::deadline(x);
     }
+    let copies = mirror::draw(x, &plan, body);
+    if (plan.again.repeatable || copies.is_some()) && !body.is_done() {
+        let length = headers::content_length(&x.head.fields);
+        plan.again.keeps_body = Replay::keep(body, length, plan.again.body_bytes as usize);
+    }
+    let result = attempt(x, (&upstream, &plan), body, responder).await;
+    if let Some(copies) = copies {
+        copies.send(x.worker(), mirror::whole(body));
+    }
+    result
+}
+
+/// Counts a request towards what may be sent again, and says what is spoken to the backend.
+fn earn(upstream: &Upstream) -> BackendProtocol {
+    let backend = upstream.backend();
+    upstream.retries.earn(&backend.retry_allowance);
+    backend.protocol
 }
 
 /// Chooses a backend of the route by weight.
@@ -172,6 +74,104 @@ pub fn pick_upstream(x: &mut Exchange<'_>) -> Result<Arc<Upstream>, Failure> {
     let index = route.pick(x.worker().random()).ok_or(Failure::NoWeight)?;
     x.target = Some(index);
     route.targets[index].upstream.clone().map_err(Failure::InvalidBackend)
+}
+
+/// What the tries so far leave for the next one.
+struct Tries {
+    start: Instant,
+    /// Further tries that are counted.
+    left: u32,
+    /// The peer that just failed.
+    avoid: Option<Arc<Peer>>,
+    /// Only a new connection will do.
+    fresh: bool,
+}
+
+/// Tries to have an answer until there is one to pass on or no other try is allowed.
+async fn attempt(
+    x: &mut Exchange<'_>,
+    (upstream, plan): (&Arc<Upstream>, &Plan),
+    body: &mut Incoming<'_>,
+    responder: &mut Responder<'_>,
+) -> Result<(), Failure> {
+    let _admitted = upstream.admit().map_err(|_| Failure::Overload)?;
+    let choice = Choice::new(x, upstream);
+    let mut tries = Tries { start: Instant::now(), left: plan.again.attempts, avoid: None, fresh: false };
+    loop {
+        let peer = choice.pick(x, upstream, tries.avoid.as_deref()).ok_or_else(|| no_endpoint(upstream))?;
+        let busy: InFlight = peer.begin();
+        headers::name_host(x, peer.address);
+        x.endpoint = Some(peer.address);
+        x.tries += 1;
+        let this = next_try(x, (upstream, plan, &choice), &peer, &tries)?;
+        let result = match peer.protocol {
+            BackendProtocol::Http1 => send_http1::send(x, &this, body, responder).await,
+            BackendProtocol::Http2 => Box::pin(send_http2::send(x, &this, body, responder)).await,
+        };
+        drop(busy);
+        let Err(mut error) = result else {
+            note_answer(x, upstream, (&peer, &choice));
+            return Ok(());
+        };
+        error.failure = plan.name(error.failure);
+        note_failure(x, upstream, (&peer, &choice), &error);
+        if !may_go_on(upstream, plan, &mut tries, &error) || !rewind(x, body) {
+            return Err(error.failure);
+        }
+        x.worker().shared.metrics.upstream.retries.add(error.failure.reason());
+        if error.is_idle_loss() {
+            (tries.fresh, tries.avoid) = (true, None);
+            continue;
+        }
+        tries.avoid = Some(peer);
+        let pause = pause(x, plan, &tries);
+        if !pause.is_zero() {
+            Box::pin(rest(pause, responder)).await?;
+        }
+    }
+}
+
+fn no_endpoint(upstream: &Upstream) -> Failure {
+    match upstream.leads_back() {
+        true => Failure::OwnAddress,
+        false => Failure::NoEndpoint,
+    }
+}
+
+/// What the next try needs to know.
+fn next_try<'t>(
+    x: &mut Exchange<'_>,
+    (upstream, plan, choice): (&'t Arc<Upstream>, &'t Plan, &'t Choice),
+    peer: &'t Arc<Peer>,
+    tries: &Tries,
+) -> Result<Try<'t>, Failure> {
+    // Taken out at once: what guards the settings is not to be held while a request lasts.
+    let mut connect_timeout = upstream.backend().connect_timeout;
+    let mut answer_limit = match x.tries {
+        1 => plan.answer_limit,
+        _ => plan.answer_limit.saturating_sub(tries.start.elapsed()),
+    };
+    if let Some(limit) = plan.try_limit {
+        (connect_timeout, answer_limit) = (connect_timeout.min(limit), answer_limit.min(limit));
+    }
+    if let Some(deadline) = plan.deadline {
+        grpc_timeout::pass_on(x, deadline)?;
+        let left = deadline.saturating_duration_since(Instant::now());
+        (connect_timeout, answer_limit) = (connect_timeout.min(left), answer_limit.min(left));
+    }
+    if x.timing.is_asked {
+        x.timing.last_try = Some(Instant::now());
+    }
+    let may_drop = (plan.again.drops_answers && tries.left > 0).then_some(&**upstream);
+    Ok(Try { connect_timeout, peer, plan, answer_limit, fresh: tries.fresh, may_drop, choice })
+}
+
+/// Notes that a peer answered, which may be a failure by its status.
+fn note_answer(x: &Exchange<'_>, upstream: &Upstream, (peer, choice): (&Peer, &Choice)) {
+    match x.status >= 500 && upstream.backend().health.failing_statuses.contain(x.status) {
+        true => blame(x, upstream, (peer, choice), Failure::Status(x.status)),
+        false => peer.succeeded(),
+    }
 }
 
 /// Counts a try that failed, unless it is the client's fault. A peer is to blame for what it did not do; a connection
@@ -186,29 +186,42 @@ pub fn note_failure(
     if !matches!(error.failure, Failure::ClientClosed | Failure::ClientBody | Failure::ClientBodyTimeout) {
         metrics.failed.add(error.failure.reason());
     }
-    let blamed = matches!(
-        error.failure,
+    let blamed = match error.failure {
         Failure::Connect
-            | Failure::ConnectTimeout
-            | Failure::UpstreamClosed
-            | Failure::UpstreamProtocol
-            | Failure::RequestTimeout
-    );
-    let idle_race = error.reused && error.progress != Progress::Answered;
-    if blamed && !idle_race {
-        choice.note_failure(x, upstream, peer, error.failure.reason());
+        | Failure::ConnectTimeout
+        | Failure::UpstreamClosed
+        | Failure::UpstreamProtocol
+        | Failure::RequestTimeout => !error.is_idle_loss(),
+        Failure::Status(status) => upstream.backend().health.failing_statuses.contain(status),
+        _ => false,
+    };
+    if blamed {
+        blame(x, upstream, (peer, choice), error.failure);
     }
 }
 
-/// Whether sending a request again does no harm: nothing of it was sent, or no answer came and doing it twice has
-/// the effect of doing it once. A POST of which a byte was sent may have been carried out, whatever became of the
-/// answer, so it is never sent again (RFC 9110 §9.2.2).
-fn is_safe(x: &Exchange<'_>, error: &TryError) -> bool {
-    match error.progress {
-        Progress::Answered => false,
-        Progress::Nothing => true,
-        Progress::Sent => x.head.method.is_idempotent() && error.failure == Failure::UpstreamClosed,
+/// Counts a failure of a peer, which may eject it.
+fn blame(x: &Exchange<'_>, upstream: &Upstream, (peer, choice): (&Peer, &Choice), failure: Failure) {
+    let now = Instant::now();
+    choice.blame(peer, now);
+    if peer.failed(now) {
+        x.worker().shared.metrics.upstream.ejections.inc();
+        tracing::warn!(backend = %upstream.id, peer = %peer.address, reason = failure.reason(),
+            "endpoint ejected: it kept failing and gets no requests for a while");
     }
+}
+
+/// Whether another try is wanted and allowed; if so, it is counted.
+fn may_go_on(upstream: &Upstream, plan: &Plan, tries: &mut Tries, error: &TryError) -> bool {
+    if error.progress == Progress::Dropped {
+        tries.left = tries.left.saturating_sub(1);
+        return true;
+    }
+    let in_time = tries.start.elapsed() < plan.answer_limit;
+    if !in_time || !plan.again.is_wanted(error) {
+        return false;
+    }
+    is_allowed(upstream, error.is_idle_loss() && !tries.fresh, &mut tries.left)
 }
 
 /// Whether there is a try left. The loss of a connection that was closed for being idle is not counted, once.
@@ -228,40 +241,22 @@ fn rewind(x: &Exchange<'_>, body: &mut Incoming<'_>) -> bool {
     rewound
 }
 
-/// Opens a connection to the peer of a try; it counts as open while the guard lives.
-///
-/// # Errors
-/// As [`connect()`], with nothing sent.
-pub async fn open(x: &Exchange<'_>, this: &Try<'_>) -> Result<(Stream, OpenConnection), TryError> {
-    open_to(x, this.peer, this.connect_timeout).await
+/// How long to wait before the next try.
+fn pause(x: &Exchange<'_>, plan: &Plan, tries: &Tries) -> Duration {
+    if !plan.again.has_pauses() {
+        return Duration::ZERO;
+    }
+    let number = plan.again.attempts - tries.left;
+    let left = plan.answer_limit.saturating_sub(tries.start.elapsed());
+    let left = plan.deadline.map_or(left, |end| left.min(end.saturating_duration_since(Instant::now())));
+    plan.again.pause(number, x.worker().random(), left)
 }
 
-/// Opens a connection to a peer, TLS included, within this time; it counts as open while the guard lives.
-///
-/// # Errors
-/// As [`connect()`], with nothing sent.
-pub async fn open_to(
-    x: &Exchange<'_>,
-    peer: &Peer,
-    limit: Duration,
-) -> Result<(Stream, OpenConnection), TryError> {
-    let mut opened = connect(peer, limit).await;
-    if matches!(opened, Err(ConnectError::Shortage(_))) {
-        x.worker().shed();
-        // Those that shall close need their turn.
-        tokio::task::yield_now().await;
-        opened = connect(peer, limit).await;
-    }
-    match opened {
-        Ok(stream) => Ok((stream, x.worker().shared.metrics.upstream.open())),
-        Err(error) => {
-            tracing::debug!(peer = %peer.address, %error, "cannot connect");
-            let failure = match error {
-                ConnectError::Timeout => Failure::ConnectTimeout,
-                ConnectError::Shortage(_) => Failure::Shortage,
-                ConnectError::Tcp(_) | ConnectError::Tls(_) => Failure::Connect,
-            };
-            Err(TryError { failure, progress: Progress::Nothing, reused: false })
-        }
+/// Waits before another try, as long as the client does.
+async fn rest(pause: Duration, responder: &mut Responder<'_>) -> Result<(), Failure> {
+    let gone = poll_fn(|cx| responder.poll_closed(cx));
+    match until(Some(Instant::now() + pause), gone).await {
+        Ok(()) => Err(Failure::ClientClosed),
+        Err(_) => Ok(()),
     }
 }

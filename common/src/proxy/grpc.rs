@@ -28,7 +28,7 @@ pub fn write_failure((status, code): (u16, Option<u8>), reason: &str, head: &mut
 /// The status of gRPC that says the same as one of HTTP.
 fn grpc_status(status: u16) -> &'static str {
     match status {
-        400 | 417 | 505 => "13",       // INTERNAL: the client's library made a bad request.
+        400 | 417 | 505 | 508 => "13", // INTERNAL: a bad request of the client's library, or one in a circle.
         401 => "16",                   // UNAUTHENTICATED
         403 => "7",                    // PERMISSION_DENIED
         404 | 405 => "12",             // UNIMPLEMENTED
@@ -74,7 +74,7 @@ mod tests {
 
     #[test]
     fn a_failure_is_told_in_fields_alone() {
-        let rows = [(503, "14"), (504, "4"), (404, "12"), (403, "7"), (500, "2"), (400, "13")];
+        let rows = [(503, "14"), (504, "4"), (404, "12"), (403, "7"), (500, "2"), (400, "13"), (508, "13")];
         for (status, wanted) in rows {
             let mut head = ResponseHead::default();
             write_failure((status, None), "no_endpoint", &mut head);

@@ -27,7 +27,7 @@ pub fn believe_forwarded(x: &mut Exchange<'_>, listener: &Listener) {
     }
 }
 
-/// What filters know about the request; `caller` is the workload that asks, if it is known.
+/// What filters know about the request; `caller` is who asks, if that is known.
 pub fn filter_context<'a>(x: &Exchange<'a>, caller: Option<&'a str>) -> FilterContext<'a> {
     let port = match &x.listener {
         Some(listener) if x.scheme == x.client.scheme() => listener.public_port,

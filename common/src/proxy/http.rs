@@ -11,12 +11,13 @@ use super::{
     headers,
     identity::identify,
     live::LiveRoute,
+    loops,
     respond::{self, Failure},
     responder::{Responder, ResponderError},
-    tls,
+    rules, tls,
 };
 use crate::{
-    filter::{Filter, Flow, Reply},
+    filter::{Flow, Reply},
     http1::RequestError,
     message::{Method, ResponseHead},
     model::{Listener, ServiceNames},
@@ -43,6 +44,7 @@ pub async fn serve(
     let mut next = 0;
     loop {
         match apply_filters(x, &mut next) {
+            Flow::Next if rules::lead_on(x) => next = 0,
             Flow::Next => break,
             Flow::Reply(reply) => return answer(x, body, responder, &reply).await,
             Flow::Wait(duration, reply) => {
@@ -104,6 +106,9 @@ fn route(x: &mut Exchange<'_>) -> Result<Arc<Listener>, Failure> {
             return Err(Failure::Misdirected);
         }
     }
+    if let Some(protection) = &listener.settings.loop_protection {
+        loops::check(&x.head.fields, protection)?;
+    }
     headers::believe_forwarded(x, &listener.settings);
     let found = match &listener.settings.service_names {
         None if !is_connect => listener.table.find(x.head.host(), x.head.path()),
@@ -144,9 +149,8 @@ fn apply_filters(x: &mut Exchange<'_>, next: &mut usize) -> Flow {
         return Flow::Next;
     };
     let route = route.clone();
-    let asked = route.route.filters.iter().any(Filter::asks_for_caller);
-    let caller = x.caller.as_ref().filter(|_| asked).map(ToString::to_string);
-    let cx = headers::filter_context(x, caller.as_deref());
+    let source = x.source.clone();
+    let cx = headers::filter_context(x, source.as_deref().map(|source| &*source.name));
     for filter in &route.route.filters[*next..] {
         *next += 1;
         match filter.request(&cx, &mut x.head) {
@@ -187,14 +191,17 @@ async fn wait(
     if duration < left { Ok(()) } else { Err(Failure::RequestTimeout) }
 }
 
-/// Lets the filters of the route change the head of an answer: of a backend's, or of one that the route describes.
+/// Lets the filters of the route change the head of an answer, and then those of the one that led to it: of a backend's
+/// answer, or of one that the route describes.
 pub(super) fn filter_response(x: &Exchange<'_>, head: &mut ResponseHead) {
-    let Some(route) = &x.route else { return };
-    if route.route.filters.is_empty() {
-        return;
-    }
-    let cx = headers::filter_context(x, None);
-    for filter in &route.route.filters {
-        filter.response(&cx, head);
+    let caller = x.source.as_deref().map(|source| &*source.name);
+    for route in x.route.iter().chain(&x.outer) {
+        if route.route.filters.is_empty() {
+            continue;
+        }
+        let cx = headers::filter_context(x, caller);
+        for filter in &route.route.filters {
+            filter.response(&cx, head);
+        }
     }
 }

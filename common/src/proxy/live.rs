@@ -57,6 +57,8 @@ pub struct LiveRoute {
     /// Its backends; invalid ones keep their share of the requests.
     pub targets: Vec<Target>,
     total_weight: u64,
+    /// Who gets copies of its requests.
+    pub mirrors: Vec<LiveMirror>,
     /// Counters of the route.
     pub metrics: Arc<RouteMetrics>,
 }
@@ -66,6 +68,14 @@ pub struct Target {
     /// The live side of the backend, or why there is none.
     pub upstream: Result<Arc<Upstream>, InvalidBackend>,
     weight: u32,
+}
+
+/// A backend that gets copies of requests.
+pub struct LiveMirror {
+    /// The live side of the backend, or why there is none.
+    pub upstream: Result<Arc<Upstream>, InvalidBackend>,
+    /// How many of a hundred requests are copied.
+    pub percent: u8,
 }
 
 /// What is at one place for a listener.
@@ -101,6 +111,11 @@ impl Live {
             certificates: LiveCertificates::default(),
             snapshot: Arc::default(),
         }
+    }
+
+    /// The hosts and routes of a set.
+    pub fn table(&self, set: &RouteSetId) -> Option<&Arc<Table<LiveRoute>>> {
+        self.tables.get(set)
     }
 
     /// Builds the state of a snapshot; what did not change is shared with the previous one. Also says what
@@ -188,7 +203,11 @@ impl LiveRoute {
         let targets: Vec<Target> =
             route.backends.iter().map(|to| Target::build(to, parts.registry)).collect();
         let total_weight = targets.iter().map(|target| u64::from(target.weight)).sum();
-        Self { route: route.clone(), targets, total_weight, metrics: parts.metrics.route(&labels(route)) }
+        let mirrors = (route.mirrors.iter())
+            .map(|to| LiveMirror { upstream: live_side(&to.target, parts.registry), percent: to.percent })
+            .collect();
+        let metrics = parts.metrics.route(&labels(route));
+        Self { route: route.clone(), targets, total_weight, mirrors, metrics }
     }
 
     /// Chooses a target by weight; `None` if no target has any.
@@ -221,10 +240,13 @@ fn labels(route: &Route) -> RouteLabels {
 
 impl Target {
     fn build(to: &BackendRef, registry: &Registry) -> Self {
-        let upstream = match &to.target {
-            BackendTarget::Backend(id) => registry.get(id).ok_or(InvalidBackend::ServiceNotFound),
-            BackendTarget::Invalid(why) => Err(*why),
-        };
-        Self { upstream, weight: to.weight }
+        Self { upstream: live_side(&to.target, registry), weight: to.weight }
+    }
+}
+
+fn live_side(target: &BackendTarget, registry: &Registry) -> Result<Arc<Upstream>, InvalidBackend> {
+    match target {
+        BackendTarget::Backend(id) => registry.get(id).ok_or(InvalidBackend::ServiceNotFound),
+        BackendTarget::Invalid(why) => Err(*why),
     }
 }

@@ -76,26 +76,11 @@ impl Choice {
         }
     }
 
-    /// The whole answer was passed on. Its status may count as a failure all the same.
-    pub fn note_answer(&self, x: &Exchange<'_>, upstream: &Upstream, peer: &Peer) {
-        if upstream.backend().health.failing_statuses.contain(x.status) {
-            self.note_failure(x, upstream, peer, "failing_status");
-        } else {
-            peer.succeeded();
-        }
-    }
-
-    /// The endpoint is to blame for a failure: enough of them eject it.
-    pub fn note_failure(&self, x: &Exchange<'_>, upstream: &Upstream, peer: &Peer, reason: &'static str) {
-        let now = Instant::now();
+    /// The endpoint is to blame for a failure: others are chosen rather, if the balancer goes by such things.
+    pub fn blame(&self, peer: &Peer, now: Instant) {
         if self.is_timed {
             let took = self.begun.take().map_or(Duration::ZERO, |begun| now - begun);
             peer.penalize(took, now);
-        }
-        if peer.failed(now) {
-            x.worker().shared.metrics.upstream.ejections.inc();
-            tracing::warn!(backend = %upstream.id, peer = %peer.address, reason,
-                "endpoint ejected: it kept failing and gets no requests for a while");
         }
     }
 }

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::{
+    attempt::open_to,
     exchange::Exchange,
-    forward::{is_allowed, note_failure, open_to, pick_upstream},
+    forward::{is_allowed, note_failure, pick_upstream},
     picking::Choice,
     respond::Failure,
     turn,

@@ -20,16 +20,28 @@ pub struct Replay<'a> {
 
 impl<'a> Replay<'a> {
     /// Keeps what will be read of a body, up to this size, if its length, where that is known, leaves hope to send it
-    /// again.
-    pub fn keep(body: &mut Incoming<'a>, length: Option<u64>, most_bytes: usize) {
+    /// again. Says whether it does.
+    pub fn keep(body: &mut Incoming<'a>, length: Option<u64>, most_bytes: usize) -> bool {
         let expected = match length {
             None => 0,
             Some(length) if length <= most_bytes as u64 => length as usize,
-            Some(_) => return,
+            Some(_) => return false,
         };
         let inner = std::mem::replace(body, Incoming::Taken(Fields::default()));
         let kept = Vec::with_capacity(expected);
         *body = Incoming::Replay(Box::new(Self { inner, kept, at: 0, keeping: true, most_bytes }));
+        true
+    }
+
+    /// A body that is there as a whole.
+    pub fn of(kept: Vec<u8>) -> Self {
+        let (inner, most_bytes) = (Incoming::Taken(Fields::default()), kept.len());
+        Self { inner, kept, at: 0, keeping: true, most_bytes }
+    }
+
+    /// All of the body, if it has been read to its end and was kept.
+    pub fn whole(&self) -> Option<&[u8]> {
+        (self.keeping && self.inner.is_done()).then_some(&self.kept[..])
     }
 
     /// Goes back to the begin; false if that is not kept any more.

@@ -6,6 +6,7 @@ use super::{
     exchange::Exchange,
     grpc, http,
     responder::{Responder, ResponderError, has_body},
+    timing,
 };
 use crate::{
     filter::{Reply, ReplyBody, ReplyKind},
@@ -49,6 +50,14 @@ pub enum Failure {
     UpstreamProtocol,
     /// The endpoint did not answer in time.
     RequestTimeout,
+    /// The time that a client of gRPC gave is over.
+    Deadline,
+    /// The answer had this status, which was worth another try, and there was none.
+    Status(u16),
+    /// The request went in a circle through us.
+    Loop,
+    /// The backend has no endpoint but this very process.
+    OwnAddress,
     /// The client went away.
     ClientClosed,
     /// The client's body broke off or is malformed.
@@ -67,11 +76,15 @@ impl Failure {
             Self::NotProxied => 405,
             Self::Misdirected => 421,
             Self::NoRoute => 404,
-            Self::InvalidBackend(_) | Self::NoWeight | Self::NoEndpoint | Self::Shortage | Self::Overload => {
-                503
-            }
-            Self::Connect | Self::UpstreamClosed | Self::UpstreamProtocol => 502,
-            Self::ConnectTimeout | Self::RequestTimeout => 504,
+            Self::InvalidBackend(_)
+            | Self::NoWeight
+            | Self::NoEndpoint
+            | Self::Shortage
+            | Self::Overload
+            | Self::OwnAddress => 503,
+            Self::Connect | Self::UpstreamClosed | Self::UpstreamProtocol | Self::Status(_) => 502,
+            Self::ConnectTimeout | Self::RequestTimeout | Self::Deadline => 504,
+            Self::Loop => 508,
             Self::ClientClosed => 499,
             Self::ClientBody => 400,
             Self::ClientBodyTimeout => 408,
@@ -101,6 +114,10 @@ impl Failure {
             Self::UpstreamClosed => "upstream_closed",
             Self::UpstreamProtocol => "upstream_protocol",
             Self::RequestTimeout => "timeout",
+            Self::Deadline => "deadline",
+            Self::Status(_) => "status",
+            Self::Loop => "loop",
+            Self::OwnAddress => "own_address",
             Self::ClientClosed => "client_closed",
             Self::ClientBody => "client_body",
             Self::ClientBodyTimeout => "client_body_timeout",
@@ -257,6 +274,9 @@ pub(super) fn add_own_fields(x: &Exchange<'_>, head: &mut ResponseHead) {
     }
     if !head.fields.contains(Known::Server) {
         head.fields.push(b"server", b"selvedge");
+    }
+    if x.timing.is_asked {
+        timing::tell(x, head);
     }
 }
 

@@ -32,6 +32,8 @@ pub enum Responder<'c> {
     Http1(Http1Responder<'c>),
     /// An HTTP/2 stream.
     Http2(Http2Responder),
+    /// Nowhere: nobody wants to see it.
+    Nobody,
 }
 
 /// An answer over HTTP/1.1.
@@ -78,6 +80,7 @@ impl<'c> Responder<'c> {
         match self {
             Self::Http1(responder) => Ok(Outgoing::Http1(responder.start(x, head, framing))),
             Self::Http2(responder) => responder.start(head, framing).map(Outgoing::Http2),
+            Self::Nobody => Ok(Outgoing::Nobody),
         }
     }
 
@@ -86,6 +89,7 @@ impl<'c> Responder<'c> {
         match self {
             Self::Http1(responder) => responder.started,
             Self::Http2(responder) => responder.head.is_none(),
+            Self::Nobody => false,
         }
     }
 
@@ -122,6 +126,7 @@ impl<'c> Responder<'c> {
                 Some(head) => head.poll_closed(cx),
                 None => Poll::Pending,
             },
+            Self::Nobody => Poll::Pending,
         }
     }
 }

@@ -11,14 +11,15 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
+    attempt::{Progress, Try, TryError, open},
     body::{Incoming, Outgoing, Pace, PumpError, pump},
     exchange::Exchange,
-    forward::{Progress, Try, TryError, open},
     headers, http,
     respond::Failure,
     responder::{Responder, has_body},
     sending::Sending,
     turn::{self, Turn},
+    until::until,
     upgrade,
 };
 use crate::{
@@ -76,6 +77,12 @@ pub async fn send(
     x.worker().give_response(answer);
     match result? {
         After::Reusable if link.connection.is_reusable() => x.worker().pool.give(this.peer, link),
+        After::Dropped { status, reusable } => {
+            if reusable && link.connection.is_reusable() {
+                x.worker().pool.give(this.peer, link);
+            }
+            return Err(Try::dropped(status));
+        }
         After::Reusable | After::Closed => {}
         After::Tunnel => {
             // The answer to the request was the backend's, whatever becomes of the tunnel.
@@ -89,6 +96,13 @@ pub async fn send(
 enum After {
     Reusable,
     Closed,
+    /// The answer is not for the client, who is to get another one.
+    Dropped {
+        /// Its status.
+        status: u16,
+        /// Nothing of it is still under way.
+        reusable: bool,
+    },
     /// The backend switched protocols and the client knows.
     Tunnel,
 }
@@ -136,6 +150,12 @@ impl Hop<'_, '_, '_> {
         let start = start.map_err(|error| error.unless_sent(writer.has_written()))?;
         if self.answer.status == 101 {
             return self.switch(responder).await;
+        }
+        if self.this.drops(self.x, &self.answer) {
+            // What is still under way of it is not waited for.
+            let ended = matches!(sending.result(), Some(Ok(()))) && start.keep_alive;
+            let reusable = Incoming::Http1(reader).discard_arrived() && ended;
+            return Ok(After::Dropped { status: self.answer.status, reusable });
         }
         if !matches!(sending.result(), Some(Ok(()))) {
             // The answer came before the whole request was sent: what is left of it is sent while the answer
@@ -221,10 +241,11 @@ impl Hop<'_, '_, '_> {
             Poll::Ready(result) => Poll::Ready(Some(result)),
             Poll::Pending => responder.poll_closed(cx).map(|()| None),
         });
-        match self.x.worker().deadlines.within_looking(by - now, wait).await {
-            Ok(Some(head)) => Ok(head),
-            Ok(None) => Err(self.error(Failure::ClientClosed, Progress::Answered)),
-            Err(_) => Err(self.error(Failure::RequestTimeout, Progress::Answered)),
+        let wait = self.x.worker().deadlines.within_looking(by - now, wait);
+        match until(self.this.plan.exact_end(by - now), wait).await {
+            Ok(Ok(Some(head))) => Ok(head),
+            Ok(Ok(None)) => Err(self.error(Failure::ClientClosed, Progress::Answered)),
+            Ok(Err(_)) | Err(_) => Err(self.error(Failure::RequestTimeout, Progress::Sent)),
         }
     }
 

@@ -13,21 +13,23 @@ use http::{HeaderName, HeaderValue, Request, Uri};
 use hyper_util::rt::{TokioIo, TokioTimer};
 
 use super::{
+    attempt::{Progress, Try, TryError, open},
     body::{Http2Incoming, Incoming, Outgoing, Pace, PumpError, pump},
     exchange::Exchange,
-    forward::{Progress, Try, TryError, open},
-    headers, http as stage,
+    grpc_timeout, headers, http as stage,
     respond::Failure,
     responder::{Responder, has_body},
     send_http1::{broken_answer, check_sent},
     sending::Sending,
     turn::{self, Turn},
+    until::until,
     worker::Worker,
 };
 use crate::{
     http1::{BodyFraming, RequestError},
     http2::{ChannelBody, LocalExecutor, channel},
     message::{Known, ResponseHead},
+    runtime::deadline::Elapsed,
     upstream::{Http2Stream, Slot},
 };
 
@@ -39,6 +41,11 @@ const CONNECTION_WINDOW: u32 = 4 << 20;
 const SEND_BUFFER: usize = 128 << 10;
 /// Largest head of an answer: more generous than for requests, as backends are ours.
 const HEADER_LIST: u32 = 64 << 10;
+
+/// A connection whose peer says nothing for this long may be dead. A shorter limit says something of the answer alone.
+const DEAD: Duration = Duration::from_secs(1);
+/// Longest time in which a client takes trailers that tell it that its time is over.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Sends the request on a stream to the peer, of a shared or a new connection, and passes the answer on.
 ///
@@ -67,7 +74,8 @@ pub async fn send(
     let pace = Pace { idle: Duration::MAX, min_rate_bytes: 0, stall: this.plan.request_pace.stall };
     let future = pin!(pump(&worker.deadlines, body, &mut out, pace, &received));
     let mut sending = Sending::new(future);
-    let answer = answer_head(answering.as_mut(), &mut sending, (&worker, this, &received), responder).await;
+    let answer = answer_head(answering.as_mut(), &mut sending, (&worker, this, &received), responder);
+    let answer = until(this.plan.deadline, answer).await.unwrap_or(Err(Failure::Deadline));
     x.received.set(received.get());
     let answer = match answer {
         Ok(Ok(answer)) => answer,
@@ -83,17 +91,25 @@ pub async fn send(
             return Err(error(failure, progress));
         }
         Err(failure) => {
-            if failure == Failure::RequestTimeout {
+            let is_late = failure == Failure::RequestTimeout;
+            if is_late && this.answer_limit >= DEAD {
                 // It may be the connection that is dead; those who are on it may wait, new ones need not.
                 worker.pool.forget_http2(this.peer, &stream.id());
             }
-            return Err(error(failure, Progress::Answered));
+            return Err(error(failure, if is_late { Progress::Sent } else { Progress::Answered }));
         }
     };
+    let mut head = worker.take_response();
+    let from = read_answer(answer, &mut head);
+    if this.drops(x, &head) {
+        let status = head.status;
+        worker.give_response(head);
+        return Err(Try::dropped(status));
+    }
     if sending.result().is_none() {
         responder.close_after();
     }
-    let passed = pass_on(x, this, answer, responder, &mut sending).await;
+    let passed = pass_on(x, this, (head, from), responder, &mut sending).await;
     x.received.set(received.get());
     passed.map_err(|failure| error(failure, Progress::Answered))
 }
@@ -211,23 +227,19 @@ async fn answer_head<T>(
         Poll::Ready(answer) => Poll::Ready(Ok(answer)),
         Poll::Pending => responder.poll_closed(cx).map(|()| Err(Failure::ClientClosed)),
     });
-    worker
-        .deadlines
-        .within_looking(this.plan.answer_limit, answer)
-        .await
-        .unwrap_or(Err(Failure::RequestTimeout))
+    let answer = worker.deadlines.within_looking(this.answer_limit, answer);
+    let answer = until(this.plan.exact_end(this.answer_limit), answer).await;
+    answer.unwrap_or(Err(Elapsed)).unwrap_or(Err(Failure::RequestTimeout))
 }
 
 async fn pass_on(
     x: &mut Exchange<'_>,
     this: &Try<'_>,
-    answer: http::Response<hyper::body::Incoming>,
+    (mut head, body): (Box<ResponseHead>, hyper::body::Incoming),
     responder: &mut Responder<'_>,
     sending: &mut Sending<'_, impl Future<Output = Result<(), PumpError>>>,
 ) -> Result<(), Failure> {
     let worker = x.worker().clone();
-    let mut head = worker.take_response();
-    let body = read_answer(answer, &mut head);
     x.status = head.status;
     headers::towards_client(x, &mut head);
     this.choice.answered(this.peer, &mut head);
@@ -243,18 +255,30 @@ async fn pass_on(
     let mut from = Incoming::Http2(Http2Incoming::new(body));
     let result = {
         let mut passing = pin!(pump(&worker.deadlines, &mut from, &mut out, this.plan.answer_pace, &x.sent));
-        poll_fn(|cx| {
+        let both = poll_fn(|cx| {
             sending.poll(cx);
             passing.as_mut().poll(cx)
-        })
-        .await
+        });
+        until(this.plan.deadline, both).await
     };
+    let Ok(result) = result else { return end_late(x, out, framing).await };
     worker.give_text(out);
     result.map_err(|error| {
         let (failure, reason) = broken_answer(&error);
         x.reason = Some(reason);
         failure
     })
+}
+
+/// Ends an answer in the middle of which the client's time is over: in trailers if there can be any.
+async fn end_late(x: &mut Exchange<'_>, mut out: Outgoing<'_>, framing: BodyFraming) -> Result<(), Failure> {
+    x.reason = Some(Failure::Deadline.reason());
+    if !matches!((&out, framing), (Outgoing::Http2(_), BodyFraming::Chunked)) {
+        return Err(Failure::Deadline);
+    }
+    let trailers = grpc_timeout::trailers();
+    let ended = x.worker().deadlines.within(LAST_WORDS, out.finish(&trailers)).await;
+    ended.is_ok_and(|ended| ended.is_ok()).then_some(()).ok_or(Failure::Deadline)
 }
 
 /// The request in hyper's form; `Host` becomes `:authority`.

@@ -3,8 +3,8 @@
 use std::{convert::Infallible, future::pending, sync::Arc, time::Duration};
 
 use super::{
+    attempt::{Progress, Try, TryError},
     exchange::Exchange,
-    forward::{Progress, Try, TryError},
     respond::Failure,
 };
 use crate::upstream::{Http1Link, Http2Stream, Peer, Slot, Slots};

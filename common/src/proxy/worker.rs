@@ -11,7 +11,13 @@ use std::{
 use futures_util::FutureExt;
 use tokio::task::JoinHandle;
 
-use super::{body::Outgoing, bound::Bound, http1::DRAIN_IDLE, identity::WorkerTokens, shared::Shared};
+use super::{
+    body::Outgoing,
+    bound::Bound,
+    http1::DRAIN_IDLE,
+    identity::{WorkerEdges, WorkerTokens},
+    shared::Shared,
+};
 use crate::{
     http1::Buffers,
     message::{RequestHead, ResponseHead},
@@ -39,10 +45,14 @@ pub struct Worker {
     pub buffers: Rc<Buffers>,
     /// Connections to endpoints.
     pub pool: Pool,
+    /// Copies of requests that are under way to mirrors.
+    pub copies: Cell<usize>,
     /// Access log.
     pub log: WorkerLog,
     /// What is known of tokens.
     pub tokens: WorkerTokens,
+    /// Counters of edges of the call graph.
+    pub edges: WorkerEdges,
     #[expect(clippy::vec_box, reason = "heads are handed on as one pointer")]
     requests: RefCell<Vec<Box<RequestHead>>>,
     #[expect(clippy::vec_box, reason = "heads are handed on as one pointer")]
@@ -62,8 +72,10 @@ impl Worker {
             deadlines: Deadlines::default(),
             buffers: Rc::default(),
             pool: Pool::new(shared.settings.upstream_idle),
+            copies: Cell::new(0),
             log,
             tokens: WorkerTokens::default(),
+            edges: WorkerEdges::default(),
             requests: RefCell::default(),
             responses: RefCell::default(),
             random: Cell::new(RandomState::new().hash_one(index) | 1),

@@ -62,7 +62,8 @@ impl<R> Table<R> {
         };
     }
 
-    fn entry(&self, host: &HostMatch) -> Option<&Arc<HostTable<R>>> {
+    /// The entry of just this name; nothing is matched.
+    pub fn entry(&self, host: &HostMatch) -> Option<&Arc<HostTable<R>>> {
         match host {
             HostMatch::Exact(name) => self.exact.get(name.as_bytes()),
             HostMatch::Wildcard(suffix) => self.wildcard.get(suffix.as_bytes()),

@@ -6,7 +6,7 @@ use std::{
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread::JoinHandle,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rustls::sign::CertifiedKey;
@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use super::{
     access_log::AccessLog,
     drain::{Drain, Phase},
+    graph,
     listening::{BindError, Followed, Listening},
     metrics::Metrics,
     workers::{self, Post},
@@ -24,7 +25,7 @@ use crate::{
     model::{Endpoints, Listener, Snapshot},
     proxy::{Live, Parts, ProxySettings, Shared, tls},
     source::{Applied, Rejected, Sink, Update, tokens::TokenVerifier},
-    upstream::resolve,
+    upstream::{OwnAddresses, resolve},
 };
 
 /// What an engine is started with.
@@ -80,6 +81,7 @@ pub struct Engine {
     /// What only applying an update needs; held as long as one is applied.
     applying: Mutex<Applying>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    graph: Arc<graph::Record>,
 }
 
 /// What is kept from one update to the next.
@@ -106,11 +108,13 @@ impl Engine {
         };
         let (senders, receivers): (Vec<_>, Vec<_>) = (0..count).map(|_| mpsc::unbounded_channel()).unzip();
         let shared = Shared::new(settings.proxy, (settings.metrics, settings.access_log), senders);
+        let graph = Arc::new(graph::Record::new(shared.metrics.clone()));
         let mut listening = Listening::new(count, settings.share_ports);
         for (name, listener) in listeners {
             let openings = listening.bind(name, listener, &shared);
             shared.listen(openings.map_err(|error| StartError::new(name, error))?);
         }
+        shared.registry.set_own(OwnAddresses::new(listening.addresses().into_values()));
         let threads = (receivers.into_iter().enumerate())
             .map(|(index, messages)| workers::start(shared.clone(), Post { index, messages }))
             .collect::<Result<_, _>>()
@@ -121,6 +125,7 @@ impl Engine {
             listening: Mutex::new(listening),
             applying: Mutex::default(),
             threads: Mutex::new(threads),
+            graph,
         })
     }
 
@@ -175,6 +180,31 @@ impl Engine {
         }
     }
 
+    /// Who calls whom; `None` if no listener finds that out.
+    pub fn graph(&self) -> Option<graph::Graph> {
+        let live = self.shared.live.load();
+        let identifies = live.snapshot.listeners.values().any(|listener| listener.identify);
+        identifies.then(|| self.graph.graph(Instant::now(), live.generation))
+    }
+
+    /// Notes from time to time what has been counted, for the rates of [`graph`](Self::graph); runs as long as the
+    /// engine does. To be spawned beside the workers.
+    pub fn record_graph(&self) -> impl Future<Output = ()> + Send + use<> {
+        let (drain, graph) = (self.shared.drain.clone(), self.graph.clone());
+        let ticking = async move {
+            loop {
+                tokio::time::sleep(graph::TICK).await;
+                graph.tick(Instant::now());
+            }
+        };
+        async move {
+            tokio::select! {
+                () = ticking => {}
+                () = drain.reached(Phase::Stopped) => {}
+            }
+        }
+    }
+
     /// Stops without breaking requests: serves on for `lameduck`, then lets connections end after the request
     /// that they serve, for at most `deadline`, then cuts off what is left.
     pub async fn drain(&self, lameduck: Duration, deadline: Duration) {
@@ -203,6 +233,7 @@ impl Engine {
         let mut listening = lock(&self.listening);
         let Followed { openings, rejected: unbound } = listening.follow(&snapshot.listeners, &self.shared);
         let places = listening.places();
+        self.shared.registry.set_own(OwnAddresses::new(listening.addresses().into_values()));
         drop(listening);
         if openings.is_empty() && *before.snapshot == *snapshot {
             let rejected = applying.unusable.iter().cloned().chain(unbound).collect();

@@ -5,6 +5,7 @@ pub mod admin;
 pub mod deadline;
 pub mod drain;
 pub mod engine;
+pub mod graph;
 mod listening;
 pub mod metrics;
 pub mod spawn;

@@ -69,6 +69,7 @@ async fn sweep(worker: Rc<Worker>) {
         if ticks % SWEEPS_PER_POOL_SWEEP == 0 {
             worker.set_date();
             worker.pool.sweep();
+            worker.edges.sweep();
         }
     };
     worker.deadlines.sweep(tick).await;

@@ -4,6 +4,7 @@ mod balance;
 mod connect;
 mod hashing;
 mod health;
+mod own;
 mod peer;
 mod pool;
 mod registry;
@@ -16,7 +17,10 @@ pub mod tls;
 use std::{
     collections::HashMap,
     net::SocketAddr,
-    sync::{Arc, atomic::AtomicU32},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
     time::Instant,
 };
 
@@ -24,6 +28,7 @@ use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 
 pub use connect::{ConnectError, connect};
 pub use hashing::hash;
+pub use own::OwnAddresses;
 pub use peer::{Checked, InFlight, Peer, PeerId};
 pub use pool::{Http1Link, Http2Stream, LocalWait, Pool};
 pub use registry::Registry;
@@ -52,6 +57,7 @@ pub struct Upstream {
     /// Its connections, if they are limited.
     slots: ArcSwapOption<Slots>,
     surroundings: Arc<Surroundings>,
+    leads_back: AtomicBool,
 }
 
 impl Upstream {
@@ -67,12 +73,18 @@ impl Upstream {
             admitted: AtomicU32::new(0),
             slots: ArcSwapOption::new(slots),
             surroundings,
+            leads_back: AtomicBool::new(false),
         })
     }
 
     /// The settings now in effect.
     pub fn backend(&self) -> Guard<Arc<Backend>> {
         self.backend.load()
+    }
+
+    /// Whether it has endpoints that are not used as they are this very process.
+    pub fn leads_back(&self) -> bool {
+        self.leads_back.load(Ordering::Relaxed)
     }
 
     /// The endpoints now in use.

@@ -2,13 +2,13 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
 };
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::watch;
 
-use super::Upstream;
+use super::{OwnAddresses, Upstream};
 use crate::{
     id::BackendId,
     model::{Backend, Discovery, Endpoints},
@@ -22,6 +22,7 @@ pub struct Registry {
     upstreams: ArcSwap<Upstreams>,
     /// Endpoints announced for backends that resolve a name instead; used if they stop doing so.
     unused: Mutex<HashMap<BackendId, Endpoints>>,
+    own: ArcSwap<OwnAddresses>,
     surroundings: Arc<Surroundings>,
     discoveries: watch::Sender<u64>,
 }
@@ -53,6 +54,7 @@ impl Registry {
         Self {
             upstreams: ArcSwap::default(),
             unused: Mutex::default(),
+            own: ArcSwap::default(),
             surroundings: Arc::new(Surroundings {
                 zone: ArcSwapOption::empty(),
                 departures: watch::Sender::new(0),
@@ -64,6 +66,11 @@ impl Registry {
     /// The upstream of a backend; `None` if no snapshot in effect names it.
     pub fn get(&self, id: &BackendId) -> Option<Arc<Upstream>> {
         self.upstreams.load().get(id).cloned()
+    }
+
+    /// Never uses endpoints at these addresses. Those that are in use already stay until they are announced again.
+    pub fn set_own(&self, own: OwnAddresses) {
+        self.own.store(Arc::new(own));
     }
 
     /// Changes whenever peers go, and whenever a request waits for a connection that another worker may have idle;
@@ -125,7 +132,7 @@ impl Registry {
                 }
                 (Discovery::Dns { .. }, Discovery::Endpoints) => {
                     let endpoints = unused.remove(id).unwrap_or_default();
-                    departed += upstream.apply_endpoints(&endpoints).unwrap_or(0);
+                    departed += self.take_over(upstream, &endpoints).unwrap_or(0);
                 }
                 _ => {}
             }
@@ -157,9 +164,18 @@ impl Registry {
             unused.insert(id.clone(), endpoints.clone());
             return false;
         }
-        let departed = upstream.apply_endpoints(endpoints);
+        let departed = self.take_over(&upstream, endpoints);
         self.announce(departed.unwrap_or(0), false);
         departed.is_some()
+    }
+
+    fn take_over(&self, upstream: &Arc<Upstream>, endpoints: &Endpoints) -> Option<usize> {
+        let others = self.own.load().refuse(endpoints);
+        let was_known = upstream.leads_back.swap(others.is_some(), Ordering::Relaxed);
+        if others.is_some() && !was_known {
+            tracing::warn!(backend = %upstream.id, "endpoints that are this very process are not used");
+        }
+        upstream.apply_endpoints(others.as_ref().unwrap_or(endpoints))
     }
 
     /// Takes over the addresses of a name, if the backend is still looking for just this one.

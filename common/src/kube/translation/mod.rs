@@ -6,6 +6,7 @@ mod units;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
     sync::Arc,
 };
 
@@ -13,15 +14,18 @@ use dependencies::Dependencies;
 use held::{Held, Problems};
 
 use super::{
+    callers::CallerTable,
     conditions::TargetStatus,
     endpoints::EndpointSource,
-    objects::{Object, ObjectEvent, ObjectKey},
+    objects::{Kind, Object, ObjectEvent, ObjectKey},
     reader::{Reader, Unit},
     store::{Change, Objects},
 };
 use crate::{
     id::{BackendId, CertificateId, ListenerName, RouteSetId},
-    model::{Backend, Certificate, Endpoints, HostMatch, Listener, Problem, Route, Snapshot, VirtualHost},
+    model::{
+        Backend, Certificate, Endpoints, HostMatch, Listener, Problem, Route, Snapshot, Source, VirtualHost,
+    },
     source::Update,
 };
 
@@ -110,6 +114,9 @@ pub struct BackendPart {
 pub struct Outcome {
     /// What the engine must be told; `None` if nothing differs.
     pub update: Option<Update>,
+    /// Addresses with another source than before, sorted; to be told to the engine as
+    /// [`Update::Callers`], before `update`.
+    pub callers: Vec<(IpAddr, Option<Arc<Source>>)>,
     /// Problems that were not there before, sorted.
     pub problems_added: Vec<Problem>,
     /// Problems that are gone, sorted.
@@ -144,6 +151,8 @@ pub struct Reconciler<T> {
     inner_hosts: BTreeMap<(RouteSetId, HostMatch), usize>,
     endpoints: BTreeMap<BackendId, Endpoints>,
     ours: BTreeMap<ObjectKey, Vec<TargetStatus>>,
+    /// What is made of pods, which nothing else reads: like endpoints they take their own short way.
+    callers: CallerTable,
     snapshot: Arc<Snapshot>,
     started: bool,
 }
@@ -184,6 +193,7 @@ impl<T: Translate> Reconciler<T> {
             inner_hosts: BTreeMap::new(),
             endpoints: BTreeMap::new(),
             ours: BTreeMap::new(),
+            callers: CallerTable::default(),
             snapshot: Arc::new(snapshot),
             started: false,
         }
@@ -245,7 +255,20 @@ impl<T: Translate> Reconciler<T> {
         }
     }
 
+    /// Who is behind each address, sorted, for a sink that knows nothing yet.
+    pub fn callers(&self) -> Update {
+        Update::Callers(self.callers.whole())
+    }
+
     fn take_in(&mut self, event: ObjectEvent, batch: &mut Batch) {
+        let event = match event {
+            ObjectEvent::Applied(Object::Pod(pod)) => {
+                let key = Object::Pod(pod.clone()).key();
+                return self.callers.set(key, &pod);
+            }
+            ObjectEvent::Deleted(key) if key.kind == Kind::Pod => return self.callers.remove(&key),
+            event => event,
+        };
         match self.objects.apply(event) {
             Change::Nothing => {}
             Change::Status(key) => {
@@ -288,6 +311,7 @@ impl<T: Translate> Reconciler<T> {
         let statuses = batch.statuses.into_iter().map(change).collect();
         Outcome {
             update,
+            callers: self.callers.take_changes(),
             problems_added,
             problems_removed,
             statuses,

@@ -1,6 +1,7 @@
 //! Identity: finds out who calls, and takes away what clients say of that themselves.
 
 mod callers;
+mod edges;
 mod tokens;
 
 use std::{cell::RefCell, sync::Arc};
@@ -8,6 +9,7 @@ use std::{cell::RefCell, sync::Arc};
 use callers::Callers;
 use tokens::{Tokens, Verdict};
 
+pub use edges::{WorkerEdges, count};
 pub use tokens::WorkerTokens;
 
 use super::{
@@ -62,11 +64,7 @@ pub async fn identify(x: &mut Exchange<'_>) -> Result<(), Failure> {
 /// Tells a backend who called. To be called last, so that nothing else says it.
 pub fn name_caller(x: &mut Exchange<'_>) {
     let Some(source) = &x.source else { return };
-    x.head.fields.push_with(b"x-selvedge-caller", |out| {
-        out.extend_from_slice(source.caller.namespace.as_bytes());
-        out.push(b'/');
-        out.extend_from_slice(source.caller.service_account.as_bytes());
-    });
+    x.head.fields.push(b"x-selvedge-caller", source.name.as_bytes());
 }
 
 /// Looked up once for a connection, and again when anything has changed since.

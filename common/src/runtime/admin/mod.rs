@@ -32,7 +32,8 @@ const INDEX: &str = "Selvedge admin\n\n\
     /healthz   the process runs\n\
     /readyz    it serves; 503 says why not\n\
     /metrics   metrics for Prometheus\n\
-    /snapshot  what is being served, as JSON\n";
+    /snapshot  what is being served, as JSON\n\
+    /graph     who calls whom, as JSON, where callers are told apart\n";
 
 /// What the admin address shows.
 pub trait AdminState: Send + Sync {
@@ -42,6 +43,10 @@ pub trait AdminState: Send + Sync {
     fn metrics(&self) -> String;
     /// The snapshot in effect, without secrets.
     fn snapshot(&self) -> serde_json::Value;
+    /// Who calls whom, a [`Graph`](super::graph::Graph) as JSON; `None` if nobody finds that out.
+    fn graph(&self) -> Option<serde_json::Value> {
+        None
+    }
 }
 
 /// Serves the admin address until `shutdown` is done; then ends what is running, within a second.
@@ -118,6 +123,10 @@ fn answer(method: &Method, path: &str, state: &dyn AdminState) -> Response<Full<
         },
         "/metrics" => |state| respond(StatusCode::OK, metrics::CONTENT_TYPE, state.metrics()),
         "/snapshot" => |state| respond(StatusCode::OK, "application/json", state.snapshot().to_string()),
+        "/graph" => |state| match state.graph() {
+            Some(graph) => respond(StatusCode::OK, "application/json", graph.to_string()),
+            None => respond(StatusCode::NOT_FOUND, PLAIN, "callers are not told apart here\n"),
+        },
         _ => return respond(StatusCode::NOT_FOUND, PLAIN, "not found; / lists what there is\n"),
     };
     if method != Method::GET && method != Method::HEAD {

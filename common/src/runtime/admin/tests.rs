@@ -73,11 +73,17 @@ async fn each_page_answers_with_its_type_and_text() {
     with_server(async |address, state, stop| {
         state.ready.store(true, Ordering::Relaxed);
         let cases = [
-            ("GET /", "200 OK", "text/plain", "/snapshot  what is being served, as JSON\n"),
+            (
+                "GET /",
+                "200 OK",
+                "text/plain",
+                "/graph     who calls whom, as JSON, where callers are told apart\n",
+            ),
             ("GET /healthz", "200 OK", "text/plain", "\r\n\r\nok\n"),
             ("GET /readyz?verbose", "200 OK", "text/plain", "\r\n\r\nready\n"),
             ("GET /metrics", "200 OK", "application/openmetrics-text", "selvedge_panics_total 0\n# EOF\n"),
             ("GET /snapshot", "200 OK", "application/json", "{\"listeners\":{}}"),
+            ("GET /graph", "404 Not Found", "text/plain", "callers are not told apart here\n"),
             ("GET /nowhere", "404 Not Found", "text/plain", "not found; / lists what there is\n"),
             ("POST /nowhere", "404 Not Found", "text/plain", "not found; / lists what there is\n"),
             ("POST /metrics", "405 Method Not Allowed", "text/plain", "only GET and HEAD\n"),

@@ -3,6 +3,8 @@
 //! Whatever is counted per request or connection is a relaxed addition on an atomic; locks are taken only when
 //! a handle is made and when a scrape is answered.
 
+mod capped;
+mod edge;
 mod histogram;
 mod listener;
 mod names;
@@ -25,7 +27,8 @@ use prometheus_client::{
 };
 
 pub use self::{
-    histogram::Histogram,
+    edge::{EdgeCounts, EdgeLabels, EdgeMetrics},
+    histogram::{FINE_BOUNDS, FineBuckets, FineHistogram, Histogram},
     listener::ListenerMetrics,
     reasons::Reasons,
     route::{RouteLabels, RouteMetrics},
@@ -37,6 +40,10 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 
 /// Label sets of routes at most; each further one is counted under the labels `overflow`.
 const MOST_ROUTE_SERIES: usize = 10_000;
+
+/// Edges of the call graph at most, unless [`Metrics::limit_edges`] says otherwise; each further one is counted under
+/// the labels `other`.
+const MOST_EDGES: usize = 2_000;
 
 /// What the access log counts about itself.
 #[derive(Clone, Debug, Default)]
@@ -116,9 +123,12 @@ impl ConfigurationMetrics {
 pub struct Metrics {
     registry: Registry,
     routes: Arc<route::Routes>,
+    edges: Arc<edge::Edges>,
     listeners: Arc<listener::Listeners>,
     /// Requests that the proxy answered itself or gave up, by reason.
     pub own_responses: Arc<Reasons>,
+    /// Copies of requests for mirrors, by result.
+    pub mirrored: Arc<Reasons>,
     /// Connections to endpoints.
     pub upstream: UpstreamMetrics,
     /// Snapshots and translations.
@@ -142,8 +152,10 @@ impl Metrics {
         let mut metrics = Self {
             registry: Registry::with_prefix(names::PREFIX),
             routes: Arc::new(route::Routes::new(most)),
+            edges: Arc::new(edge::Edges::new(MOST_EDGES)),
             listeners: Arc::default(),
             own_responses: Arc::default(),
+            mirrored: Arc::default(),
             upstream: UpstreamMetrics::default(),
             configuration: ConfigurationMetrics::default(),
             access_log: AccessLogCounts::default(),
@@ -158,14 +170,16 @@ impl Metrics {
         let (upstream, configuration) = (&self.upstream, &self.configuration);
         let registry = &mut self.registry;
         registry.register_collector(Box::new(self.routes.clone()));
+        registry.register_collector(Box::new(self.edges.clone()));
         registry.register_collector(Box::new(self.listeners.clone()));
         for (name, reasons) in [
             (names::OWN_RESPONSES, &self.own_responses),
             (names::UPSTREAM_FAILED, &upstream.failed),
             (names::UPSTREAM_RETRIES, &upstream.retries),
         ] {
-            registry.register_collector(Box::new(ByReason(name, reasons.clone())));
+            registry.register_collector(Box::new(ByReason(name, "reason", reasons.clone())));
         }
+        registry.register_collector(Box::new(ByReason(names::MIRRORED, "result", self.mirrored.clone())));
         for ((name, help), counter) in [
             (names::UPSTREAM_OPENED, &upstream.opened),
             (names::UPSTREAM_CLOSED, &upstream.closed),
@@ -199,6 +213,22 @@ impl Metrics {
         self.routes.get(labels)
     }
 
+    /// The counters for an edge of the call graph; to be kept by who counts.
+    pub fn edge(&self, labels: &EdgeLabels) -> Arc<EdgeMetrics> {
+        self.edges.0.get(labels)
+    }
+
+    /// What every edge that was gone along has counted, sorted by its labels but for what was too many.
+    pub fn edges(&self) -> Vec<(EdgeLabels, EdgeCounts)> {
+        let shown = self.edges.shown().into_iter();
+        shown.map(|(labels, metrics)| (labels, metrics.counts())).collect()
+    }
+
+    /// Tells at most this many edges of the call graph apart.
+    pub fn limit_edges(&self, most: usize) {
+        self.edges.0.limit(most);
+    }
+
     /// The counters for a listener.
     pub fn listener(&self, name: &ListenerName) -> Arc<ListenerMetrics> {
         self.listeners.get(name)
@@ -212,16 +242,16 @@ impl Metrics {
     }
 }
 
-/// A counter with a label `reason`.
+/// A counter with this label, whose values the program's text fixes.
 #[derive(Debug)]
-struct ByReason(names::Name, Arc<Reasons>);
+struct ByReason(names::Name, &'static str, Arc<Reasons>);
 
 impl Collector for ByReason {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let (name, help) = self.0;
         let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-        for (reason, counted) in self.1.counts() {
-            count(&mut family.encode_family(&[("reason", reason)])?, counted)?;
+        for (reason, counted) in self.2.counts() {
+            count(&mut family.encode_family(&[(self.1, reason)])?, counted)?;
         }
         Ok(())
     }

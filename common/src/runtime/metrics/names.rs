@@ -18,6 +18,15 @@ pub(super) const ROUTE_SERIES: Name = ("route_series", "Label sets of routes hel
 pub(super) const ROUTES_OVERFLOWED: Name =
     ("routes_overflowed", "Times a route was counted under the labels overflow as there are too many");
 
+// Per edge of the call graph: labels `source`, `destination`, `route`.
+pub(super) const EDGE_REQUESTS: Name =
+    ("edge_requests", "Requests ended, by who called which service by which route, and class of status");
+pub(super) const EDGE_DURATION: Name =
+    ("edge_request_duration_seconds", "From the last byte of a request's head to the last of its response");
+pub(super) const EDGE_SERIES: Name = ("edge_series", "Edges of the call graph held now");
+pub(super) const EDGES_OVERFLOWED: Name =
+    ("edges_overflowed", "Times an edge was counted under the labels other as there are too many");
+
 // Per listener: label `listener`.
 pub(super) const ACCEPTED: Name = ("connections_accepted", "Connections of clients accepted");
 pub(super) const OPEN: Name = ("connections_open", "Connections of clients open");
@@ -37,6 +46,8 @@ pub(super) const UPSTREAM_FAILED: Name = ("upstream_failures", "Failed tries to 
 pub(super) const UPSTREAM_EJECTIONS: Name =
     ("upstream_ejections", "Endpoints that get no requests for a while because they kept failing");
 pub(super) const UPSTREAM_RETRIES: Name = ("upstream_retries", "Requests sent once more, by reason");
+pub(super) const MIRRORED: Name =
+    ("mirrored_requests", "Copies of requests for mirrors, by result: answered, or why they were not");
 pub(super) const LOG_DROPPED: Name = ("access_log_dropped_lines", "Lines the access log could not keep");
 pub(super) const LOG_ERRORS: Name = ("access_log_write_errors", "Failed writes of the access log");
 pub(super) const TOKENS_UNVERIFIED: Name = (

@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 /// Reasons told apart; further ones are counted as `other`.
-const MOST: usize = 64;
+const MOST: usize = 96;
 
 /// A counter for each reason. It takes only constants, so that nothing a client sends becomes a label.
 #[derive(Debug)]

@@ -1,0 +1,154 @@
+//! Counters by labels: handed out to be kept, capped in number, shown for a while after they were let go.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+/// How long counters that nobody holds are still shown, so that the last scrape sees them.
+const KEEP: Duration = Duration::from_secs(15 * 60);
+
+/// Counters `M` for each `L`, up to so many; all further ones share those of the overflow.
+#[derive(Debug)]
+pub(super) struct Capped<L, M> {
+    most: AtomicUsize,
+    held: Mutex<BTreeMap<L, Entry<M>>>,
+    /// Counters of all that are too many.
+    pub(super) overflow: Arc<M>,
+    /// How often counters of the overflow were handed out.
+    pub(super) overflowed: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Entry<M> {
+    metrics: Arc<M>,
+    /// When it was first found that nobody holds the counters but this entry.
+    unheld_since: Option<Instant>,
+}
+
+impl<M> Entry<M> {
+    fn is_held(&self) -> bool {
+        // Only the map's lock holder can make a second one from the last, so that a 1 stays a 1.
+        Arc::strong_count(&self.metrics) > 1
+    }
+}
+
+impl<L: Ord + Clone, M: Default> Capped<L, M> {
+    /// Counters for at most this many label sets.
+    pub(super) fn new(most: usize) -> Self {
+        Self {
+            most: AtomicUsize::new(most),
+            held: Mutex::default(),
+            overflow: Arc::default(),
+            overflowed: AtomicU64::new(0),
+        }
+    }
+
+    /// From now on at most this many; what there is stays.
+    pub(super) fn limit(&self, most: usize) {
+        self.most.store(most, Ordering::Relaxed);
+    }
+
+    /// The counters for these labels; those of the overflow if there are too many label sets already.
+    pub(super) fn get(&self, labels: &L) -> Arc<M> {
+        let mut held = self.lock();
+        if let Some(entry) = held.get_mut(labels) {
+            entry.unheld_since = None;
+            return entry.metrics.clone();
+        }
+        let most = self.most.load(Ordering::Relaxed);
+        if held.len() >= most {
+            held.retain(|_, entry| entry.is_held());
+        }
+        if held.len() >= most {
+            self.overflowed.fetch_add(1, Ordering::Relaxed);
+            return self.overflow.clone();
+        }
+        let metrics = Arc::<M>::default();
+        held.insert(labels.clone(), Entry { metrics: metrics.clone(), unheld_since: None });
+        metrics
+    }
+
+    /// Forgets the counters that nobody has held for a while.
+    pub(super) fn sweep(&self, now: Instant) {
+        self.lock().retain(|_, entry| {
+            if entry.is_held() {
+                entry.unheld_since = None;
+                return true;
+            }
+            now.saturating_duration_since(*entry.unheld_since.get_or_insert(now)) < KEEP
+        });
+    }
+
+    /// All counters, those of the overflow under labels of their own, without holding the lock while they are used.
+    pub(super) fn all(&self, overflow: L) -> Vec<(L, Arc<M>)> {
+        let held = self.lock();
+        let all = held.iter().map(|(labels, entry)| (labels.clone(), entry.metrics.clone()));
+        all.chain([(overflow, self.overflow.clone())]).collect()
+    }
+
+    /// How many label sets there are.
+    pub(super) fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<L, Entry<M>>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Counters = Capped<&'static str, AtomicU64>;
+
+    #[test]
+    fn the_same_labels_share_their_counters() {
+        let counters = Counters::new(10);
+        assert!(Arc::ptr_eq(&counters.get(&"a"), &counters.get(&"a")));
+        assert!(!Arc::ptr_eq(&counters.get(&"a"), &counters.get(&"b")));
+    }
+
+    #[test]
+    fn labels_beyond_the_cap_are_counted_as_overflow() {
+        let counters = Counters::new(2);
+        let held = [counters.get(&"a"), counters.get(&"b")];
+        assert!(Arc::ptr_eq(&counters.get(&"c"), &counters.overflow));
+        assert!(Arc::ptr_eq(&held[0], &counters.get(&"a")), "known labels keep their counters");
+        assert_eq!(counters.overflowed.load(Ordering::Relaxed), 1);
+        counters.limit(3);
+        assert!(!Arc::ptr_eq(&counters.get(&"c"), &counters.overflow));
+    }
+
+    #[test]
+    fn labels_that_are_gone_make_room_at_the_cap() {
+        let counters = Counters::new(1);
+        drop(counters.get(&"gone"));
+        assert!(!Arc::ptr_eq(&counters.get(&"new"), &counters.overflow));
+    }
+
+    #[test]
+    fn counts_survive_while_in_use_and_go_some_time_after() {
+        let counters = Counters::new(10);
+        let start = Instant::now();
+        let handle = counters.get(&"a");
+        handle.fetch_add(1, Ordering::Relaxed);
+        counters.sweep(start);
+        counters.sweep(start + KEEP * 2);
+        assert_eq!(counters.len(), 1, "a held handle stays, however old");
+        drop(handle);
+        counters.sweep(start + KEEP * 2);
+        counters.sweep(start + KEEP * 3 - Duration::from_secs(1));
+        let again = counters.get(&"a");
+        assert_eq!(again.load(Ordering::Relaxed), 1, "taken up again before its time it goes on counting");
+        drop(again);
+        counters.sweep(start + KEEP * 3);
+        counters.sweep(start + KEEP * 4);
+        assert_eq!(counters.len(), 0);
+    }
+}
