@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by its panics, in whatever function")]
 
+mod affinity;
 mod answers;
+mod balance;
+mod breaking;
 mod callers;
 mod connect;
 mod deadlines;
@@ -36,6 +39,7 @@ mod tcp;
 mod timing;
 mod tls;
 mod upgrades;
+mod zones;
 
 use selvedge_tests::proxy::{Proxy, Setup};
 

@@ -197,6 +197,20 @@ mod tests {
     }
 
     #[test]
+    fn hints_are_the_zones_that_an_endpoint_is_meant_for_sorted() {
+        let table = [
+            (json!(null), vec![]),
+            (json!({}), vec![]),
+            (json!({"forZones": [{"name": "b"}, {"name": "a"}, {"name": "b"}]}), vec!["a", "b"]),
+        ];
+        for (hints, want) in table {
+            let endpoint = serde_json::from_value(json!({"addresses": ["192.0.2.1"], "hints": hints}));
+            let got = hints_of(&endpoint.unwrap());
+            assert_eq!(got.iter().map(|zone| &**zone).collect::<Vec<_>>(), want, "{hints}");
+        }
+    }
+
+    #[test]
     fn slices_are_merged_sorted_and_without_duplicates() {
         let (got, problems) = merged(vec![
             slice("b", "IPv4", web(), json!([{"addresses": ["192.0.2.9"]}, {"addresses": ["192.0.2.1"]}])),

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{again::Again, body::Pace, exchange::Exchange, respond::Failure};
+use super::{again::Again, body::Pace, exchange::Exchange, picking::Choice, respond::Failure};
 use crate::{
     http1::Stream,
     message::ResponseHead,
@@ -124,6 +124,8 @@ pub struct Try<'t> {
     pub fresh: bool,
     /// The backend, if an answer of this try may be dropped for another one.
     pub may_drop: Option<&'t Upstream>,
+    /// Why it goes there; hears of the answer.
+    pub choice: &'t Choice,
 }
 
 impl Try<'_> {

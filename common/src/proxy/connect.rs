@@ -70,8 +70,8 @@ async fn through_http1(
     (body, responder): (&mut Incoming<'_>, &mut Responder<'_>),
     reached: Reached,
 ) -> Result<(), &'static str> {
-    let Reached { stream, open, busy: _busy } = reached;
-    let link = Http1Link { connection: Connection::new(stream, x.worker().buffers.clone()), open };
+    let Reached { stream, open, busy: _busy, limits: (_admitted, slot) } = reached;
+    let link = Http1Link { connection: Connection::new(stream, x.worker().buffers.clone()), open, slot };
     Box::pin(upgrade::tunnel(x, idle, body, responder, link)).await
 }
 
@@ -81,7 +81,7 @@ async fn through_http2(
     tunnel: hyper::upgrade::OnUpgrade,
     reached: Reached,
 ) -> Result<(), &'static str> {
-    let Reached { stream: mut far, open: _open, busy: _busy } = reached;
+    let Reached { stream: mut far, open: _open, busy: _busy, limits: _limits } = reached;
     let near = tunnel.await.map_err(|_| "client_closed")?;
     let mut near = hyper_util::rt::TokioIo::new(near);
     Box::pin(carry(&x.worker().deadlines, idle, (&mut near, &mut far), (&x.received, &x.sent))).await

@@ -12,6 +12,7 @@ use super::{
     body::Incoming,
     exchange::Exchange,
     grpc_timeout, headers, loops, mirror,
+    picking::Choice,
     replay::Replay,
     respond::Failure,
     responder::Responder,
@@ -93,27 +94,27 @@ async fn attempt(
     body: &mut Incoming<'_>,
     responder: &mut Responder<'_>,
 ) -> Result<(), Failure> {
+    let _admitted = upstream.admit().map_err(|_| Failure::Overload)?;
+    let choice = Choice::new(x, upstream);
     let mut tries = Tries { start: Instant::now(), left: plan.again.attempts, avoid: None, fresh: false };
     loop {
-        let peer = upstream
-            .pick(Instant::now(), x.worker().random(), tries.avoid.as_deref())
-            .ok_or_else(|| no_endpoint(upstream))?;
+        let peer = choice.pick(x, upstream, tries.avoid.as_deref()).ok_or_else(|| no_endpoint(upstream))?;
         let busy: InFlight = peer.begin();
         headers::name_host(x, peer.address);
         x.endpoint = Some(peer.address);
         x.tries += 1;
-        let this = next_try(x, (upstream, plan), &peer, &tries)?;
+        let this = next_try(x, (upstream, plan, &choice), &peer, &tries)?;
         let result = match peer.protocol {
             BackendProtocol::Http1 => send_http1::send(x, &this, body, responder).await,
             BackendProtocol::Http2 => Box::pin(send_http2::send(x, &this, body, responder)).await,
         };
         drop(busy);
         let Err(mut error) = result else {
-            note_answer(x, upstream, &peer);
+            note_answer(x, upstream, (&peer, &choice));
             return Ok(());
         };
         error.failure = plan.name(error.failure);
-        note_failure(x, upstream, &peer, &error);
+        note_failure(x, upstream, (&peer, &choice), &error);
         if !may_go_on(upstream, plan, &mut tries, &error) || !rewind(x, body) {
             return Err(error.failure);
         }
@@ -140,7 +141,7 @@ fn no_endpoint(upstream: &Upstream) -> Failure {
 /// What the next try needs to know.
 fn next_try<'t>(
     x: &mut Exchange<'_>,
-    (upstream, plan): (&'t Arc<Upstream>, &'t Plan),
+    (upstream, plan, choice): (&'t Arc<Upstream>, &'t Plan, &'t Choice),
     peer: &'t Arc<Peer>,
     tries: &Tries,
 ) -> Result<Try<'t>, Failure> {
@@ -162,20 +163,25 @@ fn next_try<'t>(
         x.timing.last_try = Some(Instant::now());
     }
     let may_drop = (plan.again.drops_answers && tries.left > 0).then_some(&**upstream);
-    Ok(Try { connect_timeout, peer, plan, answer_limit, fresh: tries.fresh, may_drop })
+    Ok(Try { connect_timeout, peer, plan, answer_limit, fresh: tries.fresh, may_drop, choice })
 }
 
 /// Notes that a peer answered, which may be a failure by its status.
-fn note_answer(x: &Exchange<'_>, upstream: &Upstream, peer: &Peer) {
+fn note_answer(x: &Exchange<'_>, upstream: &Upstream, (peer, choice): (&Peer, &Choice)) {
     match x.status >= 500 && upstream.backend().health.failing_statuses.contain(x.status) {
-        true => blame(x, upstream, peer, Failure::Status(x.status)),
+        true => blame(x, upstream, (peer, choice), Failure::Status(x.status)),
         false => peer.succeeded(),
     }
 }
 
 /// Counts a try that failed, unless it is the client's fault. A peer is to blame for what it did not do; a connection
 /// that was closed for being idle blames nobody.
-pub fn note_failure(x: &Exchange<'_>, upstream: &Upstream, peer: &Peer, error: &TryError) {
+pub fn note_failure(
+    x: &Exchange<'_>,
+    upstream: &Upstream,
+    (peer, choice): (&Peer, &Choice),
+    error: &TryError,
+) {
     let metrics = &x.worker().shared.metrics.upstream;
     if !matches!(error.failure, Failure::ClientClosed | Failure::ClientBody | Failure::ClientBodyTimeout) {
         metrics.failed.add(error.failure.reason());
@@ -190,13 +196,15 @@ pub fn note_failure(x: &Exchange<'_>, upstream: &Upstream, peer: &Peer, error: &
         _ => false,
     };
     if blamed {
-        blame(x, upstream, peer, error.failure);
+        blame(x, upstream, (peer, choice), error.failure);
     }
 }
 
 /// Counts a failure of a peer, which may eject it.
-fn blame(x: &Exchange<'_>, upstream: &Upstream, peer: &Peer, failure: Failure) {
-    if peer.failed(Instant::now()) {
+fn blame(x: &Exchange<'_>, upstream: &Upstream, (peer, choice): (&Peer, &Choice), failure: Failure) {
+    let now = Instant::now();
+    choice.blame(peer, now);
+    if peer.failed(now) {
         x.worker().shared.metrics.upstream.ejections.inc();
         tracing::warn!(backend = %upstream.id, peer = %peer.address, reason = failure.reason(),
             "endpoint ejected: it kept failing and gets no requests for a while");

@@ -1,6 +1,6 @@
 //! Mirror: sends copies of requests to backends whose answers nobody sees, beside the requests and never in their way.
 
-use std::{rc::Rc, sync::Arc, time::Duration, time::Instant};
+use std::{rc::Rc, sync::Arc, time::Duration};
 
 use super::{
     again::Again,
@@ -8,6 +8,7 @@ use super::{
     body::Incoming,
     exchange::{Client, Exchange},
     headers,
+    picking::Choice,
     replay::Replay,
     respond::Failure,
     responder::Responder,
@@ -134,11 +135,13 @@ impl Drop for Counted {
 /// idle.
 async fn send(
     client: &Client,
-    target: &Upstream,
+    target: &Arc<Upstream>,
     plan: CopyPlan,
     (head, body): (Box<RequestHead>, Vec<u8>),
 ) -> Result<(), Failure> {
+    let _admitted = target.admit().map_err(|_| Failure::Overload)?;
     let mut x = Exchange::unrecorded(client, head);
+    let choice = Choice::new(&x, target);
     let mut body = match body.is_empty() {
         true => Incoming::Taken(Fields::default()),
         false => Incoming::Replay(Box::new(Replay::of(body))),
@@ -147,11 +150,19 @@ async fn send(
     let mut fresh = false;
     loop {
         let connect_timeout = target.backend().connect_timeout;
-        let peer = target.pick(Instant::now(), client.worker.random(), None).ok_or(Failure::NoEndpoint)?;
+        let peer = choice.pick(&x, target, None).ok_or(Failure::NoEndpoint)?;
         let _busy = peer.begin();
         headers::name_host(&mut x, peer.address);
         let answer_limit = plan.answer_limit;
-        let this = Try { connect_timeout, peer: &peer, plan: &plan, answer_limit, fresh, may_drop: None };
+        let this = Try {
+            connect_timeout,
+            peer: &peer,
+            plan: &plan,
+            answer_limit,
+            fresh,
+            may_drop: None,
+            choice: &choice,
+        };
         let responder = &mut Responder::Nobody;
         let result = match peer.protocol {
             BackendProtocol::Http1 => Box::pin(send_http1::send(&mut x, &this, &mut body, responder)).await,

@@ -1,17 +1,19 @@
 //! Reach: opens a connection of its own to a backend, for a tunnel; tries another endpoint where one cannot be reached.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use super::{
     attempt::open_to,
     exchange::Exchange,
     forward::{is_allowed, note_failure, pick_upstream},
+    picking::Choice,
     respond::Failure,
+    turn,
 };
 use crate::{
     http1::Stream,
     runtime::metrics::OpenConnection,
-    upstream::{InFlight, Peer},
+    upstream::{Admitted, InFlight, Peer, Slot},
 };
 
 /// A connection to an endpoint on which nothing was said yet.
@@ -22,6 +24,8 @@ pub struct Reached {
     pub open: OpenConnection,
     /// Counts the endpoint as busy.
     pub busy: InFlight,
+    /// Counts it against the limits of the backend.
+    pub limits: (Option<Admitted>, Option<Slot>),
 }
 
 /// Chooses a backend of the route by weight and an endpoint by its balancer, and connects to it. One that cannot be
@@ -33,24 +37,25 @@ pub async fn reach(x: &mut Exchange<'_>) -> Result<Reached, Failure> {
     let upstream = pick_upstream(x)?;
     let mut left = x.route.as_ref().map_or(0, |route| route.route.retry.attempts);
     upstream.retries.earn(&upstream.backend().retry_allowance);
+    let admitted = upstream.admit().map_err(|_| Failure::Overload)?;
+    let choice = Choice::new(x, &upstream);
     let mut avoid = None::<Arc<Peer>>;
     loop {
         // Taken out at once: what guards the settings is not to be held while a connection is made.
         let connect_timeout = upstream.backend().connect_timeout;
-        let peer = upstream
-            .pick(Instant::now(), x.worker().random(), avoid.as_deref())
-            .ok_or(Failure::NoEndpoint)?;
+        let peer = choice.pick(x, &upstream, avoid.as_deref()).ok_or(Failure::NoEndpoint)?;
         let busy = peer.begin();
         x.endpoint = Some(peer.address);
         x.tries += 1;
+        let slot = turn::slot(x, &peer, connect_timeout).await?;
         match open_to(x, &peer, connect_timeout).await {
             Ok((stream, open)) => {
                 peer.succeeded();
-                return Ok(Reached { stream, open, busy });
+                return Ok(Reached { stream, open, busy, limits: (admitted, slot) });
             }
             Err(error) => {
                 drop(busy);
-                note_failure(x, &upstream, &peer, &error);
+                note_failure(x, &upstream, (&peer, &choice), &error);
                 if !is_allowed(&upstream, false, &mut left) {
                     return Err(error.failure);
                 }

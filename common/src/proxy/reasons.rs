@@ -20,6 +20,7 @@ pub const REASONS: &[(&str, &str)] = &[
     ("no_route", "no rule matches"),
     ("no_weight", "all backends of the route have weight 0"),
     ("not_proxied", "the method is one that no backend is asked for"),
+    ("overload", "as much is going on towards the backend as its limits allow"),
     ("own_address", "the backend's endpoints are the proxy itself"),
     ("port_not_found", "the Service has no such port"),
     ("service_not_found", "there is no such Service"),
@@ -45,7 +46,7 @@ mod tests {
     fn failures() -> Vec<Failure> {
         use Failure::{
             BadToken, ClientBody, ClientBodyTimeout, ClientClosed, Connect, ConnectTimeout, Deadline,
-            HeadTimeout, Loop, Misdirected, NoEndpoint, NoRoute, NoWeight, NotProxied, OwnAddress,
+            HeadTimeout, Loop, Misdirected, NoEndpoint, NoRoute, NoWeight, NotProxied, Overload, OwnAddress,
             RequestTimeout, Shortage, Status, UpstreamClosed, UpstreamProtocol,
         };
         let invalid = [
@@ -57,7 +58,8 @@ mod tests {
         ];
         let routing =
             [HeadTimeout, BadToken, NotProxied, Misdirected, NoRoute, NoWeight, NoEndpoint, Loop, OwnAddress];
-        let upstream = [Connect, Shortage, ConnectTimeout, UpstreamClosed, UpstreamProtocol, RequestTimeout];
+        let upstream =
+            [Connect, Shortage, Overload, ConnectTimeout, UpstreamClosed, UpstreamProtocol, RequestTimeout];
         let client = [Deadline, Status(503), ClientClosed, ClientBody, ClientBodyTimeout];
         let invalid = invalid.into_iter().map(Failure::InvalidBackend);
         routing.into_iter().chain(upstream).chain(client).chain(invalid).collect()

@@ -40,6 +40,8 @@ pub enum Failure {
     Connect,
     /// The system has no descriptor or memory left for a connection to an endpoint.
     Shortage,
+    /// As much is going on towards the backend as its limits allow.
+    Overload,
     /// An endpoint did not accept the connection in time.
     ConnectTimeout,
     /// The connection to the endpoint ended before an answer.
@@ -78,6 +80,7 @@ impl Failure {
             | Self::NoWeight
             | Self::NoEndpoint
             | Self::Shortage
+            | Self::Overload
             | Self::OwnAddress => 503,
             Self::Connect | Self::UpstreamClosed | Self::UpstreamProtocol | Self::Status(_) => 502,
             Self::ConnectTimeout | Self::RequestTimeout | Self::Deadline => 504,
@@ -106,6 +109,7 @@ impl Failure {
             Self::NoEndpoint => "no_endpoint",
             Self::Connect => "connect",
             Self::Shortage => "shortage",
+            Self::Overload => "overload",
             Self::ConnectTimeout => "connect_timeout",
             Self::UpstreamClosed => "upstream_closed",
             Self::UpstreamProtocol => "upstream_protocol",

@@ -18,6 +18,7 @@ use super::{
     respond::Failure,
     responder::{Responder, has_body},
     sending::Sending,
+    turn::{self, Turn},
     until::until,
     upgrade,
 };
@@ -53,17 +54,22 @@ pub async fn send(
     responder: &mut Responder<'_>,
 ) -> Result<(), TryError> {
     let pooled = if this.fresh { None } else { x.worker().pool.take(this.peer) };
-    let reused = pooled.is_some();
-    let mut link = match pooled {
-        Some(link) => {
+    let turn = match pooled {
+        Some(link) => Turn::Reuse(link),
+        None => turn::http1(x, this).await?,
+    };
+    let reused = matches!(turn, Turn::Reuse(_));
+    let mut link = match turn {
+        Turn::Reuse(link) => {
             x.worker().shared.metrics.upstream.reused.inc();
             link
         }
-        None => {
+        Turn::Open(slot) => {
             let (stream, open) = open(x, this).await?;
-            Http1Link { connection: Connection::new(stream, x.worker().buffers.clone()), open }
+            Http1Link { connection: Connection::new(stream, x.worker().buffers.clone()), open, slot }
         }
     };
+    this.choice.begin();
     let answer = x.worker().take_response();
     let mut hop = Hop { x, this, reused, answer, answer_by: None };
     let result = hop.exchange(&mut link.connection, body, responder).await;
@@ -252,6 +258,7 @@ impl Hop<'_, '_, '_> {
     ) -> Result<(), TryError> {
         self.x.status = self.answer.status;
         headers::towards_client(self.x, &mut self.answer);
+        self.this.choice.answered(self.this.peer, &mut self.answer);
         http::filter_response(self.x, &mut self.answer);
         let has_body = has_body(self.x.head.method, self.answer.status);
         let framing = if has_body { framing } else { BodyFraming::None };

@@ -21,6 +21,7 @@ use super::{
     responder::{Responder, has_body},
     send_http1::{broken_answer, check_sent},
     sending::Sending,
+    turn::{self, Turn},
     until::until,
     worker::Worker,
 };
@@ -29,7 +30,7 @@ use crate::{
     http2::{ChannelBody, LocalExecutor, channel},
     message::{Known, ResponseHead},
     runtime::deadline::Elapsed,
-    upstream::Http2Stream,
+    upstream::{Http2Stream, Slot},
 };
 
 /// Flow-control window of a stream towards a backend.
@@ -57,6 +58,7 @@ pub async fn send(
     responder: &mut Responder<'_>,
 ) -> Result<(), TryError> {
     let (mut stream, reused) = stream(x, this).await?;
+    this.choice.begin();
     let error = |failure, progress| TryError { failure, progress, reused };
     let length = if body.is_done() { Some(0) } else { headers::content_length(&x.head.fields) };
     let (sender, outgoing) = channel(length);
@@ -139,10 +141,14 @@ async fn stream(x: &Exchange<'_>, this: &Try<'_>) -> Result<(Http2Stream, bool),
     if let Some(stream) = (!this.fresh).then(shared).flatten() {
         return reuse(stream);
     }
-    let turn = worker.pool.opening(this.peer);
+    let slot = match turn::http2(x, this).await? {
+        Turn::Reuse(stream) => return reuse(stream),
+        Turn::Open(slot) => slot,
+    };
+    let opening = worker.pool.opening(this.peer);
     // Whoever has to wait finds one that is new enough for anybody.
-    let first = turn.try_lock().is_ok();
-    let Ok(_turn) = worker.deadlines.within(this.connect_timeout, turn.lock()).await else {
+    let first = opening.try_lock().is_ok();
+    let Ok(_opening) = worker.deadlines.within(this.connect_timeout, opening.lock()).await else {
         return Err(TryError {
             failure: Failure::ConnectTimeout,
             progress: Progress::Nothing,
@@ -151,11 +157,11 @@ async fn stream(x: &Exchange<'_>, this: &Try<'_>) -> Result<(Http2Stream, bool),
     };
     match (!(first && this.fresh)).then(shared).flatten() {
         Some(stream) => reuse(stream),
-        None => Ok((connect(x, this).await?, false)),
+        None => Ok((connect(x, this, slot).await?, false)),
     }
 }
 
-async fn connect(x: &Exchange<'_>, this: &Try<'_>) -> Result<Http2Stream, TryError> {
+async fn connect(x: &Exchange<'_>, this: &Try<'_>, slot: Option<Slot>) -> Result<Http2Stream, TryError> {
     let (stream, open) = open(x, this).await?;
     let handshake = hyper::client::conn::http2::Builder::new(LocalExecutor)
         .timer(TokioTimer::new())
@@ -181,7 +187,7 @@ async fn connect(x: &Exchange<'_>, this: &Try<'_>) -> Result<Http2Stream, TryErr
         if let Err(error) = ended.await {
             tracing::debug!(%error, "HTTP/2 connection to an endpoint ended");
         }
-        drop(open);
+        drop((open, slot));
     });
     Ok(x.worker().pool.share_http2(this.peer, sender, most_streams))
 }
@@ -236,6 +242,7 @@ async fn pass_on(
     let worker = x.worker().clone();
     x.status = head.status;
     headers::towards_client(x, &mut head);
+    this.choice.answered(this.peer, &mut head);
     stage::filter_response(x, &mut head);
     let framing = match (has_body(x.head.method, head.status), headers::content_length(&head.fields)) {
         (false, _) => BodyFraming::None,

@@ -61,7 +61,7 @@ async fn carry(
     near: &mut Connection,
     reached: Reached,
 ) -> Result<(), &'static str> {
-    let Reached { stream, open: _open, busy: _busy } = reached;
+    let Reached { stream, open: _open, busy: _busy, limits: _limits } = reached;
     let mut far = Connection::new(stream, x.worker().buffers.clone());
     let mut state = BodyState::new(BodyFraming::UntilClose);
     let (reader, writer) = near.split(&mut state);

@@ -157,6 +157,12 @@ impl Engine {
         snapshot.backends.keys().filter_map(of).collect()
     }
 
+    /// Says which zone the proxy is in (label `topology.kubernetes.io/zone` of its node): endpoints that are meant
+    /// for it come first.
+    pub fn set_zone(&self, zone: Option<Arc<str>>) {
+        self.shared.registry.set_zone(zone);
+    }
+
     /// Whether it serves, drains or has stopped.
     pub fn phase(&self) -> Phase {
         self.shared.drain.phase()

@@ -1,11 +1,11 @@
-//! Passive health: a peer that keeps failing gets no new requests for a while.
+//! Passive health: a peer that keeps failing gets no new requests for a while; and what becomes of many.
 
 use std::{
     sync::{
         Arc, LazyLock,
         atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use super::Peer;
@@ -80,9 +80,10 @@ pub(super) fn may_eject(settings: &model::Health, peers: &[Arc<Peer>], now: Inst
     (ejected(peers, now) + 1) * 100 <= peers.len() * usize::from(settings.most_ejected_percent)
 }
 
-/// Whether so many of these peers are ejected that it is better to use all of them.
+/// Whether so many of these peers are ejected or unhealthy that it is better to use all of them.
 pub(super) fn is_panic(settings: &model::Health, peers: &[Arc<Peer>], now: Instant) -> bool {
-    ejected(peers, now) * 100 > peers.len() * usize::from(settings.panic_percent)
+    let unwell = peers.iter().filter(|peer| !peer.is_well(now)).count();
+    unwell * 100 > peers.len() * usize::from(settings.panic_percent)
 }
 
 fn ejected(peers: &[Arc<Peer>], now: Instant) -> usize {
@@ -90,5 +91,10 @@ fn ejected(peers: &[Arc<Peer>], now: Instant) -> usize {
 }
 
 fn millis(now: Instant) -> u64 {
-    u64::try_from(now.saturating_duration_since(*EPOCH).as_millis()).unwrap_or(u64::MAX / 2)
+    u64::try_from(since_epoch(now).as_millis()).unwrap_or(u64::MAX / 2)
+}
+
+/// Time as atomics of peers count it.
+pub(super) fn since_epoch(now: Instant) -> Duration {
+    now.saturating_duration_since(*EPOCH)
 }

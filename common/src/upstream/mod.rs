@@ -2,6 +2,7 @@
 
 mod balance;
 mod connect;
+mod hashing;
 mod health;
 mod own;
 mod peer;
@@ -9,31 +10,38 @@ mod pool;
 mod registry;
 pub mod resolve;
 mod retry;
+mod set;
+mod slots;
 pub mod tls;
 
 use std::{
-    cell::OnceCell,
+    collections::HashMap,
+    net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Instant,
 };
 
-use arc_swap::{ArcSwap, Guard};
+use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 
 pub use connect::{ConnectError, connect};
+pub use hashing::hash;
 pub use own::OwnAddresses;
-pub use peer::{InFlight, Peer, PeerId};
-pub use pool::{Http1Link, Http2Stream, Pool};
+pub use peer::{Checked, InFlight, Peer, PeerId};
+pub use pool::{Http1Link, Http2Stream, LocalWait, Pool};
 pub use registry::Registry;
 pub use retry::RetryBudget;
+pub use slots::{Admitted, Overload, Slot, Slots, Waiting};
 
 use crate::{
     id::BackendId,
-    model::{Backend, Endpoint, EndpointState, Endpoints},
+    model::{Backend, BackendLimits, Endpoints},
 };
 use balance::Balancer;
+use registry::Surroundings;
+use set::{PeerSet, Wanted};
 
 /// A backend in operation. Settings and peers are swapped without replacing it.
 #[derive(Debug)]
@@ -44,25 +52,29 @@ pub struct Upstream {
     peers: ArcSwap<PeerSet>,
     /// How many of its requests may be sent again.
     pub retries: RetryBudget,
+    /// Requests in flight, counted while they are limited.
+    admitted: AtomicU32,
+    /// Its connections, if they are limited.
+    slots: ArcSwapOption<Slots>,
+    surroundings: Arc<Surroundings>,
     leads_back: AtomicBool,
 }
 
-/// The peers of an upstream at one moment, and how one of them is chosen.
-#[derive(Debug)]
-struct PeerSet {
-    ready: Vec<Arc<Peer>>,
-    /// Get new requests only if none is ready.
-    draining: Vec<Arc<Peer>>,
-    balancer: Arc<Balancer>,
-}
-
 impl Upstream {
-    fn new(id: BackendId, backend: Arc<Backend>) -> Arc<Self> {
-        let balancer = Arc::new(Balancer::new(&backend.balance));
-        let peers = PeerSet { ready: Vec::new(), draining: Vec::new(), balancer };
+    fn new(id: BackendId, backend: Arc<Backend>, surroundings: Arc<Surroundings>) -> Arc<Self> {
+        let peers = PeerSet::empty(Arc::new(Balancer::new(&backend.balance)));
         let retries = RetryBudget::new(&backend.retry_allowance);
-        let (backend, peers) = (ArcSwap::new(backend), ArcSwap::from_pointee(peers));
-        Arc::new(Self { id, backend, peers, retries, leads_back: AtomicBool::new(false) })
+        let slots = Slots::new(&backend.limits, &surroundings);
+        Arc::new(Self {
+            id,
+            backend: ArcSwap::new(backend),
+            peers: ArcSwap::from_pointee(peers),
+            retries,
+            admitted: AtomicU32::new(0),
+            slots: ArcSwapOption::new(slots),
+            surroundings,
+            leads_back: AtomicBool::new(false),
+        })
     }
 
     /// The settings now in effect.
@@ -75,35 +87,46 @@ impl Upstream {
         self.leads_back.load(Ordering::Relaxed)
     }
 
-    /// The endpoints now in use, without their zones.
+    /// The endpoints now in use.
     pub fn endpoints(&self) -> Endpoints {
-        let set = self.peers.load();
-        let of = |peers: &[Arc<Peer>], state| -> Vec<_> {
-            peers.iter().map(|peer| Endpoint::new(peer.address, state)).collect()
-        };
-        let mut all = of(&set.ready, EndpointState::Ready);
-        all.extend(of(&set.draining, EndpointState::Draining));
-        all.sort_unstable();
-        all.into()
+        self.peers.load().endpoints.clone()
+    }
+
+    /// The peers now in use, for who asks each of them how it is.
+    pub fn peers(&self) -> Vec<Arc<Peer>> {
+        self.peers.load().all().cloned().collect()
+    }
+
+    /// Where its connections are counted; `None` if they are not limited.
+    pub fn slots(&self) -> Option<Arc<Slots>> {
+        self.slots.load_full()
+    }
+
+    /// Counts a request in flight until the guard is dropped; no guard if they are not limited.
+    ///
+    /// # Errors
+    /// If there are as many already as may be.
+    pub fn admit(self: &Arc<Self>) -> Result<Option<Admitted>, Overload> {
+        match self.backend().limits.requests {
+            None => Ok(None),
+            Some(most) => Admitted::new(self, most).map(Some),
+        }
     }
 
     /// Chooses a peer for a new request; `None` if there is none at all. Takes no lock and never waits.
     ///
-    /// Ready peers come first, then draining ones. Ejected peers are passed over, unless too many of
-    /// the peers are. `avoid`, which a retry sets to the peer that just failed, is chosen only if it is
-    /// alone. `random` is any well-mixed value that differs from call to call.
+    /// Ready peers come first, near ones before others, then draining ones. Ejected and unhealthy peers are passed
+    /// over, unless too many of the peers are. `avoid`, which a retry sets to the peer that just failed, is chosen
+    /// only if it is alone. `random` is any well-mixed value that differs from call to call, or else the
+    /// [hash](hash()) of what shall always go to the same peer.
     pub fn pick(&self, now: Instant, random: u64, avoid: Option<&Peer>) -> Option<Arc<Peer>> {
+        self.peers.load().pick(&Wanted { now, random, avoid }, &self.backend).cloned()
+    }
+
+    /// The peer of this [mark](Peer::mark), if new requests go to it.
+    pub fn find(&self, now: Instant, mark: u64) -> Option<Arc<Peer>> {
         let set = self.peers.load();
-        let peers = set.usable();
-        if let [] | [_] = peers {
-            return peers.first().cloned();
-        }
-        let panic = OnceCell::new();
-        let is_panic = || health::is_panic(&self.backend().health, peers, now);
-        let is_other = |peer: &Peer| avoid.is_none_or(|avoid| avoid.id != peer.id);
-        let is_fit = |peer: &Peer| is_other(peer) && (!peer.is_ejected(now) || *panic.get_or_init(is_panic));
-        let chosen = set.balancer.choose(peers, random, &is_fit);
-        chosen.or_else(|| set.balancer.choose(peers, random, &is_other)).or(peers.first()).cloned()
+        set.usable().iter().find(|peer| peer.mark == mark && peer.is_well(now)).cloned()
     }
 
     /// Takes over settings. Peers are replaced if what is spoken to them changed, because their idle
@@ -111,23 +134,25 @@ impl Upstream {
     fn apply_backend(self: &Arc<Self>, backend: &Arc<Backend>) -> usize {
         let old = self.backend.swap(backend.clone());
         let set = self.peers.load_full();
-        let replace = old.protocol != backend.protocol || old.tls != backend.tls;
-        if !replace && old.balance == backend.balance {
+        if limits_connections_otherwise(&old.limits, &backend.limits) {
+            self.slots.store(Slots::new(&backend.limits, &self.surroundings));
+        }
+        if backend.check.is_none() {
+            set.all().for_each(|peer| peer.forget_checked());
+        }
+        let replace = old.protocol != backend.protocol
+            || old.tls != backend.tls
+            || old.proxy_protocol != backend.proxy_protocol;
+        let rearrange = old.slow_start != backend.slow_start || old.prefer_zone != backend.prefer_zone;
+        if !replace && !rearrange && old.balance == backend.balance {
             return 0;
         }
-        let renew = |peers: &[Arc<Peer>]| match replace {
-            true => peers.iter().map(|peer| Peer::new(peer.address, backend, Arc::downgrade(self))).collect(),
-            false => peers.to_vec(),
-        };
         let balancer = match old.balance == backend.balance {
             true => set.balancer.clone(),
             false => Arc::new(Balancer::new(&backend.balance)),
         };
-        self.peers.store(Arc::new(PeerSet {
-            ready: renew(&set.ready),
-            draining: renew(&set.draining),
-            balancer,
-        }));
+        let known = if replace { HashMap::new() } else { by_address(&set) };
+        self.arrange(set.endpoints.clone(), known, None, balancer);
         match replace {
             true => set.all().map(|peer| peer.mark_gone()).count(),
             false => 0,
@@ -143,43 +168,47 @@ impl Upstream {
     /// Takes over endpoints; peers with the same address stay. Returns how many peers went, or `None` if
     /// nothing changed.
     fn apply_endpoints(self: &Arc<Self>, endpoints: &Endpoints) -> Option<usize> {
-        let (old, backend) = (self.peers.load_full(), self.backend.load());
-        let mut known: std::collections::HashMap<_, _> = old.all().map(|peer| (peer.address, peer)).collect();
-        let (mut ready, mut draining) = (Vec::new(), Vec::new());
-        for endpoint in endpoints.iter() {
-            let peer = match known.remove(&endpoint.address) {
-                Some(peer) => peer.clone(),
-                None => Peer::new(endpoint.address, &backend, Arc::downgrade(self)),
-            };
-            match endpoint.state {
-                EndpointState::Ready => ready.push(peer),
-                EndpointState::Draining => draining.push(peer),
-            }
-        }
-        if same(&ready, &old.ready) && same(&draining, &old.draining) {
+        let old = self.peers.load_full();
+        if old.endpoints == *endpoints {
             return None;
         }
-        self.peers.store(Arc::new(PeerSet { ready, draining, balancer: old.balancer.clone() }));
-        Some(known.into_values().map(|peer| peer.mark_gone()).count())
+        let joined = (!old.endpoints.is_empty()).then(Instant::now);
+        let gone = self.arrange(endpoints.clone(), by_address(&old), joined, old.balancer.clone());
+        Some(gone.into_values().map(|peer| peer.mark_gone()).count())
+    }
+
+    /// Sees the peers from another zone.
+    fn apply_zone(self: &Arc<Self>) {
+        let old = self.peers.load_full();
+        self.arrange(old.endpoints.clone(), by_address(&old), None, old.balancer.clone());
+    }
+
+    /// Makes a new set of peers, known or else new ones that join now. Returns those that are left over.
+    fn arrange<'a>(
+        self: &Arc<Self>,
+        endpoints: Endpoints,
+        mut known: HashMap<SocketAddr, &'a Arc<Peer>>,
+        joined: Option<Instant>,
+        balancer: Arc<Balancer>,
+    ) -> HashMap<SocketAddr, &'a Arc<Peer>> {
+        let (backend, zone) = (self.backend.load(), self.surroundings.zone.load());
+        let mut peer = |address| match known.remove(&address) {
+            Some(peer) => peer.clone(),
+            None => Peer::new(address, (&self.id, &backend), Arc::downgrade(self), joined),
+        };
+        let peers = endpoints.iter().map(|endpoint| peer(endpoint.address)).collect();
+        let set = PeerSet::new((endpoints, peers), &backend, zone.as_deref().map(|zone| &**zone), balancer);
+        self.peers.store(Arc::new(set));
+        known
     }
 }
 
-impl PeerSet {
-    /// Those that new requests go to.
-    fn usable(&self) -> &[Arc<Peer>] {
-        match self.ready.is_empty() {
-            true => &self.draining,
-            false => &self.ready,
-        }
-    }
-
-    fn all(&self) -> impl Iterator<Item = &Arc<Peer>> {
-        self.ready.iter().chain(&self.draining)
-    }
+fn by_address(set: &PeerSet) -> HashMap<SocketAddr, &Arc<Peer>> {
+    set.all().map(|peer| (peer.address, peer)).collect()
 }
 
-fn same(left: &[Arc<Peer>], right: &[Arc<Peer>]) -> bool {
-    left.len() == right.len() && left.iter().zip(right).all(|(left, right)| Arc::ptr_eq(left, right))
+fn limits_connections_otherwise(old: &BackendLimits, new: &BackendLimits) -> bool {
+    (old.connections, old.pending) != (new.connections, new.pending)
 }
 
 #[cfg(test)]

@@ -9,9 +9,12 @@ use std::{
 };
 
 use hyper::client::conn::http2::SendRequest;
-use tokio::{sync::Mutex, time::Instant};
+use tokio::{
+    sync::{Mutex, Notify},
+    time::Instant,
+};
 
-use super::{Peer, PeerId};
+use super::{Peer, PeerId, Slot, Slots};
 use crate::{http1::Connection, http2::ChannelBody, runtime::metrics::OpenConnection};
 
 /// Connections that a worker keeps open for one peer while they are idle.
@@ -32,6 +35,15 @@ struct PeerPool {
     http2: Vec<Http2Connection>,
     /// Held by who opens an HTTP/2 connection, so that requests that come together do not open one each.
     opening: Rc<Mutex<()>>,
+    /// Requests of this worker that wait for a connection, as its backend limits them.
+    waiting: Rc<LocalWait>,
+}
+
+/// Requests of one worker that wait for a connection to one peer.
+#[derive(Debug, Default)]
+pub struct LocalWait {
+    count: Cell<usize>,
+    freed: Notify,
 }
 
 /// An HTTP/1.1 connection to a peer.
@@ -40,6 +52,8 @@ pub struct Http1Link {
     pub connection: Connection,
     /// Counts it as open.
     pub open: OpenConnection,
+    /// Counts it against the limit of its backend, if there is one.
+    pub slot: Option<Slot>,
 }
 
 struct Idle {
@@ -54,6 +68,7 @@ struct Http2Connection {
     /// What the peer allows (RFC 9113 §6.5.2, SETTINGS_MAX_CONCURRENT_STREAMS), as last heard.
     most_streams: Rc<Cell<usize>>,
     last_used: Rc<Cell<Instant>>,
+    waiting: Rc<LocalWait>,
 }
 
 /// A stream on an HTTP/2 connection; dropping it makes room for another.
@@ -62,6 +77,7 @@ pub struct Http2Stream {
     pub sender: SendRequest<ChannelBody>,
     streams: Rc<Cell<usize>>,
     last_used: Rc<Cell<Instant>>,
+    waiting: Rc<LocalWait>,
 }
 
 /// Tells HTTP/2 connections apart.
@@ -79,10 +95,32 @@ impl Pool {
         let list = &mut peers.get_mut(&peer.id)?.http1;
         while let Some(idle) = list.pop() {
             if idle.link.connection.is_reusable() {
+                if let Some(slot) = &idle.link.slot {
+                    slot.set_idle(false);
+                }
                 return Some(idle.link);
             }
         }
         None
+    }
+
+    /// Requests of this worker that wait for a connection to this peer.
+    pub fn waiting(&self, peer: &Arc<Peer>) -> Rc<LocalWait> {
+        self.peers.borrow_mut().entry(peer.id).or_insert_with(|| PeerPool::new(peer)).waiting.clone()
+    }
+
+    /// Whether there is any HTTP/2 connection to this peer.
+    pub fn has_http2(&self, peer: &Peer) -> bool {
+        self.peers.borrow().get(&peer.id).is_some_and(|pool| !pool.http2.is_empty())
+    }
+
+    /// Closes one idle connection, to whichever peer, that is counted there.
+    pub fn close_one(&self, slots: &Slots) -> bool {
+        let counts = |idle: &Idle| idle.link.slot.as_ref().is_some_and(|slot| slot.is_of(slots));
+        let mut peers = self.peers.borrow_mut();
+        let mut found =
+            peers.values_mut().filter_map(|pool| Some((pool.http1.iter().position(counts)?, pool)));
+        found.next().map(|(at, pool)| pool.http1.remove(at)).is_some()
     }
 
     /// Keeps a connection for the next request, unless its peer is gone.
@@ -91,9 +129,16 @@ impl Pool {
             return;
         }
         let mut peers = self.peers.borrow_mut();
-        let list = &mut peers.entry(peer.id).or_insert_with(|| PeerPool::new(peer)).http1;
-        if list.len() < IDLE_PER_PEER {
-            list.push(Idle { link, since: Instant::now() });
+        let pool = peers.entry(peer.id).or_insert_with(|| PeerPool::new(peer));
+        if let Some(slot) = &link.slot {
+            slot.set_idle(true);
+            if slot.is_for_others(pool.waiting.count.get() > 0) {
+                return;
+            }
+            pool.waiting.tell();
+        }
+        if pool.http1.len() < IDLE_PER_PEER {
+            pool.http1.push(Idle { link, since: Instant::now() });
         }
     }
 
@@ -124,7 +169,8 @@ impl Pool {
         most_streams: Rc<Cell<usize>>,
     ) -> Http2Stream {
         let last_used = Rc::new(Cell::new(Instant::now()));
-        let connection = Http2Connection { sender, streams: Rc::default(), most_streams, last_used };
+        let waiting = self.waiting(peer);
+        let connection = Http2Connection { sender, streams: Rc::default(), most_streams, last_used, waiting };
         let stream = connection.stream();
         if !peer.is_gone() {
             let mut peers = self.peers.borrow_mut();
@@ -140,21 +186,24 @@ impl Pool {
         }
     }
 
-    /// Closes connections that were unused for too long, have died or whose peer is gone.
+    /// Closes connections that were unused for too long, have died, whose peer is gone or that another worker needs.
     pub fn sweep(&self) {
         let now = Instant::now();
         self.peers.borrow_mut().retain(|_, pool| {
             if pool.peer.is_gone() {
                 return false;
             }
-            pool.http1
-                .retain(|idle| now - idle.since < self.idle_limit && idle.link.connection.is_reusable());
+            pool.http1.retain(|idle| {
+                let wanted = idle.link.slot.as_ref().is_some_and(Slot::is_claimed);
+                !wanted && now - idle.since < self.idle_limit && idle.link.connection.is_reusable()
+            });
             pool.http2.retain(|connection| {
                 let unused =
                     connection.streams.get() == 0 && now - connection.last_used.get() >= self.idle_limit;
                 !unused && !connection.sender.is_closed()
             });
-            !pool.http1.is_empty() || !pool.http2.is_empty() || Rc::strong_count(&pool.opening) > 1
+            let awaited = Rc::strong_count(&pool.opening) > 1 || pool.waiting.count.get() > 0;
+            !pool.http1.is_empty() || !pool.http2.is_empty() || awaited
         });
     }
 
@@ -174,7 +223,38 @@ impl Pool {
 
 impl PeerPool {
     fn new(peer: &Arc<Peer>) -> Self {
-        Self { peer: peer.clone(), http1: Vec::new(), http2: Vec::new(), opening: Rc::default() }
+        Self {
+            peer: peer.clone(),
+            http1: Vec::new(),
+            http2: Vec::new(),
+            opening: Rc::default(),
+            waiting: Rc::default(),
+        }
+    }
+}
+
+impl LocalWait {
+    /// Waits until a connection may have come back.
+    pub async fn freed(&self) {
+        self.count.set(self.count.get() + 1);
+        let _counted = Counted(&self.count);
+        self.freed.notified().await;
+    }
+
+    /// Says that one has come back.
+    fn tell(&self) {
+        if self.count.get() > 0 {
+            self.freed.notify_one();
+        }
+    }
+}
+
+/// Ends the wait of a request that is dropped, too.
+struct Counted<'a>(&'a Cell<usize>);
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
     }
 }
 
@@ -185,6 +265,7 @@ impl Http2Connection {
             sender: self.sender.clone(),
             streams: self.streams.clone(),
             last_used: self.last_used.clone(),
+            waiting: self.waiting.clone(),
         }
     }
 }
@@ -200,5 +281,6 @@ impl Drop for Http2Stream {
     fn drop(&mut self) {
         self.streams.set(self.streams.get() - 1);
         self.last_used.set(Instant::now());
+        self.waiting.tell();
     }
 }

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
 };
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::watch;
 
 use super::{OwnAddresses, Upstream};
@@ -23,8 +23,23 @@ pub struct Registry {
     /// Endpoints announced for backends that resolve a name instead; used if they stop doing so.
     unused: Mutex<HashMap<BackendId, Endpoints>>,
     own: ArcSwap<OwnAddresses>,
-    departures: watch::Sender<u64>,
+    surroundings: Arc<Surroundings>,
     discoveries: watch::Sender<u64>,
+}
+
+/// What all upstreams of a registry share.
+#[derive(Debug)]
+pub(super) struct Surroundings {
+    /// Zone that the proxy is in, if known.
+    pub(super) zone: ArcSwapOption<Arc<str>>,
+    departures: watch::Sender<u64>,
+}
+
+impl Surroundings {
+    /// Asks all workers to close the idle connections that are no longer of use or that others wait for.
+    pub(super) fn sweep(&self) {
+        self.departures.send_modify(|count| *count = count.wrapping_add(1));
+    }
 }
 
 impl Default for Registry {
@@ -40,7 +55,10 @@ impl Registry {
             upstreams: ArcSwap::default(),
             unused: Mutex::default(),
             own: ArcSwap::default(),
-            departures: watch::Sender::new(0),
+            surroundings: Arc::new(Surroundings {
+                zone: ArcSwapOption::empty(),
+                departures: watch::Sender::new(0),
+            }),
             discoveries: watch::Sender::new(0),
         }
     }
@@ -55,9 +73,18 @@ impl Registry {
         self.own.store(Arc::new(own));
     }
 
-    /// Changes whenever peers go; then idle connections to peers that are [gone](super::Peer::is_gone) close.
+    /// Changes whenever peers go, and whenever a request waits for a connection that another worker may have idle;
+    /// then the pool of each worker is to be [swept](super::Pool::sweep).
     pub fn departures(&self) -> watch::Receiver<u64> {
-        self.departures.subscribe()
+        self.surroundings.departures.subscribe()
+    }
+
+    /// Says which zone the proxy is in (label `topology.kubernetes.io/zone` of its node): endpoints that are meant
+    /// for it come first.
+    pub fn set_zone(&self, zone: Option<Arc<str>>) {
+        let _one_at_a_time = self.lock();
+        self.surroundings.zone.store(zone.map(Arc::new));
+        self.upstreams.load().values().for_each(Upstream::apply_zone);
     }
 
     /// Changes whenever a backend that resolves a name comes, goes or changes.
@@ -87,7 +114,10 @@ impl Registry {
             let Some(upstream) = old.get(id) else {
                 discovers |= backend.discovery != Discovery::Endpoints;
                 let upstreams = new.get_or_insert_with(|| Upstreams::clone(&old));
-                upstreams.insert(id.clone(), Upstream::new(id.clone(), backend.clone()));
+                upstreams.insert(
+                    id.clone(),
+                    Upstream::new(id.clone(), backend.clone(), self.surroundings.clone()),
+                );
                 continue;
             };
             let before = upstream.backend();
@@ -167,7 +197,7 @@ impl Registry {
 
     fn announce(&self, departed: usize, discovers: bool) {
         if departed > 0 {
-            self.departures.send_modify(|count| *count = count.wrapping_add(1));
+            self.surroundings.sweep();
         }
         if discovers {
             self.discoveries.send_modify(|count| *count = count.wrapping_add(1));

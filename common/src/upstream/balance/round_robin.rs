@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use super::Peer;
+use super::{Draw, Peer};
 
 /// One counter that all workers share: with a counter for each of them, few requests would be spread
 /// unevenly. It starts at random, lest all proxies begin with the same peer.
@@ -25,13 +25,11 @@ impl RoundRobin {
     }
 
     /// Peers that are not fit use up their turn, so the others keep getting equal shares.
-    pub(super) fn choose<'a>(
-        &self,
-        peers: &'a [Arc<Peer>],
-        _random: u64,
-        is_fit: &dyn Fn(&Peer) -> bool,
-    ) -> Option<&'a Arc<Peer>> {
+    pub(super) fn choose<'a>(&self, peers: &'a [Arc<Peer>], draw: &Draw<'_>) -> Option<&'a Arc<Peer>> {
         let turns = (0..peers.len()).map(|_| &peers[self.next.fetch_add(1, Relaxed) % peers.len()]);
-        turns.into_iter().find(|peer| is_fit(peer)).or_else(|| peers.iter().find(|peer| is_fit(peer)))
+        turns
+            .into_iter()
+            .find(|peer| (draw.is_fit)(peer))
+            .or_else(|| peers.iter().find(|peer| (draw.is_fit)(peer)))
     }
 }

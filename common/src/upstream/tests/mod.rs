@@ -1,5 +1,8 @@
 //! Facts about upstreams: what survives a change, who gets requests, and who is ejected.
 
+mod choice;
+mod limits;
+
 use std::{
     collections::{BTreeMap, HashMap},
     net::SocketAddr,
@@ -10,7 +13,9 @@ use std::{
 use super::{Peer, Registry, Upstream};
 use crate::{
     id::BackendId,
-    model::{Backend, BackendProtocol, Balance, Discovery, Endpoint, EndpointState, Endpoints, Health},
+    model::{
+        Backend, BackendProtocol, Balance, Discovery, Endpoint, EndpointState, Endpoints, HashKey, Health,
+    },
 };
 
 fn address(port: u16) -> SocketAddr {
@@ -66,7 +71,8 @@ fn fail(upstream: &Upstream, port: u16, now: Instant) -> bool {
     (0..5).filter(|_| peer.failed(now)).count() == 1
 }
 
-const ALL: [Balance; 2] = [Balance::RoundRobin, Balance::LeastRequests];
+const ALL: [Balance; 4] =
+    [Balance::RoundRobin, Balance::LeastRequests, Balance::Ewma, Balance::Hash(HashKey::Source)];
 const SECOND: Duration = Duration::from_secs(1);
 
 #[test]

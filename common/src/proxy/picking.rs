@@ -1,0 +1,193 @@
+//! Picking: what of a request decides its endpoint, and what its answer says of that endpoint.
+
+use std::{
+    cell::Cell,
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::exchange::Exchange;
+use crate::{
+    message::{Fields, Known, ResponseHead},
+    model::{Affinity, Balance, HashKey},
+    upstream::{Peer, Upstream, hash},
+};
+
+/// What of a request decides its endpoint; worked out once for all tries.
+#[derive(Debug, Default)]
+pub struct Choice {
+    /// Hash of what shall always go to the same endpoint.
+    key: Option<u64>,
+    /// Mark of the endpoint that the client's cookie names.
+    kept: Option<u64>,
+    /// How the client is kept where it is.
+    affinity: Option<Affinity>,
+    /// Whether the balancer wants to know how long answers take.
+    is_timed: bool,
+    /// When the present try had its connection.
+    begun: Cell<Option<Instant>>,
+}
+
+impl Choice {
+    /// What decides by the settings of this upstream.
+    pub fn new(x: &Exchange<'_>, upstream: &Upstream) -> Self {
+        let backend = upstream.backend();
+        let key = match &backend.balance {
+            Balance::RoundRobin | Balance::LeastRequests | Balance::Ewma => None,
+            Balance::Hash(key) => key_of(x, key),
+        };
+        let kept = backend.affinity.as_ref().and_then(|affinity| kept(&x.head.fields, affinity));
+        let is_timed = backend.balance == Balance::Ewma;
+        Self { key, kept, affinity: backend.affinity.clone(), is_timed, begun: Cell::default() }
+    }
+
+    /// An endpoint for the next try; `None` if there is none at all. `avoid` is the one that just failed.
+    pub fn pick(&self, x: &Exchange<'_>, upstream: &Upstream, avoid: Option<&Peer>) -> Option<Arc<Peer>> {
+        let now = Instant::now();
+        self.begun.set(None);
+        if let Some(kept) = self.kept
+            && avoid.is_none_or(|avoid| avoid.mark != kept)
+            && let Some(peer) = upstream.find(now, kept)
+        {
+            return Some(peer);
+        }
+        let random = self.key.unwrap_or_else(|| x.worker().random());
+        upstream.pick(now, random, avoid)
+    }
+
+    /// The try has its connection: time counts from here, as opening one says little of the requests to come.
+    pub fn begin(&self) {
+        if self.is_timed {
+            self.begun.set(Some(Instant::now()));
+        }
+    }
+
+    /// The head of the final answer came from this endpoint: it is on its way to the client.
+    pub fn answered(&self, peer: &Peer, head: &mut ResponseHead) {
+        if let Some(begun) = self.begun.take() {
+            let now = Instant::now();
+            peer.observe(now - begun, now);
+        }
+        if let Some(affinity) = &self.affinity
+            && self.kept != Some(peer.mark)
+        {
+            push_cookie(&mut head.fields, affinity, peer.mark);
+        }
+    }
+
+    /// The endpoint is to blame for a failure: others are chosen rather, if the balancer goes by such things.
+    pub fn blame(&self, peer: &Peer, now: Instant) {
+        if self.is_timed {
+            let took = self.begun.take().map_or(Duration::ZERO, |begun| now - begun);
+            peer.penalize(took, now);
+        }
+    }
+}
+
+fn key_of(x: &Exchange<'_>, key: &HashKey) -> Option<u64> {
+    match key {
+        HashKey::Header(name) => x.head.fields.get_by_name(name).map(hash),
+        HashKey::Cookie(name) => cookie(&x.head.fields, name.as_bytes()).map(hash),
+        HashKey::Source => Some(match x.client_ip.to_canonical() {
+            IpAddr::V4(ip) => hash(&ip.octets()),
+            IpAddr::V6(ip) => hash(&ip.octets()),
+        }),
+    }
+}
+
+/// The value of a cookie, the first of this name (RFC 6265 §5.4).
+fn cookie<'f>(fields: &'f Fields, name: &[u8]) -> Option<&'f [u8]> {
+    let pairs = fields.all(Known::Cookie).flat_map(|value| value.split(|byte| *byte == b';'));
+    pairs.map(<[u8]>::trim_ascii).find_map(|pair| pair.strip_prefix(name)?.strip_prefix(b"="))
+}
+
+/// The mark in the cookie of a client.
+fn kept(fields: &Fields, affinity: &Affinity) -> Option<u64> {
+    let value = cookie(fields, affinity.cookie.as_bytes())?;
+    let is_ours = value.len() == 16 && value.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let text = is_ours.then(|| std::str::from_utf8(value).ok())??;
+    u64::from_str_radix(text, 16).ok()
+}
+
+/// Adds the cookie that keeps a client where it is. Settings that no field can hold add nothing.
+fn push_cookie(fields: &mut Fields, affinity: &Affinity, mark: u64) {
+    let holds = |text: &str| text.bytes().all(|byte| matches!(byte, 0x21..=0x7e) && byte != b';');
+    if !holds(&affinity.cookie) || !holds(&affinity.path) {
+        return;
+    }
+    fields.push_with(b"set-cookie", |out| {
+        out.extend_from_slice(affinity.cookie.as_bytes());
+        out.push(b'=');
+        out.extend((0..16).rev().map(|digit| b"0123456789abcdef"[(mark >> (digit * 4)) as usize & 15]));
+        out.extend_from_slice(b"; Path=");
+        out.extend_from_slice(affinity.path.as_bytes());
+        if let Some(ttl) = affinity.ttl {
+            out.extend_from_slice(b"; Max-Age=");
+            out.extend_from_slice(itoa::Buffer::new().format(ttl.as_secs()).as_bytes());
+        }
+        out.extend_from_slice(b"; HttpOnly; SameSite=Lax");
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(cookies: &[&str]) -> Fields {
+        let mut fields = Fields::default();
+        cookies.iter().for_each(|value| fields.push(b"Cookie", value.as_bytes()));
+        fields
+    }
+
+    fn affinity(path: &str, ttl: Option<u64>) -> Affinity {
+        Affinity { cookie: "at".into(), path: path.into(), ttl: ttl.map(Duration::from_secs) }
+    }
+
+    #[test]
+    fn cookies_are_found_wherever_they_are() {
+        let rows: [(&[&str], Option<&str>); 8] = [
+            (&[], None),
+            (&["a=1"], Some("1")),
+            (&["b=2; a=1"], Some("1")),
+            (&["b=2;a=1 ;c=3"], Some("1")),
+            (&["b=2", "c=3; a=1=2"], Some("1=2")),
+            (&["a=1; a=2"], Some("1")),
+            (&["aa=1; A=1; xa=2; a"], None),
+            (&["a="], Some("")),
+        ];
+        for (cookies, wanted) in rows {
+            let fields = fields(cookies);
+            assert_eq!(cookie(&fields, b"a"), wanted.map(str::as_bytes), "{cookies:?}");
+        }
+    }
+
+    #[test]
+    fn a_cookie_that_was_set_is_understood_and_others_are_not() {
+        let mut set = Fields::default();
+        push_cookie(&mut set, &affinity("/shop", Some(90)), 0x0123_4567_89ab_cdef);
+        let value = set.get_by_name("set-cookie").unwrap();
+        let wanted = "at=0123456789abcdef; Path=/shop; Max-Age=90; HttpOnly; SameSite=Lax";
+        assert_eq!(std::str::from_utf8(value).unwrap(), wanted);
+        let rows = [
+            ("at=0123456789abcdef", Some(0x0123_4567_89ab_cdef)),
+            ("at=0123456789ABCDEF", None),
+            ("at=+123456789abcdef", None),
+            ("at=0123456789abcde", None),
+            ("at=0123456789abcdef0", None),
+            ("at=", None),
+        ];
+        for (text, mark) in rows {
+            assert_eq!(kept(&fields(&[text]), &affinity("/", None)), mark, "{text}");
+        }
+    }
+
+    #[test]
+    fn settings_that_no_field_can_hold_set_no_cookie() {
+        for path in ["/a\r\nx: y", "/a; Domain=b", "/a b", "/\u{e4}"] {
+            let mut set = Fields::default();
+            push_cookie(&mut set, &affinity(path, None), 1);
+            assert!(set.is_empty(), "{path:?}");
+        }
+    }
+}
