@@ -1,30 +1,30 @@
 //! Golden cases: what objects translate to. A new case needs a `.yaml` file and no Rust.
 //!
-//! The first line of a case is a comment with the reason; a second line `# flags: …` may set what the program's
-//! flags of the same names set. `UPDATE_GOLDEN=1` writes the results anew; read them before they are committed.
+//! The first line of a case is a comment with the reason; a line `# flags: …` may set what the program's flags of the
+//! same names set. A case is the edge's, or with a line `# program: router` the router's. `UPDATE_GOLDEN=1` writes the
+//! results anew; read them before they are committed.
 
 mod print;
+mod programs;
 
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
+use programs::Program;
 use selvedge_common::{
-    id::ListenerName,
     kube::{
         objects::{Kind, Object, ObjectEvent},
-        translation::Reconciler,
+        translation::{Reconciler, Translate},
     },
-    model::ListenerProtocol,
+    model::Backend,
 };
-use selvedge_ingress::{settings::Settings, translate::Edge};
-use selvedge_tests::proxy::listener;
 use serde_json::Value;
 
 /// A case as its file says it.
 struct Case {
-    settings: Settings,
+    program: Program,
     objects: Vec<Object>,
     unreadable: Vec<String>,
 }
@@ -65,34 +65,42 @@ fn every_result_belongs_to_a_case_and_every_case_says_its_reason_in_few_lines() 
 }
 
 impl Case {
-    /// Translates in several orders, at once and one by one, and insists on the same result.
     fn translate(&self, path: &Path) -> String {
+        match &self.program {
+            Program::Edge(edge) => self.in_every_order(path, || (**edge).clone(), &edge.settings().backend),
+            Program::Router(tier) => self.in_every_order(path, || (**tier).clone(), &tier.settings().backend),
+        }
+    }
+
+    /// Translates in several orders, at once and one by one, and insists on the same result.
+    fn in_every_order<T: Translate>(
+        &self,
+        path: &Path,
+        translation: impl Fn() -> T,
+        usual: &Backend,
+    ) -> String {
         let forward: Vec<_> = self.objects.iter().cloned().map(ObjectEvent::Applied).collect();
         let backward: Vec<_> = forward.iter().cloned().rev().collect();
         let mut results = Vec::new();
         for events in [&forward, &backward] {
-            let mut at_once = self.reconciler();
+            let mut at_once = Reconciler::new(translation());
             at_once.apply(events.iter().cloned());
-            results.push(print::print(&at_once, &self.unreadable));
-            let mut one_by_one = self.reconciler();
+            results.push(print::print(&at_once, usual, &self.unreadable));
+            let mut one_by_one = Reconciler::new(translation());
             for event in events {
                 one_by_one.apply([event.clone()]);
             }
-            results.push(print::print(&one_by_one, &self.unreadable));
+            results.push(print::print(&one_by_one, usual, &self.unreadable));
         }
         for result in &results {
             assert_eq!(result, &results[0], "{} depends on the order of arrival", path.display());
         }
         results.swap_remove(0)
     }
-
-    fn reconciler(&self) -> Reconciler<Edge> {
-        Reconciler::new(Edge::new(self.settings.clone()))
-    }
 }
 
 fn read(text: &str) -> Result<Case, String> {
-    let mut case = Case { settings: settings(text)?, objects: Vec::new(), unreadable: Vec::new() };
+    let mut case = Case { program: programs::read(text)?, objects: Vec::new(), unreadable: Vec::new() };
     let documents: Vec<Value> = serde_saphyr::from_multiple(text).map_err(|error| error.to_string())?;
     for document in documents.into_iter().filter(|document| !document.is_null()) {
         let field = |name: &str| document[name].as_str().unwrap_or_default().to_owned();
@@ -104,30 +112,6 @@ fn read(text: &str) -> Result<Case, String> {
         }
     }
     Ok(case)
-}
-
-fn settings(text: &str) -> Result<Settings, String> {
-    let mut settings = Settings {
-        listeners: [("http", ListenerProtocol::Http), ("https", ListenerProtocol::Https)]
-            .map(|(name, protocol)| (ListenerName::new(name), listener(protocol)))
-            .into(),
-        ..Settings::default()
-    };
-    let Some(flags) = text.lines().find_map(|line| line.strip_prefix("# flags: ")) else {
-        return Ok(settings);
-    };
-    let mut words = flags.split_whitespace();
-    while let Some(flag) = words.next() {
-        let mut value = || words.next().ok_or_else(|| format!("{flag} needs a value")).map(str::to_owned);
-        match flag {
-            "--ingress-class" => settings.class_names.push(value()?),
-            "--namespace" => settings.namespaces.push(value()?),
-            "--default-certificate" => settings.default_certificate = Some(value()?.parse()?),
-            "--watch-ingress-without-class" => settings.watch_ingress_without_class = true,
-            other => return Err(format!("unknown flag {other}")),
-        }
-    }
-    Ok(settings)
 }
 
 fn cases() -> Vec<PathBuf> {

@@ -1,18 +1,22 @@
 //! Prints a translation for people to read: defaults are left out, certificates are redacted.
 
+use std::time::Duration;
+
 use selvedge_common::{
-    kube::translation::Reconciler,
+    kube::{
+        conditions::TargetStatus,
+        translation::{Reconciler, Translate},
+    },
     model::{
-        Backend, BackendRef, BackendTarget, Endpoint, EndpointState, PathMatch, Route, Severity, Timeouts,
-        VirtualHost,
+        Backend, BackendTarget, Endpoint, EndpointState, Listener, ListenerProtocol, PathMatch, Retry, Route,
+        RouteSet, Severity, Timeouts, VirtualHost,
     },
 };
-use selvedge_ingress::translate::Edge;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-/// All that a translation says.
-pub fn print(reconciler: &Reconciler<Edge>, unreadable: &[String]) -> String {
+/// All that a translation says; of backends what differs from the usual one.
+pub fn print<T: Translate>(reconciler: &Reconciler<T>, usual: &Backend, unreadable: &[String]) -> String {
     let problems = reconciler.problems().map(|problem| {
         let severity = match problem.severity {
             Severity::Error => "error",
@@ -20,12 +24,16 @@ pub fn print(reconciler: &Reconciler<Edge>, unreadable: &[String]) -> String {
         };
         Value::String(format!("{severity}: {problem}"))
     });
+    let statuses = reconciler.ours().iter().map(|(key, targets)| {
+        let name = format!("{}/{}", key.namespace, key.name);
+        match targets.is_empty() {
+            true => json!(name),
+            false => json!({format!("{} {name}", key.kind.name()): targets.iter().map(target_status).collect::<Vec<_>>()}),
+        }
+    });
     let mut all = vec![
-        ("snapshot", snapshot(reconciler)),
-        (
-            "statuses",
-            reconciler.ours().keys().map(|key| json!(format!("{}/{}", key.namespace, key.name))).collect(),
-        ),
+        ("snapshot", snapshot(reconciler, usual)),
+        ("statuses", statuses.collect()),
         ("problems", problems.collect()),
     ];
     if !unreadable.is_empty() {
@@ -39,19 +47,31 @@ pub fn print(reconciler: &Reconciler<Edge>, unreadable: &[String]) -> String {
     text
 }
 
-fn snapshot(reconciler: &Reconciler<Edge>) -> Value {
+/// `service orders: Accepted, not ResolvedRefs (ServiceNotFound)`.
+fn target_status(status: &TargetStatus) -> Value {
+    let conditions = status.conditions.iter().map(|condition| match condition.holds {
+        true => condition.kind.name().to_owned(),
+        false => format!("not {} ({})", condition.kind.name(), condition.reason),
+    });
+    json!(format!("{}: {}", status.target, conditions.collect::<Vec<_>>().join(", ")))
+}
+
+fn snapshot<T: Translate>(reconciler: &Reconciler<T>, usual: &Backend) -> Value {
     let snapshot = reconciler.snapshot();
-    let routes = snapshot.route_sets.values().next().expect("there is a route set");
+    let main = reconciler.translate().route_set();
+    let routes = &snapshot.route_sets[&main];
     let mut out = Map::new();
     let mut put = |name: &str, value: Value| {
         if !(value.is_null() || value.as_object().is_some_and(Map::is_empty)) {
             out.insert(name.to_owned(), value);
         }
     };
-    let hosts = routes.hosts.iter().map(|(host, entry)| (host.to_string(), virtual_host(entry)));
-    put("hosts", Value::Object(hosts.collect()));
+    put("hosts", hosts(routes));
+    for (set, routes) in snapshot.route_sets.iter().filter(|(set, _)| **set != main) {
+        put(&format!("hosts of {set}"), hosts(routes));
+    }
     put("fallback", routes.fallback.as_deref().map(route).unwrap_or_default());
-    put("backends", map(&snapshot.backends, |backend| differences(&**backend, &Backend::default())));
+    put("backends", map(&snapshot.backends, |backend| differences(&**backend, usual)));
     put("endpoints", map(reconciler.endpoints(), |endpoints| endpoints.iter().map(endpoint).collect()));
     let certificates = map(&snapshot.certificates, |certificate| {
         match (certificate.chain_pem.is_empty(), certificate.key_pem.is_empty()) {
@@ -63,7 +83,29 @@ fn snapshot(reconciler: &Reconciler<Edge>) -> Value {
     put("certificates", certificates);
     let default = snapshot.listeners.values().find_map(|listener| listener.default_certificate.clone());
     put("defaultCertificate", json!(default));
+    // Those that flags make are the same everywhere.
+    let asked_for = snapshot.listeners.iter().filter(|(name, _)| !matches!(name.as_str(), "http" | "https"));
+    put("listeners", map(asked_for, |made| listener(made)));
     Value::Object(out)
+}
+
+fn hosts(routes: &RouteSet) -> Value {
+    let hosts = routes.hosts.iter().map(|(host, entry)| (host.to_string(), virtual_host(entry)));
+    Value::Object(hosts.collect())
+}
+
+fn listener(listener: &Listener) -> Value {
+    let at = listener.address.port();
+    match &listener.protocol {
+        ListenerProtocol::Tcp(tcp) => {
+            let targets: Vec<_> = tcp.backends.iter().map(|backend| target(&backend.target)).collect();
+            json!(format!("tcp {at} to {}", targets.join(", ")))
+        }
+        _ => {
+            let fixed = listener.service_names.as_ref().and_then(|names| names.fixed.as_deref());
+            json!(format!("http {at} for {}", fixed.unwrap_or("hosts")))
+        }
+    }
 }
 
 fn virtual_host(host: &VirtualHost) -> Value {
@@ -83,11 +125,12 @@ fn route(route: &Route) -> Value {
         PathMatch::Prefix(path) => format!("prefix {path}"),
         PathMatch::Regex(path) => format!("regex {path}"),
     };
-    let target = |backend: &BackendRef| match &backend.target {
-        BackendTarget::Backend(id) => id.to_string(),
-        BackendTarget::Invalid(why) => format!("invalid {}", json!(why).as_str().unwrap_or_default()),
-    };
-    let targets: Vec<_> = route.backends.iter().map(target).collect();
+    let even = route.backends.iter().all(|backend| backend.weight == 1);
+    let targets = route.backends.iter().map(|backend| match even {
+        true => target(&backend.target),
+        false => format!("{} x{}", target(&backend.target), backend.weight),
+    });
+    let targets: Vec<_> = targets.collect();
     let mut out = Map::new();
     out.insert("id".into(), json!(route.id));
     out.insert("path".into(), json!(path));
@@ -104,14 +147,37 @@ fn route(route: &Route) -> Value {
     if !route.filters.is_empty() {
         out.insert("filters".into(), json!(route.filters));
     }
-    let timeouts = Timeouts::default();
-    if route.timeouts.request != timeouts.request {
-        out.insert("requestTimeout".into(), json!(format!("{:?}", route.timeouts.request)));
+    let usual = Timeouts::default();
+    let Timeouts { request, backend_idle, backend } = &route.timeouts;
+    let mut time = |name: &str, time: &Duration| out.insert(name.into(), json!(format!("{time:?}")));
+    if *request != usual.request {
+        time("requestTimeout", request);
     }
-    if route.timeouts.backend_idle != timeouts.backend_idle {
-        out.insert("backendIdleTimeout".into(), json!(format!("{:?}", route.timeouts.backend_idle)));
+    if *backend_idle != usual.backend_idle {
+        time("backendIdleTimeout", backend_idle);
+    }
+    if let Some(backend) = backend {
+        time("backendTimeout", backend);
+    }
+    if route.retry != Retry::default() {
+        out.insert("retry".into(), differences(&route.retry, &Retry::default()));
+    }
+    if !route.mirrors.is_empty() {
+        let mirrors =
+            route.mirrors.iter().map(|mirror| format!("{} {}%", target(&mirror.target), mirror.percent));
+        out.insert("mirrors".into(), mirrors.collect());
+    }
+    if let Some(rules) = &route.rules {
+        out.insert("rules".into(), json!(format!("{} of {}", rules.host, rules.set)));
     }
     Value::Object(out)
+}
+
+fn target(target: &BackendTarget) -> String {
+    match target {
+        BackendTarget::Backend(id) => id.to_string(),
+        BackendTarget::Invalid(why) => format!("invalid {}", json!(why).as_str().unwrap_or_default()),
+    }
 }
 
 fn endpoint(endpoint: &Endpoint) -> Value {
