@@ -12,6 +12,7 @@ mod deadlines;
 mod drain;
 mod endpoints;
 mod expect;
+mod fairness;
 mod fields;
 mod filters;
 mod floods;

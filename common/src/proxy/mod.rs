@@ -12,6 +12,7 @@ mod bound;
 mod carry;
 mod connect;
 mod detect;
+mod entry;
 mod exchange;
 mod forward;
 mod grpc;

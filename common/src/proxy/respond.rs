@@ -149,6 +149,10 @@ pub async fn failure(
         // RFC 9110 §15.5.2: 401 says how it would be done.
         head.fields.push(b"WWW-Authenticate", b"X-Selvedge-Token");
     }
+    if failure == Failure::Overload {
+        // RFC 9110 §10.2.3: by then others will have ended.
+        head.fields.push(b"Retry-After", b"1");
+    }
     let result = match grpc::is_grpc(&x.head) {
         true => own_grpc(x, responder, &mut head, None).await,
         false => {

@@ -5,6 +5,7 @@ use super::{
     exchange::{Client, Exchange},
     reach::{Reached, reach},
     respond::Failure,
+    responder::Responder,
     upgrade::join,
 };
 use crate::{
@@ -52,7 +53,7 @@ async fn connect(x: &mut Exchange<'_>) -> Result<Reached, Failure> {
     let route = x.client.listener(&live).and_then(|listener| listener.tcp.clone());
     drop(live);
     x.set_route(route.ok_or(Failure::NoRoute)?);
-    reach(x).await
+    reach(x, &mut Responder::Nobody).await
 }
 
 async fn carry(

@@ -273,6 +273,7 @@ fn read_rate(policy: &TrafficPolicy, given: &GivenLimit) -> RateLimit {
         per: given.per.get(),
         burst: given.burst.unwrap_or(given.requests),
         key,
+        status: given.status.unwrap_or(429),
     }
 }
 
