@@ -49,6 +49,7 @@ pub enum Command {
 #[derive(Args, Clone, Debug)]
 #[command(mut_arg("lease", |lease| lease.default_value(DEFAULT_LEASE)))]
 #[command(mut_arg("connect_timeout", |timeout| timeout.default_value("1s")))]
+#[command(mut_arg("max_requests", |most| most.default_value("20000")))]
 pub struct RunArgs {
     /// Where objects come from.
     #[command(flatten)]
@@ -238,6 +239,7 @@ mod tests {
         let settings = run.settings();
         assert_eq!(settings.backend.connect_timeout, Duration::from_secs(1));
         assert_eq!(settings.timeouts, Timeouts::default());
+        assert_eq!(run.client.max_requests, 20_000);
         assert_eq!(run.lease.name, DEFAULT_LEASE);
         assert_eq!(settings.backend.balance, Balance::Ewma);
         assert!(!settings.pass_through && run.lease.given(DEFAULT_LEASE).is_empty());

@@ -34,6 +34,7 @@ mod retries;
 mod retry_status;
 mod service_names;
 mod service_rules;
+mod shedding;
 mod streaming;
 mod strictness;
 mod tcp;

@@ -37,6 +37,7 @@ mod send_http1;
 mod send_http2;
 mod sending;
 mod shared;
+mod shedding;
 mod tcp;
 mod timing;
 pub mod tls;

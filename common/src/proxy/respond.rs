@@ -40,7 +40,7 @@ pub enum Failure {
     Connect,
     /// The system has no descriptor or memory left for a connection to an endpoint.
     Shortage,
-    /// As much is going on towards the backend as its limits allow.
+    /// As much is going on, towards the backend or in the whole process, as the limits allow.
     Overload,
     /// An endpoint did not accept the connection in time.
     ConnectTimeout,

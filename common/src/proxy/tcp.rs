@@ -6,6 +6,7 @@ use super::{
     reach::{Reached, reach},
     respond::Failure,
     responder::Responder,
+    shedding,
     upgrade::join,
 };
 use crate::{
@@ -53,6 +54,7 @@ async fn connect(x: &mut Exchange<'_>) -> Result<Reached, Failure> {
     let route = x.client.listener(&live).and_then(|listener| listener.tcp.clone());
     drop(live);
     x.set_route(route.ok_or(Failure::NoRoute)?);
+    shedding::admit(x)?;
     reach(x, &mut Responder::Nobody).await
 }
 

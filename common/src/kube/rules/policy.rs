@@ -21,7 +21,7 @@ use crate::{
     id::ObjectRef,
     kube::objects::{Kind, ObjectKey},
     model::{
-        Affinity, Backend, BackendLimits, BackendTls, Balance, Fairness, HashKey, HealthCheck,
+        self, Affinity, Backend, BackendLimits, BackendTls, Balance, Fairness, HashKey, HealthCheck,
         HealthCheckKind, ProxyProtocolVersion, RetryAllowance,
     },
 };
@@ -198,6 +198,15 @@ impl Policy {
         }
         if let Some(budget) = &self.retry_budget {
             apply_budget(budget, &mut backend.retry_allowance);
+        }
+    }
+
+    /// Which requests are refused first.
+    pub(super) fn load_priority(&self) -> model::Priority {
+        match self.priority.unwrap_or_default() {
+            Priority::Low => model::Priority::Low,
+            Priority::Normal => model::Priority::Normal,
+            Priority::High => model::Priority::High,
         }
     }
 
