@@ -178,10 +178,17 @@ impl Policy {
             }
         }
         set(&mut backend.balance, self.balance.as_ref());
-        set(&mut backend.limits, self.limits.as_ref());
         set(&mut backend.fairness, self.fairness.as_ref());
         set(&mut backend.connect_timeout, self.connect_timeout.as_ref());
         set(&mut backend.prefer_zone, self.prefer_zone.as_ref());
+        if let Some(limits) = &self.limits {
+            let BackendLimits { connections, pending, requests } = backend.limits;
+            backend.limits = BackendLimits {
+                connections: limits.connections.or(connections),
+                pending: limits.pending.or(pending),
+                requests: limits.requests.or(requests),
+            };
+        }
         backend.affinity = self.affinity.clone().or(backend.affinity.take());
         backend.check = self.check.clone().or(backend.check.take());
         backend.slow_start = self.slow_start.or(backend.slow_start);
