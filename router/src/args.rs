@@ -10,7 +10,7 @@ pub use selvedge_common::program::args::{
 use selvedge_common::{
     id::ListenerName,
     kube::host,
-    model::{Backend, Balance, Listener, ListenerProtocol, LoopProtection, ServiceNames},
+    model::{Backend, BackendLimits, Balance, Listener, ListenerProtocol, LoopProtection, ServiceNames},
 };
 
 use crate::{settings::Settings, translate::ROUTE_SET};
@@ -49,6 +49,7 @@ pub enum Command {
 #[derive(Args, Clone, Debug)]
 #[command(mut_arg("lease", |lease| lease.default_value(DEFAULT_LEASE)))]
 #[command(mut_arg("connect_timeout", |timeout| timeout.default_value("1s")))]
+#[command(mut_arg("max_requests", |most| most.default_value("20000")))]
 pub struct RunArgs {
     /// Where objects come from.
     #[command(flatten)]
@@ -68,6 +69,9 @@ pub struct RunArgs {
     /// How backends are treated.
     #[command(flatten)]
     pub backend: BackendArgs,
+    /// How much of a Service may be going on.
+    #[command(flatten)]
+    pub service: ServiceArgs,
     /// Stopping.
     #[command(flatten)]
     pub drain: DrainArgs,
@@ -122,6 +126,19 @@ pub struct ListenArgs {
     pub serve: ServeArgs,
 }
 
+/// How much of one Service may be going on where no TrafficPolicy says it, so that one in trouble does not take the
+/// router with it.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Backends")]
+pub struct ServiceArgs {
+    /// Requests and tunnels in flight to one port of a Service; more get 503 at once; 0 is no limit
+    #[arg(long, env = "SELVEDGE_MAX_REQUESTS_PER_SERVICE", value_name = "N", default_value_t = 1000)]
+    pub max_requests_per_service: u32,
+    /// Connections to one port of a Service, for which as many requests again may wait; 0 is no limit
+    #[arg(long, env = "SELVEDGE_MAX_CONNECTIONS_PER_SERVICE", value_name = "N", default_value_t = 0)]
+    pub max_connections_per_service: u32,
+}
+
 /// Flags of `check`.
 #[derive(Args, Clone, Debug)]
 pub struct CheckArgs {
@@ -171,6 +188,18 @@ impl NameArgs {
     }
 }
 
+impl ServiceArgs {
+    /// The same for the model.
+    fn limits(&self) -> BackendLimits {
+        let limit = |most: u32| (most > 0).then_some(most);
+        BackendLimits {
+            connections: limit(self.max_connections_per_service),
+            pending: None,
+            requests: limit(self.max_requests_per_service),
+        }
+    }
+}
+
 impl CheckArgs {
     /// What translation must know; without listeners.
     pub fn settings(&self) -> Settings {
@@ -188,7 +217,11 @@ impl RunArgs {
             pass_through: self.names.pass_through,
             timeouts: self.backend.timeouts(),
             retry: self.backend.retry(),
-            backend: Backend { balance: Balance::Ewma, ..self.backend.backend() },
+            backend: Backend {
+                balance: Balance::Ewma,
+                limits: self.service.limits(),
+                ..self.backend.backend()
+            },
             listeners: self.listeners(),
         }
     }
@@ -238,6 +271,7 @@ mod tests {
         let settings = run.settings();
         assert_eq!(settings.backend.connect_timeout, Duration::from_secs(1));
         assert_eq!(settings.timeouts, Timeouts::default());
+        assert_eq!(run.client.max_requests, 20_000);
         assert_eq!(run.lease.name, DEFAULT_LEASE);
         assert_eq!(settings.backend.balance, Balance::Ewma);
         assert!(!settings.pass_through && run.lease.given(DEFAULT_LEASE).is_empty());
@@ -248,6 +282,16 @@ mod tests {
             suffixes.iter().map(|s| &**s).collect::<Vec<_>>(),
             ["svc.cluster.local", "svc", "router.local"]
         );
+    }
+
+    #[test]
+    fn a_service_has_limits_unless_the_flags_take_them_away() {
+        let limits = |flags: &[&str]| run(flags).unwrap().settings().backend.limits;
+        let usual = BackendLimits { requests: Some(1000), ..BackendLimits::default() };
+        assert_eq!(limits(&[]), usual);
+        assert_eq!(limits(&["--max-requests-per-service=0"]), BackendLimits::default());
+        let connections = limits(&["--max-connections-per-service=7"]);
+        assert_eq!(connections, BackendLimits { connections: Some(7), ..usual });
     }
 
     #[test]

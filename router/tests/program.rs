@@ -1,8 +1,10 @@
 //! The program as an operator runs it: with a folder of manifests, on loopback.
 
 use std::{
+    io::Read,
     path::Path,
     process::{Command, Output, Stdio},
+    sync::mpsc,
 };
 
 use clap::CommandFactory;
@@ -10,7 +12,7 @@ use selvedge_router::args::Arguments;
 use selvedge_tests::{
     client::Client,
     edge::{folder, write},
-    origin::Origin,
+    origin::{After, Origin},
     process::Process,
     router::{Router, service},
 };
@@ -148,4 +150,34 @@ fn a_path_that_is_not_there_is_one_line_and_exits_1() {
         assert_eq!((output.status.code(), &*said, error.lines().count()), (Some(1), "", 1), "{error}");
         assert!(error.contains("missing.yaml"), "{error}");
     }
+}
+
+#[test]
+fn a_service_that_hangs_takes_only_its_part_of_the_router() {
+    let (come, came) = mpsc::channel();
+    let hung = Origin::scripted(move |_, stream| {
+        come.send(()).unwrap();
+        assert_eq!(stream.read(&mut [0]).unwrap_or(0), 0, "it never answers");
+        After::Close
+    });
+    let well = Origin::named("well");
+    let manifests = folder();
+    write(manifests.path(), "hung.json", &service("shop", "hung", 80, &[hung.address]));
+    write(manifests.path(), "well.json", &service("shop", "well", 80, &[well.address]));
+    let folder = manifests.path().to_str().unwrap();
+    let router = Router::start(&["--manifests", folder, "--max-requests-per-service=3", "--max-requests=10"]);
+    let busy: Vec<_> = (0..3)
+        .map(|_| {
+            let mut client = Client::connect(router.http);
+            client.send("GET / HTTP/1.1\r\nHost: hung.shop\r\n\r\n");
+            came.recv().unwrap();
+            client
+        })
+        .collect();
+    for _ in 0..20 {
+        let answer = router.get("hung.shop", "/");
+        assert_eq!((answer.status, answer.field("x-selvedge-reason")), (503, Some("overload")));
+        assert_eq!(router.get("well.shop", "/").text(), "well");
+    }
+    drop(busy);
 }

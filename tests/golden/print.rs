@@ -8,8 +8,8 @@ use selvedge_common::{
         translation::{Reconciler, Translate},
     },
     model::{
-        Backend, BackendTarget, Endpoint, EndpointState, Listener, ListenerProtocol, PathMatch, Retry, Route,
-        RouteSet, Severity, Timeouts, VirtualHost,
+        Backend, BackendTarget, Endpoint, EndpointState, Listener, ListenerProtocol, PathMatch, Priority,
+        Retry, Route, RouteSet, Severity, Timeouts, VirtualHost,
     },
 };
 use serde::Serialize;
@@ -139,6 +139,9 @@ fn route(route: &Route) -> Value {
     }
     if route.priority != 0 {
         out.insert("priority".into(), json!(route.priority));
+    }
+    if route.load_priority != Priority::default() {
+        out.insert("loadPriority".into(), json!(route.load_priority));
     }
     if route.rank != 0 {
         out.insert("rank".into(), json!(route.rank));

@@ -25,7 +25,7 @@ use crate::balance::proxy;
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
 /// An origin that tells when a request has come, and answers one for each word that it gets.
-fn held() -> (Origin, mpsc::Receiver<()>, mpsc::Sender<()>) {
+pub(super) fn held() -> (Origin, mpsc::Receiver<()>, mpsc::Sender<()>) {
     let ((come, came), (go, gone)) = (mpsc::channel(), mpsc::channel::<()>());
     let gone = Mutex::new(gone);
     let origin = Origin::scripted(move |_, stream| {
@@ -41,13 +41,13 @@ fn limited(limits: BackendLimits) -> Backend {
     Backend { limits, ..Backend::default() }
 }
 
-fn begin(proxy: &Proxy) -> Client {
+pub(super) fn begin(proxy: &Proxy) -> Client {
     let mut client = Client::connect(proxy.http());
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     client
 }
 
-fn assert_overload(answer: &Answer) {
+pub(super) fn assert_overload(answer: &Answer) {
     assert_eq!((answer.status, answer.field("x-selvedge-reason")), (503, Some("overload")));
 }
 

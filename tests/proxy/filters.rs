@@ -57,7 +57,8 @@ fn response_headers() -> Filter {
 }
 
 fn limit(key: RateKey, burst: u32) -> RateLimit {
-    RateLimit { id: "shop/limit".into(), requests: 1, per: Duration::from_secs(3600), burst, key }
+    let (id, per) = ("shop/limit".into(), Duration::from_secs(3600));
+    RateLimit { id, requests: 1, per, burst, key, status: 429 }
 }
 
 fn abort(with: AbortWith) -> Filter {

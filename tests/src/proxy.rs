@@ -40,6 +40,8 @@ pub struct Setup {
     pub workers: usize,
     /// Access log.
     pub access_log: AccessLog,
+    /// Requests in flight at once; 0 is no limit.
+    pub requests: usize,
     /// How long an unused connection to an endpoint is kept.
     pub upstream_idle: Duration,
 }
@@ -51,6 +53,7 @@ impl Default for Setup {
             listener: |_| {},
             workers: 1,
             access_log: AccessLog::off(),
+            requests: 0,
             upstream_idle: Duration::from_secs(60),
         }
     }
@@ -85,6 +88,7 @@ impl Proxy {
             proxy: ProxySettings {
                 upstream_idle: setup.upstream_idle,
                 connections: 100_000,
+                requests: setup.requests,
                 reason_field: true,
             },
             metrics: Metrics::new(),

@@ -25,7 +25,8 @@ pub struct BackendLimits {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Fairness {
-    /// Requests of one caller in flight at once, in this process; `None` is no limit.
+    /// Requests of one caller in flight at once, in this process; `None` is no limit, 0 is taken for 1. A caller is
+    /// a principal, or a source address where that is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub per_caller: Option<u32>,
     /// Requests of one caller that wait for their turn beyond that; more are refused.

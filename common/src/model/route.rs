@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Conditions, HostMatch, PathMatch, Retry};
+use super::{Conditions, HostMatch, PathMatch, Priority, Retry};
 use crate::{
     filter::Filter,
     id::{BackendId, ObjectRef, RouteId, RouteSetId},
@@ -25,6 +25,10 @@ pub struct Route {
     /// A route of a higher priority is asked before all of a lower one, whatever their paths and conditions.
     #[serde(default, skip_serializing_if = "super::is_default")]
     pub priority: i32,
+    /// Which of its requests are refused first when the process has too much to do; says nothing of which route is
+    /// found.
+    #[serde(default, skip_serializing_if = "super::is_default")]
+    pub load_priority: Priority,
     /// Among routes that are equal in priority, path and conditions the lower one answers. Translation numbers
     /// them: the oldest object first, then by name, then by order within the object.
     #[serde(default, skip_serializing_if = "super::is_default")]
@@ -81,6 +85,7 @@ impl Route {
             path,
             conditions: Conditions::default(),
             priority: 0,
+            load_priority: Priority::default(),
             rank: 0,
             filters: Vec::new(),
             backends,

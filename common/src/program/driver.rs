@@ -345,6 +345,7 @@ mod tests {
 
     fn driver() -> (Driver<Idle>, Told) {
         let proxy = ProxySettings {
+            requests: 0,
             upstream_idle: std::time::Duration::from_secs(1),
             connections: 1,
             reason_field: true,

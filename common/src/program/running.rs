@@ -167,6 +167,7 @@ impl<T> Plan<T> {
             proxy: ProxySettings {
                 upstream_idle: self.backend.upstream_idle_timeout,
                 connections: connections(self.client.max_connections_total),
+                requests: self.client.max_requests,
                 reason_field: !self.serve.hide_reason,
             },
             metrics,

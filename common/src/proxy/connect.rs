@@ -31,7 +31,7 @@ pub async fn serve(
         // Content has no meaning here; it could be taken for what the tunnel carries.
         return Err(Failure::ClientBody);
     }
-    let reached = reach(x).await?;
+    let reached = reach(x, responder).await?;
     x.status = 200;
     let mut head = x.worker().take_response();
     head.status = x.status;
@@ -70,7 +70,7 @@ async fn through_http1(
     (body, responder): (&mut Incoming<'_>, &mut Responder<'_>),
     reached: Reached,
 ) -> Result<(), &'static str> {
-    let Reached { stream, open, busy: _busy, limits: (_admitted, slot) } = reached;
+    let Reached { stream, open, busy: _busy, limits: (_entered, slot) } = reached;
     let link = Http1Link { connection: Connection::new(stream, x.worker().buffers.clone()), open, slot };
     Box::pin(upgrade::tunnel(x, idle, body, responder, link)).await
 }

@@ -118,6 +118,8 @@ pub struct Exchange<'c> {
     pub received: Cell<u64>,
     /// Body bytes sent to the client.
     pub sent: Cell<u64>,
+    /// Whether it counts towards what may be going on in the process.
+    pub is_counted: bool,
     start: Instant,
     /// Whether it is logged and counted when it ends.
     is_recorded: bool,
@@ -149,6 +151,7 @@ impl<'c> Exchange<'c> {
             reason: None,
             received: Cell::new(0),
             sent: Cell::new(0),
+            is_counted: false,
             start: Instant::now(),
             is_recorded: true,
         }
@@ -202,6 +205,9 @@ impl Drop for Exchange<'_> {
     fn drop(&mut self) {
         if self.is_recorded {
             self.record();
+        }
+        if self.is_counted {
+            self.client.worker.shared.load.leave();
         }
         self.client.worker.give_request(std::mem::take(&mut self.head));
     }

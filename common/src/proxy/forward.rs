@@ -10,6 +10,7 @@ use super::{
     again::Again,
     attempt::{Plan, Progress, Try, TryError},
     body::Incoming,
+    entry::enter,
     exchange::Exchange,
     grpc_timeout, headers, loops, mirror,
     picking::Choice,
@@ -35,6 +36,7 @@ pub async fn forward(
     responder: &mut Responder<'_>,
 ) -> Result<(), Failure> {
     let upstream = pick_upstream(x)?;
+    let _entered = enter(x, &upstream, responder).await?;
     // A body belongs to the request, not to the tunnel: who sends one gets an ordinary answer.
     let upgrade = x.head.wants_upgrade() && body.is_done() && send_http1::may_upgrade(&x.head);
     headers::towards_backend(x, listener, upgrade);
@@ -94,7 +96,6 @@ async fn attempt(
     body: &mut Incoming<'_>,
     responder: &mut Responder<'_>,
 ) -> Result<(), Failure> {
-    let _admitted = upstream.admit().map_err(|_| Failure::Overload)?;
     let choice = Choice::new(x, upstream);
     let mut tries = Tries { start: Instant::now(), left: plan.again.attempts, avoid: None, fresh: false };
     loop {

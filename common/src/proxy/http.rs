@@ -14,7 +14,7 @@ use super::{
     loops,
     respond::{self, Failure},
     responder::{Responder, ResponderError},
-    rules, tls,
+    rules, shedding, tls,
 };
 use crate::{
     filter::{Flow, Reply},
@@ -116,6 +116,7 @@ fn route(x: &mut Exchange<'_>) -> Result<Arc<Listener>, Failure> {
     };
     let found = found.cloned();
     x.set_route(found.ok_or(Failure::NoRoute)?);
+    shedding::admit(x)?;
     Ok(listener.settings.clone())
 }
 

@@ -4,16 +4,18 @@ use std::sync::Arc;
 
 use super::{
     attempt::open_to,
+    entry::{Entered, enter},
     exchange::Exchange,
     forward::{is_allowed, note_failure, pick_upstream},
     picking::Choice,
     respond::Failure,
+    responder::Responder,
     turn,
 };
 use crate::{
     http1::Stream,
     runtime::metrics::OpenConnection,
-    upstream::{Admitted, InFlight, Peer, Slot},
+    upstream::{InFlight, Peer, Slot},
 };
 
 /// A connection to an endpoint on which nothing was said yet.
@@ -25,7 +27,7 @@ pub struct Reached {
     /// Counts the endpoint as busy.
     pub busy: InFlight,
     /// Counts it against the limits of the backend.
-    pub limits: (Option<Admitted>, Option<Slot>),
+    pub limits: (Entered, Option<Slot>),
 }
 
 /// Chooses a backend of the route by weight and an endpoint by its balancer, and connects to it. One that cannot be
@@ -33,11 +35,11 @@ pub struct Reached {
 ///
 /// # Errors
 /// What became of the last try.
-pub async fn reach(x: &mut Exchange<'_>) -> Result<Reached, Failure> {
+pub async fn reach(x: &mut Exchange<'_>, responder: &mut Responder<'_>) -> Result<Reached, Failure> {
     let upstream = pick_upstream(x)?;
+    let entered = enter(x, &upstream, responder).await?;
     let mut left = x.route.as_ref().map_or(0, |route| route.route.retry.attempts);
     upstream.retries.earn(&upstream.backend().retry_allowance);
-    let admitted = upstream.admit().map_err(|_| Failure::Overload)?;
     let choice = Choice::new(x, &upstream);
     let mut avoid = None::<Arc<Peer>>;
     loop {
@@ -51,7 +53,7 @@ pub async fn reach(x: &mut Exchange<'_>) -> Result<Reached, Failure> {
         match open_to(x, &peer, connect_timeout).await {
             Ok((stream, open)) => {
                 peer.succeeded();
-                return Ok(Reached { stream, open, busy, limits: (admitted, slot) });
+                return Ok(Reached { stream, open, busy, limits: (entered, slot) });
             }
             Err(error) => {
                 drop(busy);

@@ -20,7 +20,7 @@ pub const REASONS: &[(&str, &str)] = &[
     ("no_route", "no rule matches"),
     ("no_weight", "all backends of the route have weight 0"),
     ("not_proxied", "the method is one that no backend is asked for"),
-    ("overload", "as much is going on towards the backend as its limits allow"),
+    ("overload", "as much is going on, towards the backend or in all, as the limits allow"),
     ("own_address", "the backend's endpoints are the proxy itself"),
     ("port_not_found", "the Service has no such port"),
     ("service_not_found", "there is no such Service"),

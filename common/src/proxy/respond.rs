@@ -40,7 +40,7 @@ pub enum Failure {
     Connect,
     /// The system has no descriptor or memory left for a connection to an endpoint.
     Shortage,
-    /// As much is going on towards the backend as its limits allow.
+    /// As much is going on, towards the backend or in the whole process, as the limits allow.
     Overload,
     /// An endpoint did not accept the connection in time.
     ConnectTimeout,
@@ -148,6 +148,10 @@ pub async fn failure(
     if failure == Failure::BadToken {
         // RFC 9110 §15.5.2: 401 says how it would be done.
         head.fields.push(b"WWW-Authenticate", b"X-Selvedge-Token");
+    }
+    if failure == Failure::Overload {
+        // RFC 9110 §10.2.3: by then others will have ended.
+        head.fields.push(b"Retry-After", b"1");
     }
     let result = match grpc::is_grpc(&x.head) {
         true => own_grpc(x, responder, &mut head, None).await,

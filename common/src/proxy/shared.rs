@@ -20,6 +20,7 @@ use super::{
     identity::Identity,
     live::Live,
     rate_limits::RateLimits,
+    shedding::Load,
     tls,
 };
 use crate::{
@@ -51,6 +52,8 @@ pub struct Shared {
     pub room_wanted: Vec<AtomicUsize>,
     /// Open connections of each source address, where that is limited.
     pub sources: Sources,
+    /// What is going on, where that is limited.
+    pub load: Load,
     /// What limits of the rate remember.
     pub rate_limits: RateLimits,
     messages: Vec<mpsc::UnboundedSender<Message>>,
@@ -63,6 +66,8 @@ pub struct ProxySettings {
     pub upstream_idle: Duration,
     /// Connections from clients open at once on all listeners together.
     pub connections: usize,
+    /// Requests and tunnels in flight at once on all listeners together; 0 is no limit.
+    pub requests: usize,
     /// Say in `x-selvedge-reason` why the proxy itself answered.
     pub reason_field: bool,
 }
@@ -81,6 +86,7 @@ impl Shared {
             metrics,
             access_log,
             drain: Drain::default(),
+            load: Load::new(settings.requests),
             settings,
             worker_connections: messages.iter().map(|_| AtomicUsize::new(0)).collect(),
             has_snapshot: watch::Sender::new(false),

@@ -5,6 +5,8 @@ use super::{
     exchange::{Client, Exchange},
     reach::{Reached, reach},
     respond::Failure,
+    responder::Responder,
+    shedding,
     upgrade::join,
 };
 use crate::{
@@ -52,7 +54,8 @@ async fn connect(x: &mut Exchange<'_>) -> Result<Reached, Failure> {
     let route = x.client.listener(&live).and_then(|listener| listener.tcp.clone());
     drop(live);
     x.set_route(route.ok_or(Failure::NoRoute)?);
-    reach(x).await
+    shedding::admit(x)?;
+    reach(x, &mut Responder::Nobody).await
 }
 
 async fn carry(

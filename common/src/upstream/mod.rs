@@ -2,6 +2,7 @@
 
 mod balance;
 mod connect;
+mod fair;
 mod hashing;
 mod health;
 mod own;
@@ -27,6 +28,7 @@ use std::{
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 
 pub use connect::{ConnectError, connect};
+pub use fair::{Share, Turn, Waiter};
 pub use hashing::hash;
 pub use own::OwnAddresses;
 pub use peer::{Checked, InFlight, Peer, PeerId};
@@ -40,6 +42,7 @@ use crate::{
     model::{Backend, BackendLimits, Endpoints},
 };
 use balance::Balancer;
+use fair::Callers;
 use registry::Surroundings;
 use set::{PeerSet, Wanted};
 
@@ -54,6 +57,8 @@ pub struct Upstream {
     pub retries: RetryBudget,
     /// Requests in flight, counted while they are limited.
     admitted: AtomicU32,
+    /// What each caller takes of it, counted while that is limited.
+    callers: Callers,
     /// Its connections, if they are limited.
     slots: ArcSwapOption<Slots>,
     surroundings: Arc<Surroundings>,
@@ -71,6 +76,7 @@ impl Upstream {
             peers: ArcSwap::from_pointee(peers),
             retries,
             admitted: AtomicU32::new(0),
+            callers: Callers::default(),
             slots: ArcSwapOption::new(slots),
             surroundings,
             leads_back: AtomicBool::new(false),
@@ -113,6 +119,22 @@ impl Upstream {
         }
     }
 
+    /// Counts a request against what its caller may take, until the guard is dropped, or lets it wait; nothing if that
+    /// is not limited. `caller` names the caller.
+    ///
+    /// # Errors
+    /// If as many requests of the caller wait already as may.
+    pub fn share<C: AsRef<[u8]>>(
+        self: &Arc<Self>,
+        caller: impl FnOnce() -> C,
+    ) -> Result<Option<Turn>, Overload> {
+        let backend = self.backend();
+        match backend.fairness.per_caller {
+            None => Ok(None),
+            Some(_) => Share::take(self, &backend.fairness, caller().as_ref()).map(Some),
+        }
+    }
+
     /// Chooses a peer for a new request; `None` if there is none at all. Takes no lock and never waits.
     ///
     /// Ready peers come first, near ones before others, then draining ones. Ejected and unhealthy peers are passed
@@ -136,6 +158,9 @@ impl Upstream {
         let set = self.peers.load_full();
         if limits_connections_otherwise(&old.limits, &backend.limits) {
             self.slots.store(Slots::new(&backend.limits, &self.surroundings));
+        }
+        if old.fairness != backend.fairness {
+            self.callers.follow(&backend.fairness);
         }
         if backend.check.is_none() {
             set.all().for_each(|peer| peer.forget_checked());

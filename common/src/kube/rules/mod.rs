@@ -80,6 +80,7 @@ impl<'c, 'r> Context<'c, 'r> {
 pub fn finish(cx: &Context<'_, '_>, policy: &Policy, (of, route): (&str, &mut Route)) {
     route.timeouts = sending::timeouts(cx.defaults, policy, None);
     route.retry = sending::retry(cx.defaults, None);
+    route.load_priority = policy.load_priority();
     route.filters.extend(policy.filters(of));
     crate::filter::Filter::sort(&mut route.filters);
 }

@@ -21,7 +21,7 @@ use crate::{
     id::ObjectRef,
     kube::objects::{Kind, ObjectKey},
     model::{
-        Affinity, Backend, BackendLimits, BackendTls, Balance, Fairness, HashKey, HealthCheck,
+        self, Affinity, Backend, BackendLimits, BackendTls, Balance, Fairness, HashKey, HealthCheck,
         HealthCheckKind, ProxyProtocolVersion, RetryAllowance,
     },
 };
@@ -178,10 +178,17 @@ impl Policy {
             }
         }
         set(&mut backend.balance, self.balance.as_ref());
-        set(&mut backend.limits, self.limits.as_ref());
         set(&mut backend.fairness, self.fairness.as_ref());
         set(&mut backend.connect_timeout, self.connect_timeout.as_ref());
         set(&mut backend.prefer_zone, self.prefer_zone.as_ref());
+        if let Some(limits) = &self.limits {
+            let BackendLimits { connections, pending, requests } = backend.limits;
+            backend.limits = BackendLimits {
+                connections: limits.connections.or(connections),
+                pending: limits.pending.or(pending),
+                requests: limits.requests.or(requests),
+            };
+        }
         backend.affinity = self.affinity.clone().or(backend.affinity.take());
         backend.check = self.check.clone().or(backend.check.take());
         backend.slow_start = self.slow_start.or(backend.slow_start);
@@ -198,6 +205,15 @@ impl Policy {
         }
         if let Some(budget) = &self.retry_budget {
             apply_budget(budget, &mut backend.retry_allowance);
+        }
+    }
+
+    /// Which requests are refused first.
+    pub(super) fn load_priority(&self) -> model::Priority {
+        match self.priority.unwrap_or_default() {
+            Priority::Low => model::Priority::Low,
+            Priority::Normal => model::Priority::Normal,
+            Priority::High => model::Priority::High,
         }
     }
 
@@ -273,6 +289,7 @@ fn read_rate(policy: &TrafficPolicy, given: &GivenLimit) -> RateLimit {
         per: given.per.get(),
         burst: given.burst.unwrap_or(given.requests),
         key,
+        status: given.status.unwrap_or(429),
     }
 }
 

@@ -117,6 +117,7 @@ impl Draft<'_> {
             routes.push(Route {
                 conditions,
                 priority: self.rule.spec.priority,
+                load_priority: policy.load_priority(),
                 filters,
                 timeouts: sending::timeouts(cx.defaults, &policy, self.given.timeouts.as_ref()),
                 retry: sending::retry(cx.defaults, self.given.retry.as_ref()),

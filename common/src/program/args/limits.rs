@@ -9,7 +9,7 @@ use clap::{Args, builder::RangedI64ValueParser, value_parser};
 /// Largest flow-control window (RFC 9113 §6.9.1).
 const MOST_WINDOW: u32 = 0x7fff_ffff;
 
-/// Limits that clients are held to, on each listener.
+/// Limits that clients are held to, on each listener. A program may give arguments other defaults, by `mut_arg`.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Limits for clients")]
 pub struct ClientArgs {
@@ -22,6 +22,9 @@ pub struct ClientArgs {
     /// Connections open at once from one source address on each listener; 0 is no limit
     #[arg(long, env = "SELVEDGE_MAX_CONNECTIONS_PER_SOURCE", value_name = "N", default_value_t = 0)]
     pub max_connections_per_source: u32,
+    /// Requests in flight at once; low priority is refused from 80 %, normal from 90 % on; 0 is no limit
+    #[arg(long, env = "SELVEDGE_MAX_REQUESTS", value_name = "N", default_value_t = 0)]
+    pub max_requests: usize,
     /// Largest request head in bytes, at least 1KiB and at most 128KiB; more is answered 431
     #[arg(long, env = "SELVEDGE_MAX_HEAD_SIZE", value_name = "SIZE", default_value = "16KiB", value_parser = size_within(1 << 10, 128 << 10))]
     pub max_head_size: u32,

@@ -127,6 +127,8 @@ pub struct Metrics {
     listeners: Arc<listener::Listeners>,
     /// Requests that the proxy answered itself or gave up, by reason.
     pub own_responses: Arc<Reasons>,
+    /// Requests refused as the process has too much to do, by priority.
+    pub shed: Arc<Reasons>,
     /// Copies of requests for mirrors, by result.
     pub mirrored: Arc<Reasons>,
     /// Connections to endpoints.
@@ -155,6 +157,7 @@ impl Metrics {
             edges: Arc::new(edge::Edges::new(MOST_EDGES)),
             listeners: Arc::default(),
             own_responses: Arc::default(),
+            shed: Arc::default(),
             mirrored: Arc::default(),
             upstream: UpstreamMetrics::default(),
             configuration: ConfigurationMetrics::default(),
@@ -179,6 +182,7 @@ impl Metrics {
         ] {
             registry.register_collector(Box::new(ByReason(name, "reason", reasons.clone())));
         }
+        registry.register_collector(Box::new(ByReason(names::SHED, "priority", self.shed.clone())));
         registry.register_collector(Box::new(ByReason(names::MIRRORED, "result", self.mirrored.clone())));
         for ((name, help), counter) in [
             (names::UPSTREAM_OPENED, &upstream.opened),

@@ -38,6 +38,8 @@ pub(super) const HANDSHAKES_FAILED: Name =
 // The proxy as a whole.
 pub(super) const OWN_RESPONSES: Name =
     ("own_responses", "Requests that the proxy answered itself or gave up, by reason");
+pub(super) const SHED: Name =
+    ("requests_shed", "Requests refused as the process has too much to do, by priority");
 pub(super) const UPSTREAM_OPENED: Name = ("upstream_connections_opened", "Connections to endpoints opened");
 pub(super) const UPSTREAM_CLOSED: Name = ("upstream_connections_closed", "Connections to endpoints closed");
 pub(super) const UPSTREAM_REUSED: Name =
