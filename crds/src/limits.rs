@@ -121,6 +121,16 @@ pub fn keyed_by_target(schema: &mut Schema) {
     keyed(schema, "target");
 }
 
+/// The same by the name of each entry.
+pub fn keyed_by_name(schema: &mut Schema) {
+    keyed(schema, "name");
+}
+
+/// For how many targets an object is accepted.
+pub fn accepted(schema: &mut Schema) {
+    schema.ensure_object().insert("enum".into(), json!(["True", "False", "Partly"]));
+}
+
 fn keyed(schema: &mut Schema, key: &str) {
     let object = schema.ensure_object();
     object.insert("x-kubernetes-list-type".into(), "map".into());
