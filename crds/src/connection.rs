@@ -30,16 +30,17 @@ pub struct Connection {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = (
-    "!(has(self.mode) && self.mode == 'Off') || \
+    "!(has(self.mode) && self.mode == 'Plain') || \
      !(has(self.ca) || has(self.serverName) || has(self.clientCertificate) || has(self.insecureSkipVerify))",
-    "mode Off means plain connections: remove ca, serverName, clientCertificate and insecureSkipVerify",
+    "mode Plain means connections without TLS: remove ca, serverName, clientCertificate and insecureSkipVerify",
 ))]
 #[x_kube(validation = (
     "!(has(self.insecureSkipVerify) && self.insecureSkipVerify && has(self.ca))",
     "with insecureSkipVerify nothing is checked against ca; remove one of them",
 ))]
 pub struct BackendTls {
-    /// `On`: TLS. `Off`: plain, where a less near policy says TLS. Absent: On.
+    /// `Tls`: with TLS. `Plain`: without, where a less near policy says TLS. Absent: Tls.
+    // Not `On` and `Off`: what reads YAML 1.1, as kubectl does, takes those words for `true` and `false`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mode: Option<TlsMode>,
     /// Authorities whose certificates endpoints have: key `ca.crt`, PEM. Absent: those of the router's system.
@@ -62,9 +63,9 @@ pub struct BackendTls {
 pub enum TlsMode {
     /// They have.
     #[default]
-    On,
-    /// They are plain.
-    Off,
+    Tls,
+    /// They have not.
+    Plain,
 }
 
 /// Version of the PROXY protocol.

@@ -22,5 +22,5 @@ pub use definition::all;
 pub use duration::Duration;
 pub use route_grant::{RouteGrant, RouteGrantSpec};
 pub use route_rule::{RouteRule, RouteRuleSpec};
-pub use status::Status;
+pub use status::{ControllerStatus, Status};
 pub use traffic_policy::{TrafficPolicy, TrafficPolicySpec};

@@ -42,8 +42,9 @@ pub fn name(schema: &mut Schema) {
     text(
         schema,
         253,
-        "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$",
-        "a name is made of lower-case letters, digits, '-' and '.', and begins and ends with a letter or digit",
+        // Short, as the API server counts what each rule may cost by the length of its pattern.
+        "^[-a-z0-9.]+$",
+        "a name is made of lower-case letters, digits, '-' and '.'",
     );
 }
 
@@ -77,7 +78,7 @@ pub fn token(schema: &mut Schema) {
     text(
         schema,
         256,
-        "^[A-Za-z0-9!#$%&*+.^_|~-]+$",
+        "^[\\\\w!#$%&*+.^|~-]+$",
         "a name of a header or cookie is made of letters, digits, '-' and '_', such as x-client",
     );
 }
@@ -118,6 +119,16 @@ pub fn messages(schema: &mut Schema) {
 /// Says by the key of each entry which one a server-side apply means, so that writers do not undo each other.
 pub fn keyed_by_target(schema: &mut Schema) {
     keyed(schema, "target");
+}
+
+/// The same by the name of each entry.
+pub fn keyed_by_name(schema: &mut Schema) {
+    keyed(schema, "name");
+}
+
+/// For how many targets an object is accepted.
+pub fn accepted(schema: &mut Schema) {
+    schema.ensure_object().insert("enum".into(), json!(["True", "False", "Partly"]));
 }
 
 fn keyed(schema: &mut Schema, key: &str) {

@@ -20,9 +20,10 @@ pub struct Retry {
     /// `retriable-4xx` (409), a status from 400 to 599, or a gRPC status: `cancelled`, `deadline-exceeded`,
     /// `internal`, `resource-exhausted`, `unavailable`. Absent or empty: what is tried again without a rule, which is
     /// a failed connection, and for idempotent requests a reset before the response.
+    // Not `on`: what reads YAML 1.1, as kubectl does, takes that word for `true`.
     #[schemars(length(max = 16))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub on: Vec<RetryOn>,
+    pub when: Vec<RetryOn>,
     /// How long to wait before the second try, more before each further one, with jitter. Absent: 25ms.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backoff: Option<Duration>,
@@ -37,7 +38,7 @@ pub struct Retry {
 
 impl Default for Retry {
     fn default() -> Self {
-        Self { attempts: one(), on: Vec::new(), backoff: None, budget: None, non_idempotent: false }
+        Self { attempts: one(), when: Vec::new(), backoff: None, budget: None, non_idempotent: false }
     }
 }
 

@@ -39,16 +39,29 @@ use crate::{
         description = "Higher goes first"
     ),
     printcolumn(
-        name = "Accepted",
+        name = "Router",
         type_ = "string",
-        json_path = ".status.accepted",
-        description = "Whether it counts for all targets"
+        json_path = ".status.controllers[?(@.name==\"selvedge.dev/router\")].accepted",
+        description = "For how many of its targets the router accepts it"
     ),
     printcolumn(
-        name = "Problems",
+        name = "Edge",
         type_ = "string",
-        json_path = ".status.problems",
-        description = "What is wrong",
+        json_path = ".status.controllers[?(@.name==\"selvedge.dev/ingress\")].accepted",
+        description = "For how many of its targets the edge accepts it"
+    ),
+    printcolumn(
+        name = "Router Problems",
+        type_ = "string",
+        json_path = ".status.controllers[?(@.name==\"selvedge.dev/router\")].problems",
+        description = "What is wrong, as the router sees it",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Edge Problems",
+        type_ = "string",
+        json_path = ".status.controllers[?(@.name==\"selvedge.dev/ingress\")].problems",
+        description = "What is wrong, as the edge sees it",
         priority = 1
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")

@@ -1,4 +1,4 @@
-//! What became of an object: conditions for each of its targets, and what is wrong with it.
+//! What became of an object: for each program that reads it conditions for each target, and what is wrong with it.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -10,25 +10,48 @@ use crate::limits;
 pub const ACCEPTED: &str = "Accepted";
 /// Type of the condition that says whether all that the object names was found and may be used.
 pub const RESOLVED_REFS: &str = "ResolvedRefs";
-/// Most problems that a status holds.
+/// Most targets that an entry of a status holds.
+pub const MOST_TARGETS: usize = 16;
+/// Most characters of a target as text.
+pub const LONGEST_TARGET: usize = 512;
+/// Most problems that an entry of a status holds.
 pub const MOST_PROBLEMS: usize = 16;
+/// Most characters of a problem.
+pub const LONGEST_PROBLEM: usize = 1024;
+/// Most characters of the message of a condition.
+pub const LONGEST_MESSAGE: usize = 32_768;
 
-/// What became of a RouteRule or TrafficPolicy.
+/// What became of a RouteRule or TrafficPolicy. The edge and the router can both have a say in one object; each writes
+/// its own entry and leaves the others alone.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Status {
-    /// The generation of the object that this status speaks of.
+    /// What each program that the object is for made of it.
+    #[schemars(length(max = 8), transform = limits::keyed_by_name)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub controllers: Vec<ControllerStatus>,
+}
+
+/// What one program made of an object.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ControllerStatus {
+    /// Name of the program: `selvedge.dev/ingress` is the edge, `selvedge.dev/router` the router.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// The generation of the object that this entry speaks of. While it is less than `metadata.generation` the last
+    /// change has not been looked at yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// For how many of its targets the object is accepted: `True` for all, `False` for none, otherwise `Partly`.
-    #[schemars(length(max = 16))]
+    #[schemars(transform = limits::accepted)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accepted: Option<String>,
     /// What became of it for each target, in the order of `spec.targets`.
     #[schemars(length(max = 16), transform = limits::keyed_by_target)]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub targets: Vec<TargetStatus>,
-    /// What is wrong with the object and what to do, at most 16 of them.
+    /// What is wrong with the object and what to do, at most 16 of them, each with the field that it is about.
     #[schemars(length(max = 16), transform = limits::messages)]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<String>,
@@ -49,11 +72,20 @@ pub struct TargetStatus {
 }
 
 impl Status {
-    /// A status; says itself what is `accepted` and keeps the first problems when there are too many.
+    /// The entry of the program of this name.
+    pub fn of(&self, controller: &str) -> Option<&ControllerStatus> {
+        self.controllers.iter().find(|entry| entry.name == controller)
+    }
+}
+
+impl ControllerStatus {
+    /// An entry; says itself what is `accepted`, and holds no more than an entry may: the first targets and problems
+    /// of too many, and the begin of a problem that is too long.
     pub fn new(
+        name: &str,
         observed_generation: Option<i64>,
-        targets: Vec<TargetStatus>,
-        mut problems: Vec<String>,
+        mut targets: Vec<TargetStatus>,
+        problems: &[String],
     ) -> Self {
         let accepted = targets.iter().filter(|target| target.is_accepted()).count();
         let accepted = match accepted {
@@ -61,8 +93,10 @@ impl Status {
             all if all == targets.len() => "True",
             _ => "Partly",
         };
-        problems.truncate(MOST_PROBLEMS);
-        Self { observed_generation, accepted: Some(accepted.into()), targets, problems }
+        targets.truncate(MOST_TARGETS);
+        let problems = problems.iter().take(MOST_PROBLEMS);
+        let problems = problems.map(|problem| problem.chars().take(LONGEST_PROBLEM).collect()).collect();
+        Self { name: name.into(), observed_generation, accepted: Some(accepted.into()), targets, problems }
     }
 }
 
@@ -121,4 +155,35 @@ fn conditions(_: &mut SchemaGenerator) -> Schema {
             },
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(name: &str, accepted: bool) -> TargetStatus {
+        let status = if accepted { "True" } else { "False" };
+        let condition = serde_json::json!({"type": ACCEPTED, "status": status, "reason": ACCEPTED, "message": "",
+            "lastTransitionTime": "2026-01-01T00:00:00Z"});
+        TargetStatus { target: name.into(), conditions: vec![serde_json::from_value(condition).unwrap()] }
+    }
+
+    #[test]
+    fn accepted_speaks_of_all_targets_together() {
+        let cases =
+            [(&[true, true][..], "True"), (&[true, false], "Partly"), (&[false], "False"), (&[], "False")];
+        for (targets, wanted) in cases {
+            let targets = targets.iter().map(|accepted| target("service a", *accepted)).collect();
+            let entry = ControllerStatus::new("a", Some(1), targets, &[]);
+            assert_eq!(entry.accepted.as_deref(), Some(wanted));
+        }
+    }
+
+    #[test]
+    fn an_entry_holds_no_more_than_the_api_server_takes() {
+        let targets = (0..20).map(|number| target(&format!("service s{number}"), true)).collect();
+        let entry = ControllerStatus::new("a", None, targets, &vec!["\u{e4}".repeat(2000); 20]);
+        assert_eq!((entry.targets.len(), entry.problems.len()), (MOST_TARGETS, MOST_PROBLEMS));
+        assert_eq!(entry.problems[0].chars().count(), LONGEST_PROBLEM);
+    }
 }

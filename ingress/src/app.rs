@@ -6,7 +6,7 @@ pub use selvedge_common::program::start_log;
 use selvedge_common::{
     kube::{
         objects::{Kind, Object, ObjectKey},
-        status::StatusInput,
+        status::{self, KnownStatus, StatusInput},
         store::Objects,
         translation::StatusChange,
     },
@@ -29,14 +29,18 @@ impl Role for translate::Edge {
         &[Kind::Ingress, Kind::IngressClass, Kind::Service, Kind::EndpointSlice, Kind::Secret];
 
     fn status(&self, object: &Object, change: StatusChange) -> Option<StatusInput> {
-        let Object::Ingress(ingress) = object else { return None };
+        let Object::Ingress(ingress) = object else {
+            return status::rules::seen(object, change, Self::CONTROLLER);
+        };
         let balancer = ingress.status.as_ref().and_then(|status| status.load_balancer.as_ref());
         let current = balancer.and_then(|balancer| balancer.ingress.clone()).unwrap_or_default();
-        Some(StatusInput::Seen { key: change.key, ours: change.ours, current })
+        let known = KnownStatus::Ingress { ours: change.ours, current };
+        Some(StatusInput::Seen { key: change.key, known })
     }
 
     fn status_gone(&self, key: &ObjectKey) -> Option<StatusInput> {
-        (key.kind == Kind::Ingress).then(|| StatusInput::Gone(key.clone()))
+        let has_status = key.kind == Kind::Ingress || key.kind.has_conditions();
+        has_status.then(|| StatusInput::Gone(key.clone()))
     }
 
     fn unfitting(&self, objects: &Objects) -> Vec<String> {

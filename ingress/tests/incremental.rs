@@ -212,7 +212,7 @@ fn a_written_status_and_an_equal_object_change_nothing() {
     assert_eq!(
         outcome,
         Outcome {
-            statuses: vec![StatusChange { key, ours: true, targets: Vec::new() }],
+            statuses: vec![StatusChange { key, ours: true, targets: Vec::new(), problems: Vec::new() }],
             ..Outcome::default()
         }
     );
@@ -224,7 +224,8 @@ fn a_class_change_withdraws_routes_and_clears_the_status() {
     let key = ObjectKey::new(Kind::Ingress, "ns", "i7");
     assert!(reconciler.ours().contains_key(&key));
     let outcome = reconciler.apply([object(Kind::Ingress, ingress("i7", "/", "other"))]);
-    assert_eq!(outcome.statuses, [StatusChange { key: key.clone(), ours: false, targets: Vec::new() }]);
+    let lost = StatusChange { key: key.clone(), ours: false, targets: Vec::new(), problems: Vec::new() };
+    assert_eq!(outcome.statuses, [lost]);
     assert!(!reconciler.ours().contains_key(&key));
     let snapshot = reconciler.snapshot();
     assert!(!snapshot.route_sets[&"edge".into()].hosts.contains_key(&host("i7.example")));

@@ -3,11 +3,13 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod callers;
+mod definitions;
 mod edge;
 mod events;
 mod lease;
 mod owners;
 mod pods;
+mod rule_status;
 mod servers;
 mod status;
 mod watch;

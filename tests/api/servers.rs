@@ -19,6 +19,8 @@ use selvedge_tests::{
 };
 use tokio::sync::{OnceCell, mpsc};
 
+use crate::definitions;
+
 static REAL: OnceCell<Option<RealApiServer>> = OnceCell::const_new();
 static NAMESPACES: AtomicUsize = AtomicUsize::new(0);
 
@@ -30,7 +32,9 @@ async fn real() -> Option<&'static RealApiServer> {
             return None;
         };
         say(&format!("in-process and {}", binaries.display()));
-        Some(RealApiServer::start(binaries).await.expect("a server whose binaries are there starts"))
+        let server = RealApiServer::start(binaries).await.expect("a server whose binaries are there starts");
+        definitions::install(&server.client()).await;
+        Some(server)
     };
     REAL.get_or_init(start).await.as_ref()
 }
@@ -40,6 +44,13 @@ fn say(servers: &str) {
     use std::io::Write;
     // A closed standard error is no reason to fail.
     let _ = writeln!(std::io::stderr(), "API servers: {servers}");
+}
+
+/// A client of the real server that all tests share, with a namespace of its own.
+pub async fn real_with_namespace() -> Option<(Client, String)> {
+    let client = real().await?.client();
+    let namespace = create_namespace(&client).await;
+    Some((client, namespace))
 }
 
 /// Runs a test against each server, in a namespace of its own.
@@ -71,7 +82,11 @@ pub async fn on_each_with_kubeconfig(test: impl AsyncFn(Client, String, String))
 /// The real server, where a test cannot do with a client alone.
 pub async fn own_real() -> Option<RealApiServer> {
     match find_binaries() {
-        Some(binaries) => Some(RealApiServer::start(binaries).await.expect("the server starts")),
+        Some(binaries) => {
+            let server = RealApiServer::start(binaries).await.expect("the server starts");
+            definitions::install(&server.client()).await;
+            Some(server)
+        }
         None => {
             say_not_run();
             None

@@ -8,13 +8,15 @@ use kube::{
 use selvedge_common::kube::{
     addresses::{address, follow_service},
     objects::{Kind, ObjectKey},
-    status::{self, Addresses, StatusInput},
+    status::{self, Addresses, Author, KnownStatus, StatusInput},
 };
 use selvedge_tests::api_server::ApiServer;
 use tokio::sync::{mpsc, watch};
 
 use crate::servers::{create, create_namespace, ingress, on_each};
 use selvedge_tests::waiting::eventually;
+
+const EDGE: Author = Author { manager: "selvedge-ingress", controller: "selvedge.dev/ingress" };
 
 struct Writer {
     leader: watch::Sender<bool>,
@@ -28,14 +30,15 @@ impl Writer {
         let wanted = addresses.iter().map(|text| address(text)).collect();
         let (addresses, shall) = watch::channel(Some(wanted));
         let (inputs, inbox) = mpsc::unbounded_channel();
-        tokio::spawn(status::run(client.clone(), leads, shall, inbox));
+        tokio::spawn(status::run(client.clone(), EDGE, leads, shall, inbox));
         Self { leader, addresses, inputs }
     }
 
     fn seen(&self, namespace: &str, name: &str, ours: bool, current: &[&str]) {
         let key = ObjectKey::new(Kind::Ingress, namespace, name);
         let current = current.iter().map(|text| address(text)).collect();
-        self.inputs.send(vec![StatusInput::Seen { key, ours, current }]).unwrap();
+        let known = KnownStatus::Ingress { ours, current };
+        self.inputs.send(vec![StatusInput::Seen { key, known }]).unwrap();
     }
 }
 

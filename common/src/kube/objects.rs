@@ -57,6 +57,11 @@ macro_rules! kinds {
                 !matches!(self, Kind::IngressClass)
             }
 
+            /// Whether its status has conditions and problems, an entry for each controller.
+            pub fn has_conditions(self) -> bool {
+                matches!(self, Kind::RouteRule | Kind::TrafficPolicy)
+            }
+
             /// The kind with this `apiVersion` and `kind`, if Selvedge reads it.
             pub fn find(api_version: &str, kind: &str) -> Option<Kind> {
                 Kind::ALL.iter().copied().find(|k| k.name() == kind && k.api_version() == api_version)
@@ -183,6 +188,12 @@ impl ObjectKey {
     /// The key of the object of this kind, namespace and name.
     pub fn new(kind: Kind, namespace: &str, name: &str) -> Self {
         Self { kind, namespace: namespace.into(), name: name.into() }
+    }
+
+    /// The key of the object that a reference names, if its kind is one that Selvedge reads.
+    pub fn of(object: &ObjectRef) -> Option<Self> {
+        let kind = Kind::ALL.iter().find(|kind| kind.name() == &*object.kind)?;
+        Some(Self { kind: *kind, namespace: object.namespace.clone(), name: object.name.clone() })
     }
 
     /// The same as a reference for problems and routes.

@@ -176,10 +176,12 @@ fn same_metadata(a: &ObjectMeta, b: &ObjectMeta) -> bool {
 }
 
 fn status_differs(a: &Object, b: &Object) -> bool {
+    // Conditions name the generation, which may grow with a change that means nothing.
+    let is_newer = a.metadata().generation != b.metadata().generation;
     match (a, b) {
         (Object::Ingress(a), Object::Ingress(b)) => a.status != b.status,
-        (Object::RouteRule(a), Object::RouteRule(b)) => a.status != b.status,
-        (Object::TrafficPolicy(a), Object::TrafficPolicy(b)) => a.status != b.status,
+        (Object::RouteRule(a), Object::RouteRule(b)) => a.status != b.status || is_newer,
+        (Object::TrafficPolicy(a), Object::TrafficPolicy(b)) => a.status != b.status || is_newer,
         _ => false,
     }
 }
@@ -224,6 +226,22 @@ mod tests {
         assert_eq!(apply(ingress("2", "a", "192.0.2.1")), Change::Nothing);
         assert!(matches!(apply(ingress("3", "a", "192.0.2.2")), Change::Status(_)));
         assert!(matches!(apply(ingress("4", "b", "192.0.2.2")), Change::Object { before: Some(_), .. }));
+    }
+
+    #[test]
+    fn a_new_generation_that_says_the_same_concerns_the_status_alone() {
+        let rule = |generation: i64, weight: &str| {
+            let backend = format!(r#"{{"service": "a"{weight}}}"#);
+            let backend: serde_json::Value = serde_json::from_str(&backend).unwrap();
+            let metadata = json!({"name": "a", "namespace": "default", "generation": generation});
+            let rules = json!([{"backends": [backend]}]);
+            object(Kind::RouteRule, json!({"metadata": metadata, "spec": {"targets": [], "rules": rules}}))
+        };
+        let mut objects = Objects::default();
+        let mut apply = |object: Object| objects.apply(ObjectEvent::Applied(object));
+        assert!(matches!(apply(rule(1, "")), Change::Object { .. }));
+        assert!(matches!(apply(rule(2, r#", "weight": 1"#)), Change::Status(_)));
+        assert!(matches!(apply(rule(3, r#", "weight": 2"#)), Change::Object { .. }));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::{
         addresses::{address, follow_service, sort},
         events::{self, ProblemInput, Reporter},
         lease::{self, LeaseSettings},
-        status::{self, StatusInput},
+        status::{self, Author, StatusInput},
         store::ServiceName,
     },
     runtime::{
@@ -67,7 +67,8 @@ pub fn tell<T: Role>(
             follow_service(client, &service.namespace, &service.name, sender).await;
         });
     }
-    let status = status::run(client.clone(), leads.clone(), addresses, status_inputs);
+    let author = Author { manager: T::PROGRAM, controller: T::CONTROLLER };
+    let status = status::run(client.clone(), author, leads.clone(), addresses, status_inputs);
     let watch = PanicWatch::new("status", metrics);
     writers.spawn(async move {
         let _watch = watch;

@@ -12,7 +12,7 @@ use crate::{
     id::ObjectRef,
     kube::{
         events::ProblemInput,
-        objects::{Kind, ObjectEvent, ObjectKey},
+        objects::{ObjectEvent, ObjectKey},
         status::StatusInput,
         translation::{Outcome, Reconciler, StatusChange},
         watch::WatchEvent,
@@ -229,9 +229,9 @@ impl<T: Role> Driver<T> {
     }
 
     fn added(&self, problem: Problem) -> ProblemInput {
-        let ObjectRef { kind, namespace, name, .. } = &problem.object;
-        let kind = Kind::ALL.iter().find(|known| known.name() == &**kind);
-        let object = kind.and_then(|kind| self.reconciler.objects().get(*kind, namespace, name));
+        let key = ObjectKey::of(&problem.object);
+        let objects = self.reconciler.objects();
+        let object = key.and_then(|key| objects.get(key.kind, &key.namespace, &key.name));
         let uid = object.and_then(|object| object.metadata().uid.clone());
         ProblemInput::Added { problem, uid }
     }
@@ -284,8 +284,9 @@ mod tests {
     use crate::{
         id::RouteSetId,
         kube::{
-            objects::Object,
+            objects::{Kind, Object},
             reader::{Reader, Unit},
+            status::KnownStatus,
             store::Objects,
             translation::{BaseTranslation, HostTranslation, ObjectTranslation, Translate},
         },
@@ -293,6 +294,10 @@ mod tests {
         proxy::ProxySettings,
         runtime::{access_log::AccessLog, engine::EngineSettings},
     };
+
+    fn seen(key: ObjectKey, ours: bool) -> StatusInput {
+        StatusInput::Seen { key, known: KnownStatus::Ingress { ours, current: Vec::new() } }
+    }
 
     /// A role that serves nothing and writes the status of Services.
     struct Idle;
@@ -325,7 +330,7 @@ mod tests {
         const KINDS: &'static [Kind] = &[Kind::Service];
 
         fn status(&self, _: &Object, change: StatusChange) -> Option<StatusInput> {
-            Some(StatusInput::Seen { key: change.key, ours: change.ours, current: Vec::new() })
+            Some(seen(change.key, change.ours))
         }
 
         fn status_gone(&self, key: &ObjectKey) -> Option<StatusInput> {
@@ -402,8 +407,7 @@ mod tests {
         let key = service().key();
         step(&mut driver, WatchEvent::Synced(vec![ObjectEvent::Applied(service())]));
         step(&mut driver, WatchEvent::Changed(vec![ObjectEvent::Deleted(key.clone())]));
-        let seen = StatusInput::Seen { key: key.clone(), ours: true, current: Vec::new() };
-        assert_eq!(told.statuses.try_recv(), Ok(vec![seen]));
+        assert_eq!(told.statuses.try_recv(), Ok(vec![seen(key.clone(), true)]));
         assert_eq!(told.statuses.try_recv(), Ok(vec![StatusInput::Gone(key)]));
     }
 }

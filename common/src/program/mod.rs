@@ -23,7 +23,7 @@ pub use starting::start_log;
 use crate::{
     kube::{
         objects::{Kind, Object, ObjectKey},
-        status::StatusInput,
+        status::{self, StatusInput},
         store::Objects,
         translation::{StatusChange, Translate},
     },
@@ -42,16 +42,14 @@ pub trait Role: Translate {
     const KINDS: &'static [Kind];
 
     /// What the writer of statuses must know of an object whose status may have to be written. `None` for kinds whose
-    /// status is nobody's.
+    /// status is nobody's; by default these are all but RouteRules and TrafficPolicies.
     fn status(&self, object: &Object, change: StatusChange) -> Option<StatusInput> {
-        let _ = (object, change);
-        None
+        status::rules::seen(object, change, Self::CONTROLLER)
     }
 
     /// The same for an object that is gone.
     fn status_gone(&self, key: &ObjectKey) -> Option<StatusInput> {
-        let _ = key;
-        None
+        key.kind.has_conditions().then(|| StatusInput::Gone(key.clone()))
     }
 
     /// What to say of flags that fit none of the objects, each a sentence that names its flag.

@@ -85,7 +85,7 @@ fn change(folder: &Path, router: &Process, number: usize) {
             "rules": [{
                 "backends": backends,
                 "headers": {"response": {"set": {"x-version": version}}},
-                "retry": {"attempts": 2, "on": ["connect-failure", "reset"]},
+                "retry": {"attempts": 2, "when": ["connect-failure", "reset"]},
             }],
         },
     });

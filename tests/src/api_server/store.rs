@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// Group, version and plural as in the address, for example `apis/networking.k8s.io/v1/ingresses`.
 pub type ResourcePath = String;
@@ -26,6 +26,9 @@ pub struct Change {
 
 /// A refusal: code, reason, message.
 pub type Refusal = (u16, &'static str, String);
+
+/// Lists of which an apply means entries by their key (`x-kubernetes-list-type: map`), in the status of our kinds.
+const KEYS: [(&str, &str); 3] = [("controllers", "name"), ("targets", "target"), ("conditions", "type")];
 
 /// All objects and their history.
 #[derive(Debug, Default)]
@@ -119,10 +122,10 @@ impl Store {
         if let Some(manager) = manager {
             let before = self.applied.insert((key.clone(), manager.to_owned()), patch.clone());
             if let Some(before) = before {
-                remove_left_out(&mut object, &before, &patch);
+                remove_left_out(&mut object, &before, Some(&patch));
             }
         }
-        merge(&mut object, &patch);
+        merge(&mut object, &patch, manager.is_some());
         if object == *current {
             return Ok(None);
         }
@@ -145,6 +148,11 @@ impl Store {
 
     fn put(&mut self, key: Key, mut object: Value, action: &'static str) -> Change {
         self.version += 1;
+        let generation = self.objects.get(&key).map_or(1, |before| {
+            let number = before["metadata"]["generation"].as_i64().unwrap_or_default();
+            number + i64::from(!same_but_status(before, &object))
+        });
+        object["metadata"]["generation"] = generation.into();
         object["metadata"]["resourceVersion"] = self.version.to_string().into();
         self.objects.insert(key.clone(), object.clone());
         self.record(key.0, object, action)
@@ -168,24 +176,78 @@ pub fn status(refusal: &Refusal) -> Value {
         "code": code, "reason": reason, "message": message})
 }
 
-fn merge(object: &mut Value, patch: &Value) {
+/// Whether a change from one to the other leaves the generation as it is.
+fn same_but_status(a: &Value, b: &Value) -> bool {
+    let rest = |object: &Value| -> Map<String, Value> {
+        let fields = object.as_object().into_iter().flatten();
+        let rest = fields.filter(|(name, _)| !["metadata", "status"].contains(&name.as_str()));
+        rest.map(|(name, value)| (name.clone(), value.clone())).collect()
+    };
+    rest(a) == rest(b)
+}
+
+fn merge(object: &mut Value, patch: &Value, is_apply: bool) {
     match (object, patch) {
         (Value::Object(object), Value::Object(patch)) => {
             for (name, value) in patch {
-                merge(object.entry(name).or_insert(Value::Null), value);
+                let own = object.entry(name).or_insert(Value::Null);
+                match (own, key_of(name, value).filter(|_| is_apply)) {
+                    (Value::Array(own), Some(key)) => merge_entries(own, value, key),
+                    (own, _) => merge(own, value, is_apply),
+                }
             }
         }
         (object, patch) => *object = patch.clone(),
     }
 }
 
-fn remove_left_out(object: &mut Value, before: &Value, now: &Value) {
+fn merge_entries(own: &mut Vec<Value>, applied: &Value, key: &str) {
+    for entry in applied.as_array().into_iter().flatten() {
+        match own.iter_mut().find(|own| own[key] == entry[key]) {
+            Some(own) => merge(own, entry, true),
+            None => own.push(entry.clone()),
+        }
+    }
+}
+
+fn remove_left_out(object: &mut Value, before: &Value, now: Option<&Value>) {
     let (Value::Object(object), Value::Object(before)) = (object, before) else { return };
     for (name, value) in before {
-        match (now.get(name), object.get_mut(name)) {
-            (None, Some(_)) => drop(object.remove(name)),
-            (Some(now), Some(object)) => remove_left_out(object, value, now),
+        let Some(own) = object.get_mut(name) else { continue };
+        let now = now.and_then(|now| now.get(name));
+        let left = match (own, key_of(name, value), now) {
+            (Value::Array(own), Some(key), now) => {
+                remove_entries(own, (value, now), key);
+                !own.is_empty()
+            }
+            // What others have applied in it stays.
+            (own @ Value::Object(_), _, now) => {
+                remove_left_out(own, value, now);
+                own.as_object().is_some_and(|own| !own.is_empty())
+            }
+            _ => false,
+        };
+        if now.is_none() && !left {
+            object.remove(name);
+        }
+    }
+}
+
+/// Removes the entries that are left out, and of the others what is left out in them.
+fn remove_entries(own: &mut Vec<Value>, (before, now): (&Value, Option<&Value>), key: &str) {
+    for entry in before.as_array().into_iter().flatten() {
+        let same = |other: &&Value| other[key] == entry[key];
+        let now = now.and_then(Value::as_array).and_then(|now| now.iter().find(same));
+        match (now, own.iter().position(|own| own[key] == entry[key])) {
+            (None, Some(at)) => drop(own.remove(at)),
+            (Some(now), Some(at)) => remove_left_out(&mut own[at], entry, Some(now)),
             (_, None) => {}
         }
     }
+}
+
+/// The key of the entries of this list, if it has one.
+fn key_of(name: &str, list: &Value) -> Option<&'static str> {
+    let (_, key) = KEYS.iter().find(|(known, _)| *known == name)?;
+    list.as_array()?.iter().all(|entry| entry[*key].is_string()).then_some(key)
 }

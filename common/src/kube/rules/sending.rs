@@ -41,9 +41,9 @@ pub(super) fn limit(time: Duration) -> Duration {
 pub(super) fn retry(defaults: &Defaults, given: Option<&GivenRetry>) -> Retry {
     let usual = &defaults.retry;
     let Some(given) = given else { return usual.clone() };
-    let on = match given.on.is_empty() {
+    let on = match given.when.is_empty() {
         true => usual.on.clone(),
-        false => outcomes(&given.on),
+        false => outcomes(&given.when),
     };
     Retry {
         attempts: given.attempts.into(),

@@ -22,7 +22,7 @@ const AUTHORITIES: &str = "ca.crt";
 /// Where certificates are missing nothing is believed instead of everything: TLS then fails, and the policy says why.
 pub(super) fn read(cx: &mut Context<'_, '_>, policy: &TrafficPolicy) -> Option<Option<BackendTls>> {
     let given = policy.spec.tls.as_ref()?;
-    if given.mode == Some(TlsMode::Off) {
+    if given.mode == Some(TlsMode::Plain) {
         return Some(None);
     }
     let object = object_ref(Kind::TrafficPolicy, &policy.metadata);

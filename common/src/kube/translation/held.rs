@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{BackendPart, BackendUse, Batch, Parts, Reconciler, Translate};
 use crate::{
-    id::{BackendId, CertificateId, RouteSetId},
+    id::{BackendId, CertificateId, ObjectRef, RouteSetId},
     kube::reader::Unit,
     model::{Certificate, HostMatch, Problem},
 };
@@ -28,6 +28,14 @@ pub(super) struct Problems {
 impl Problems {
     pub(super) fn iter(&self) -> impl Iterator<Item = &Problem> {
         self.current.keys()
+    }
+
+    /// Those of an object, sorted.
+    pub(super) fn of<'p>(&'p self, object: &'p ObjectRef) -> impl Iterator<Item = &'p Problem> {
+        // The smallest that an object can have.
+        let first = Problem::error(object, "", "", String::new());
+        let problems = self.current.range(first..).map(|(problem, _)| problem);
+        problems.take_while(move |problem| problem.object == *object)
     }
 
     /// Those that came and those that went since the last call.

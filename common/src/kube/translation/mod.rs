@@ -12,6 +12,7 @@ use std::{
 
 use dependencies::Dependencies;
 use held::{Held, Problems};
+use selvedge_crds::status::MOST_PROBLEMS;
 
 use super::{
     callers::CallerTable,
@@ -132,10 +133,12 @@ pub struct Outcome {
 pub struct StatusChange {
     /// The object; it exists.
     pub key: ObjectKey,
-    /// Whether it is ours and shall carry what we say; if not it was ours until now and shall lose it.
+    /// Whether it is ours and shall carry what we say; if not it shall lose what we said before.
     pub ours: bool,
     /// What it shall say of each of its targets.
     pub targets: Vec<TargetStatus>,
+    /// What it shall say is wrong, each with its field; empty for kinds whose status has no such thing.
+    pub problems: Vec<String>,
 }
 
 /// Holds all objects and what they translate to, and follows their changes.
@@ -304,11 +307,15 @@ impl<T: Translate> Reconciler<T> {
         };
         self.started = true;
         let (problems_added, problems_removed) = self.problems.take_changes();
-        let change = |(key, ours): (ObjectKey, bool)| {
-            let targets = self.ours.get(&key).cloned().unwrap_or_default();
-            StatusChange { key, ours, targets }
-        };
-        let statuses = batch.statuses.into_iter().map(change).collect();
+        let mut statuses = batch.statuses;
+        // The status says what is wrong, too, whoever has found it.
+        let told = problems_added.iter().chain(&problems_removed);
+        for key in told.filter_map(|problem| ObjectKey::of(&problem.object)) {
+            if key.kind.has_conditions() && self.ours.contains_key(&key) {
+                statuses.entry(key).or_insert(true);
+            }
+        }
+        let statuses = statuses.into_iter().map(|(key, ours)| self.status_change(key, ours)).collect();
         Outcome {
             update,
             callers: self.callers.take_changes(),
@@ -317,5 +324,22 @@ impl<T: Translate> Reconciler<T> {
             statuses,
             hosts_translated: batch.hosts_translated,
         }
+    }
+
+    fn status_change(&self, key: ObjectKey, ours: bool) -> StatusChange {
+        let targets = self.ours.get(&key).cloned().unwrap_or_default();
+        let problems = match ours && key.kind.has_conditions() {
+            true => self.problems.of(&key.to_ref()).map(in_status).take(MOST_PROBLEMS).collect(),
+            false => Vec::new(),
+        };
+        StatusChange { key, ours, targets, problems }
+    }
+}
+
+/// A problem as the status of its object says it.
+fn in_status(problem: &Problem) -> String {
+    match problem.field.is_empty() {
+        true => problem.message.clone(),
+        false => format!("{}: {}", problem.field, problem.message),
     }
 }

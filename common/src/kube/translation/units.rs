@@ -85,7 +85,8 @@ impl<T: Translate> Reconciler<T> {
             false => self.ours.remove(key).is_some(),
         };
         let exists = self.objects.get(key.kind, &key.namespace, &key.name).is_some();
-        if exists && (ours || was) {
+        // What was ours when another process had the say may still carry our entry, which has our name.
+        if exists && (ours || was || key.kind.has_conditions()) {
             batch.statuses.insert(key.clone(), ours);
         } else {
             batch.statuses.remove(key);
