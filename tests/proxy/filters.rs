@@ -57,7 +57,14 @@ fn response_headers() -> Filter {
 }
 
 fn limit(key: RateKey, burst: u32) -> RateLimit {
-    RateLimit { id: "shop/limit".into(), requests: 1, per: Duration::from_secs(3600), burst, key }
+    RateLimit {
+        id: "shop/limit".into(),
+        requests: 1,
+        per: Duration::from_secs(3600),
+        burst,
+        key,
+        status: 429,
+    }
 }
 
 fn abort(with: AbortWith) -> Filter {

@@ -24,6 +24,9 @@ pub struct RateLimit {
     pub burst: u32,
     /// Whose requests are counted together.
     pub key: RateKey,
+    /// Status of the answer to a request that is turned away.
+    #[serde(default = "usual_status", skip_serializing_if = "is_usual_status")]
+    pub status: u16,
 }
 
 /// Whose requests a limit counts together.
@@ -55,7 +58,7 @@ impl RateLimit {
         };
         match taken {
             Ok(()) => Flow::Next,
-            Err(wait) => Flow::Reply(too_many(wait)),
+            Err(wait) => Flow::Reply(too_many(self.status, wait)),
         }
     }
 
@@ -69,13 +72,21 @@ impl RateLimit {
     pub(super) fn response(&self, _: &FilterContext<'_>, _: &mut ResponseHead) {}
 }
 
-/// 429 with the seconds to wait (RFC 6585 §4, RFC 9110 §10.2.3), rounded up.
-fn too_many(wait: Duration) -> Reply {
+/// Mostly 429, with the seconds to wait (RFC 6585 §4, RFC 9110 §10.2.3), rounded up.
+fn too_many(status: u16, wait: Duration) -> Reply {
     let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
     let mut text = Vec::new();
     // Writing to a Vec cannot fail.
     let _ = write!(text, "{}", seconds.max(1));
-    Reply { fields: vec![("Retry-After", text)], ..Reply::refusal(429, "rate_limited") }
+    Reply { fields: vec![("Retry-After", text)], ..Reply::refusal(status, "rate_limited") }
+}
+
+fn usual_status() -> u16 {
+    429
+}
+
+fn is_usual_status(status: &u16) -> bool {
+    *status == usual_status()
 }
 
 #[cfg(test)]
@@ -86,7 +97,7 @@ mod tests {
     };
 
     fn limit(key: RateKey) -> RateLimit {
-        RateLimit { id: "a/b".into(), requests: 1, per: Duration::from_secs(1), burst: 1, key }
+        RateLimit { id: "a/b".into(), requests: 1, per: Duration::from_secs(1), burst: 1, key, status: 429 }
     }
 
     #[test]
@@ -120,9 +131,10 @@ mod tests {
         for (millis, wanted) in rows {
             let rates = Told { wait: Some(Duration::from_millis(millis)), ..Told::default() };
             let given = Given { rates };
-            let flow = limit(RateKey::All).request(&given.cx(), &mut RequestHead::default());
+            let limit = RateLimit { status: 503, ..limit(RateKey::All) };
+            let flow = limit.request(&given.cx(), &mut RequestHead::default());
             let Flow::Reply(reply) = flow else { panic!("{flow:?}") };
-            assert_eq!((reply.status, reply.reason), (429, "rate_limited"));
+            assert_eq!((reply.status, reply.reason), (503, "rate_limited"));
             assert_eq!(reply.fields, [("Retry-After", wanted.as_bytes().to_vec())]);
         }
     }

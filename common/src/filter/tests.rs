@@ -60,6 +60,7 @@ fn one_of_each() -> Vec<Filter> {
         per: Duration::from_secs(1),
         burst: 20,
         key: RateKey::Header("x-tenant".into()),
+        status: 429,
     };
     let changes = FieldChanges {
         set: vec![Field { name: "x-a".into(), value: "1".into() }],

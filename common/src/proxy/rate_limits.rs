@@ -168,7 +168,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn limit(id: &str, requests: u32, burst: u32) -> RateLimit {
-        RateLimit { id: id.into(), requests, per: SECOND, burst, key: RateKey::All }
+        RateLimit { id: id.into(), requests, per: SECOND, burst, key: RateKey::All, status: 429 }
     }
 
     fn memory() -> (RateLimits, impl Fn(u64) -> Instant) {
