@@ -2,88 +2,21 @@
 
 mod universe;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use proptest::prelude::*;
 use selvedge_common::{
-    id::BackendId,
     kube::{
-        conditions::TargetStatus,
         objects::{Kind, Object, ObjectEvent, ObjectKey},
         translation::{Outcome, Reconciler, StatusChange},
     },
-    model::{Discovery, Endpoints, HostMatch, Problem, Snapshot},
+    model::HostMatch,
     source::Update,
 };
 use selvedge_ingress::{settings::Settings, translate::Edge};
+use selvedge_tests::follower::{Follower, from_nothing};
 use serde_json::{Value, json};
 use universe::{Batches, settings};
-
-/// Knows only what outcomes say.
-#[derive(Default)]
-struct Mirror {
-    snapshot: Arc<Snapshot>,
-    endpoints: BTreeMap<BackendId, Endpoints>,
-    problems: BTreeSet<Problem>,
-    ours: BTreeMap<ObjectKey, Vec<TargetStatus>>,
-}
-
-impl Mirror {
-    /// Takes an outcome in, and insists that it says nothing that is known already.
-    fn apply(&mut self, outcome: &Outcome) {
-        let endpoints = match &outcome.update {
-            None | Some(Update::Callers(_)) => &Vec::new(),
-            Some(Update::Endpoints(endpoints)) => endpoints,
-            Some(Update::Snapshot { snapshot, endpoints }) => {
-                assert_ne!(self.snapshot, *snapshot, "an equal snapshot is no update");
-                self.snapshot = snapshot.clone();
-                endpoints
-            }
-        };
-        let backends = &self.snapshot.backends;
-        let has_endpoints = |id: &BackendId| {
-            backends.get(id).is_some_and(|backend| backend.discovery == Discovery::Endpoints)
-        };
-        self.endpoints.retain(|id, _| has_endpoints(id));
-        for (id, endpoints) in endpoints {
-            assert!(has_endpoints(id), "endpoints of {id}, which needs none");
-            let before = self.endpoints.insert(id.clone(), endpoints.clone());
-            assert_ne!(before.as_ref(), Some(endpoints), "equal endpoints are no update");
-        }
-        for problem in &outcome.problems_removed {
-            assert!(self.problems.remove(problem), "{problem} was not there");
-        }
-        for problem in &outcome.problems_added {
-            assert!(self.problems.insert(problem.clone()), "{problem} was there");
-        }
-        for change in &outcome.statuses {
-            match change.ours {
-                true => drop(self.ours.insert(change.key.clone(), change.targets.clone())),
-                false => drop(self.ours.remove(&change.key)),
-            }
-        }
-    }
-
-    fn check(&mut self, reconciler: &Reconciler<Edge>) {
-        let exists =
-            |key: &ObjectKey| reconciler.objects().get(key.kind, &key.namespace, &key.name).is_some();
-        self.ours.retain(|key, _| exists(key));
-        assert_eq!(&self.snapshot, reconciler.snapshot());
-        assert_eq!(&self.endpoints, reconciler.endpoints());
-        assert_eq!(self.problems.iter().collect::<Vec<_>>(), reconciler.problems().collect::<Vec<_>>());
-        assert_eq!(&self.ours, reconciler.ours());
-    }
-}
-
-fn from_nothing(settings: &Settings, reconciler: &Reconciler<Edge>) -> Reconciler<Edge> {
-    let mut fresh = Reconciler::new(Edge::new(settings.clone()));
-    let objects = Kind::ALL.iter().flat_map(|kind| reconciler.objects().of_kind(*kind));
-    fresh.apply(objects.cloned().map(ObjectEvent::Applied));
-    fresh
-}
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
@@ -94,12 +27,12 @@ proptest! {
         batches in Batches::any(),
     ) {
         let mut reconciler = Reconciler::new(Edge::new(settings.clone()));
-        let mut mirror = Mirror::default();
+        let mut follower = Follower::default();
         for batch in batches.events() {
             let outcome = reconciler.apply(batch);
-            mirror.apply(&outcome);
-            mirror.check(&reconciler);
-            let fresh = from_nothing(&settings, &reconciler);
+            follower.apply(&outcome);
+            follower.check(&reconciler);
+            let fresh = from_nothing(Edge::new(settings.clone()), &reconciler);
             prop_assert_eq!(fresh.snapshot(), reconciler.snapshot());
             prop_assert_eq!(fresh.endpoints(), reconciler.endpoints());
             prop_assert!(fresh.problems().eq(reconciler.problems()));
@@ -281,17 +214,17 @@ fn a_wildcard_that_gets_tls_switches_redirects_below_it_on() {
 #[test]
 fn a_service_that_becomes_an_external_name_and_back_brings_its_endpoints_again() {
     let mut reconciler = thousand();
-    let mut mirror = Mirror::default();
-    mirror.apply(&Outcome { update: Some(reconciler.whole()), ..Outcome::default() });
+    let mut follower = Follower::default();
+    follower.apply(&Outcome { update: Some(reconciler.whole()), ..Outcome::default() });
     let external = json!({
         "metadata": {"name": "i7", "namespace": "ns"},
         "spec": {"type": "ExternalName", "externalName": "origin.example"},
     });
     for event in [object(Kind::Service, external), service("i7")] {
-        mirror.apply(&reconciler.apply([event]));
-        assert_eq!(&mirror.endpoints, reconciler.endpoints());
+        follower.apply(&reconciler.apply([event]));
+        assert_eq!(&follower.endpoints, reconciler.endpoints());
     }
-    assert_eq!(mirror.endpoints.len(), 1000);
+    assert_eq!(follower.endpoints.len(), 1000);
 }
 
 #[test]

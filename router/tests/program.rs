@@ -121,6 +121,96 @@ fn check_prints_what_is_wrong_and_exits_1_on_errors() {
 }
 
 #[test]
+fn check_names_every_wrong_object_of_a_folder_with_its_file_and_the_field() {
+    let manifests = folder();
+    let path = manifests.path().to_str().unwrap();
+    write(manifests.path(), "orders.json", &service("shop", "orders", 80, &[]));
+    let object = |kind: &str, name: &str, spec: serde_json::Value| {
+        let metadata = json!({"name": name, "namespace": "shop"});
+        json!({"apiVersion": "selvedge.dev/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec})
+    };
+    let target = json!([{"service": "orders"}]);
+    let rule = |rule: serde_json::Value| json!({"targets": target, "rules": [rule]});
+    let rows = [
+        (
+            "RouteRule",
+            json!({"targets": [{"service": "ordres"}], "rules": [{}]}),
+            "targets[0].service: ",
+            "mean \"orders\"",
+        ),
+        (
+            "RouteRule",
+            rule(json!({"backends": [{"service": "order"}]})),
+            "backends[0].service: ",
+            "mean \"orders\"",
+        ),
+        (
+            "RouteRule",
+            rule(json!({"backends": [{"service": "orders", "port": 1}]})),
+            "backends[0].port: ",
+            "has 80",
+        ),
+        (
+            "RouteRule",
+            rule(json!({"backends": [{"service": "orders", "weight": 0}]})),
+            "rules[0].backends: ",
+            "weights",
+        ),
+        (
+            "RouteRule",
+            rule(json!({"backends": [{"service": "a", "namespace": "b"}]})),
+            "service: ",
+            "RouteGrant",
+        ),
+        ("RouteRule", rule(json!({"matches": [{"path": {"regex": "(a"}}]})), "path.regex: ", "unclosed"),
+        (
+            "RouteRule",
+            rule(json!({"matches": [{"path": {"prefix": "/a/../b"}}]})),
+            "path.prefix: ",
+            "write \"/b\"",
+        ),
+        (
+            "RouteRule",
+            rule(json!({"headers": {"request": {"remove": ["via"]}}})),
+            "remove[0]: ",
+            "proxy's own",
+        ),
+        ("RouteRule", rule(json!({"redirect": {}})), "rules[0].redirect: ", "what the redirect changes"),
+        ("RouteRule", rule(json!({"retry": {"on": ["rest"]}})), "retry.on[0]: ", "connect-failure"),
+        ("RouteRule", rule(json!({"retrys": {}})), "rules[0].retrys is no field", "mean \"retry\""),
+        (
+            "TrafficPolicy",
+            json!({"targets": [{"kind": "Service", "name": "order"}]}),
+            "targets[0].name: ",
+            "mean \"orders\"",
+        ),
+        (
+            "TrafficPolicy",
+            json!({"targets": [{"kind": "Namespace"}], "tls": {"ca": {"secret": "x"}}}),
+            "tls.ca.secret: ",
+            "x",
+        ),
+        (
+            "TrafficPolicy",
+            json!({"targets": [{"kind": "Namespace"}], "ratelimit": {}}),
+            "ratelimit is",
+            "mean \"rateLimit\"",
+        ),
+    ];
+    for (at, (kind, spec, ..)) in rows.iter().enumerate() {
+        write(manifests.path(), &format!("{at:02}.json"), &[object(kind, &format!("o{at}"), spec.clone())]);
+    }
+    let (wrong, said, _) = output(&["check", path]);
+    assert_eq!(wrong.status.code(), Some(1), "{said}");
+    for (at, (kind, _, field, hint)) in rows.iter().enumerate() {
+        let named = format!("/{at:02}.json:1: {kind} shop/o{at}: spec.");
+        let told = |line: &&str| line.contains(&named) && line.contains(field) && line.contains(hint);
+        assert!(said.lines().any(|line| told(&line)), "no {named} {field} {hint} in\n{said}");
+    }
+    assert!(!said.contains("Service shop/orders:"), "{said}");
+}
+
+#[test]
 fn help_lists_every_flag() {
     for command in Arguments::command().get_subcommands() {
         let (output, said, _) = output(&[command.get_name(), "--help"]);

@@ -163,7 +163,11 @@ fn route(route: &Route) -> Value {
         time("backendTimeout", backend);
     }
     if route.retry != Retry::default() {
-        out.insert("retry".into(), differences(&route.retry, &Retry::default()));
+        let mut retry = differences(&route.retry, &Retry::default());
+        if let Some(statuses) = retry.pointer_mut("/on/statuses") {
+            *statuses = json!(ranges(&route.retry.on.statuses));
+        }
+        out.insert("retry".into(), retry);
     }
     if !route.mirrors.is_empty() {
         let mirrors =
@@ -174,6 +178,15 @@ fn route(route: &Route) -> Value {
         out.insert("rules".into(), json!(format!("{} of {}", rules.host, rules.set)));
     }
     Value::Object(out)
+}
+
+/// Numbers in their order, those without a gap between as one: `409, 500-599`.
+fn ranges(numbers: &[u16]) -> String {
+    let runs = numbers.chunk_by(|one, next| one + 1 == *next).map(|run| match run {
+        [first, .., last] => format!("{first}-{last}"),
+        run => run.iter().map(ToString::to_string).collect(),
+    });
+    runs.collect::<Vec<_>>().join(", ")
 }
 
 fn target(target: &BackendTarget) -> String {

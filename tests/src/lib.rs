@@ -3,6 +3,7 @@
 pub mod api_server;
 pub mod client;
 pub mod edge;
+pub mod follower;
 pub mod http2;
 pub mod http2_frames;
 pub mod in_process;

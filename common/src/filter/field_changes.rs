@@ -56,9 +56,7 @@ pub(super) fn check_name(name: &str) -> Result<(), String> {
     if name.starts_with(':') {
         return Err(format!("{name} is no header field; rewrite path and host instead"));
     }
-    if name.is_empty() || !name.bytes().all(is_token) {
-        return Err(format!("{name:?} is no name of a header field; it may hold letters, digits and '-'"));
-    }
+    check_token(name)?;
     let lower = name.to_ascii_lowercase();
     if lower.starts_with("x-selvedge-") && lower != "x-selvedge-service" {
         return Err(format!("{name} is a field that only the proxy sets; choose another name"));
@@ -72,6 +70,17 @@ pub(super) fn check_name(name: &str) -> Result<(), String> {
             Err(format!("{name} concerns one connection only, which is the proxy's own business"))
         }
         _ => Ok(()),
+    }
+}
+
+/// Checks whether a text can be the name of a field at all (RFC 9110 §5.6.2).
+///
+/// # Errors
+/// When it cannot: what it may be made of.
+pub fn check_token(name: &str) -> Result<(), String> {
+    match !name.is_empty() && name.bytes().all(is_token) {
+        true => Ok(()),
+        false => Err(format!("{name:?} is no name of a header field; it may hold letters, digits and '-'")),
     }
 }
 

@@ -18,7 +18,7 @@ use std::{fmt, net::IpAddr, sync::Arc, time::Duration, time::Instant};
 use serde::{Deserialize, Serialize};
 
 pub use fault::{Abort, AbortWith, Delay, Fault};
-pub use field_changes::{Field, FieldChanges, check_value};
+pub use field_changes::{Field, FieldChanges, check_token, check_value};
 pub use headers::{RequestHeaders, ResponseHeaders};
 pub use path_change::PathChange;
 pub use rate_limit::{RateKey, RateLimit};

@@ -132,9 +132,10 @@ mod tests {
         for (millis, wanted) in rows {
             let rates = Told { wait: Some(Duration::from_millis(millis)), ..Told::default() };
             let given = Given { rates };
-            let flow = limit(RateKey::All).request(&given.cx(), &mut RequestHead::default());
+            let limit = RateLimit { status: 503, ..limit(RateKey::All) };
+            let flow = limit.request(&given.cx(), &mut RequestHead::default());
             let Flow::Reply(reply) = flow else { panic!("{flow:?}") };
-            assert_eq!((reply.status, reply.reason), (429, "rate_limited"));
+            assert_eq!((reply.status, reply.reason), (503, "rate_limited"));
             assert_eq!(reply.fields, [("Retry-After", wanted.as_bytes().to_vec())]);
         }
     }

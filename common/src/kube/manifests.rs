@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::{
     near,
     objects::{Kind, Object, ObjectEvent, ObjectKey},
+    schema,
 };
 use crate::model::Severity;
 use crate::source::file::{Document, FileChange, FileContent};
@@ -125,6 +126,12 @@ impl Manifests {
         ManifestChange { events, problems: new, passed_over }
     }
 
+    /// Where the object of this key is said, by file and first line; `None` if there is none.
+    pub fn place(&self, key: &ObjectKey) -> Option<(&Arc<Path>, u32)> {
+        let (file, place) = self.places.get(key)?.iter().next()?;
+        Some((file, place.line))
+    }
+
     /// Every problem that there is now, sorted by file and line.
     pub fn problems(&self) -> impl Iterator<Item = &ManifestProblem> {
         self.problems.iter()
@@ -157,12 +164,9 @@ impl Manifests {
                         problem(line, Severity::Error, message);
                     }
                     None => {
-                        let (key, kind) = (object.key(), object.kind().name());
+                        let key = object.key();
                         for field in unknown {
-                            let message = format!(
-                                "{key}: {field} is no field of kind {kind} and has no effect; is it misspelt?"
-                            );
-                            problem(line, Severity::Warning, message);
+                            problem(line, Severity::Warning, unknown_field(&key, &field));
                         }
                         new.insert(key, Place { line, object });
                     }
@@ -287,7 +291,10 @@ fn read_object(mut value: Value) -> Read {
     let namespace = metadata.get("namespace").and_then(Value::as_str).unwrap_or_default();
     let key = ObjectKey::new(kind, namespace, &object_name);
     let mut unknown = Vec::new();
-    match Object::from_json_noting(kind, value, &mut unknown) {
+    let read = Object::from_json_noting(kind, value, &mut unknown);
+    // Kinds of ours do not look at these, which were looked at above.
+    unknown.retain(|field| !matches!(field.as_str(), "apiVersion" | "kind"));
+    match read {
         Ok(Object::Secret(mut secret)) => {
             let secret_now = Arc::make_mut(&mut secret);
             let text = secret_now.string_data.take().unwrap_or_default();
@@ -301,6 +308,15 @@ fn read_object(mut value: Value) -> Read {
             Err((Some(key), message))
         }
     }
+}
+
+/// What to say of a field that the kind does not have.
+fn unknown_field(key: &ObjectKey, field: &str) -> String {
+    let hint = match schema::suggest(key.kind, field) {
+        hint if hint.is_empty() => "; is it misspelt?".to_owned(),
+        hint => hint,
+    };
+    format!("{key}: {field} is no field of kind {} and has no effect{hint}", key.kind.name())
 }
 
 /// What to say of an object that is nearly one of ours; `None` for one that is none of our business.
@@ -518,6 +534,32 @@ mod tests {
         assert!(manifests.problems().all(|problem| problem.severity == Severity::Warning));
         apply(&mut manifests, "a", documents("a", &[ingress("x", "1")]));
         assert_eq!(manifests.problems().count(), 0);
+    }
+
+    #[test]
+    fn fields_of_our_own_kinds_are_told_with_what_may_be_meant() {
+        let rule = serde_json::json!({
+            "apiVersion": "selvedge.dev/v1alpha1", "kind": "RouteRule", "metadata": {"name": "x"},
+            "spec": {"targets": [{"service": "a"}], "rules": [{"retrys": {}, "matches": [{"other": 1}]}]},
+        });
+        let mut manifests = Manifests::default();
+        let (events, problems) = apply(&mut manifests, "a", documents("a", &[rule]));
+        assert_eq!(events, ["+ RouteRule default/x "]);
+        let key = ObjectKey::new(Kind::RouteRule, "default", "x");
+        assert_eq!(manifests.place(&key), Some((&Path::new("a").into(), 1)));
+        let no_field = |field: &str, hint: &str| {
+            format!("a:1: RouteRule default/x: {field} is no field of kind RouteRule and has no effect{hint}")
+        };
+        let wanted = [
+            no_field("spec.rules[0].matches[0].other", "; is it misspelt?"),
+            no_field("spec.rules[0].retrys", " (did you mean \"retry\"?)"),
+        ];
+        assert_eq!(problems, wanted);
+        let without_spec = serde_json::json!({
+            "apiVersion": "selvedge.dev/v1alpha1", "kind": "RouteRule", "metadata": {"name": "y"},
+        });
+        let (_, problems) = apply(&mut manifests, "b", documents("b", &[without_spec]));
+        assert_eq!(problems, ["b:1: RouteRule default/y: the object: missing field `spec`"]);
     }
 
     #[test]

@@ -15,6 +15,7 @@ pub mod pods;
 mod raw;
 pub mod reader;
 pub mod rules;
+mod schema;
 pub mod secret;
 pub mod service;
 pub mod status;

@@ -242,7 +242,10 @@ where
     D: serde::Deserializer<'de>,
 {
     let mut object: T = serde_path_to_error::deserialize(value).map_err(|error| FieldError {
-        field: error.path().to_string(),
+        field: match error.path().iter().next() {
+            Some(_) => error.path().to_string(),
+            None => "the object".to_owned(),
+        },
         message: error.inner().to_string(),
     })?;
     object.managed_fields_mut().clear();

@@ -1,6 +1,6 @@
 //! `check`: translates manifests or a cluster's objects and prints what is wrong.
 
-use std::io::Write;
+use std::{collections::BTreeMap, io::Write, path::Path, sync::Arc};
 
 use tokio::sync::mpsc;
 
@@ -11,6 +11,7 @@ use super::{
     source::{client, passed_over},
 };
 use crate::{
+    id::ObjectRef,
     kube::{
         manifests::{ManifestProblem, Manifests},
         objects::ObjectEvent,
@@ -34,8 +35,13 @@ pub async fn check<T: Role>(
     output: &mut dyn Write,
 ) -> anyhow::Result<bool> {
     let scope = Scope { kinds: T::KINDS, namespaces: args.namespace.clone(), secrets };
-    let (events, mut unread) =
-        if args.cluster { cluster(args, scope).await? } else { manifests(args, scope)? };
+    let (events, mut unread, places) = match args.cluster {
+        true => {
+            let (events, unread) = cluster(args, scope).await?;
+            (events, unread, Places::new())
+        }
+        false => manifests(args, scope)?,
+    };
     let mut reconciler = Reconciler::new(role);
     reconciler.apply(events);
     let (role, objects) = (reconciler.translate(), reconciler.objects());
@@ -46,20 +52,32 @@ pub async fn check<T: Role>(
     let unusable: Vec<_> = rejected.into_iter().map(|rejected| problem_of(rejected).1).collect();
     let problems: Vec<_> = reconciler.problems().chain(&unusable).chain(&suspected).collect();
     match format {
-        Format::Text => print_text(&unread, &problems, output)?,
-        Format::Json => print_json(&unread, &problems, output)?,
+        Format::Text => print_text(&unread, (&problems, &places), output)?,
+        Format::Json => print_json(&unread, (&problems, &places), output)?,
     }
     let sound = unread.iter().all(|problem| problem.severity() != Some(Severity::Error));
     Ok(sound && problems.iter().all(|problem| problem.severity != Severity::Error))
 }
 
-fn manifests(args: &CheckedArgs, scope: Scope) -> anyhow::Result<(Vec<ObjectEvent>, Vec<Unread>)> {
-    let change = Manifests::of(scope.kinds).apply(file::read(&args.paths)?);
+/// Where objects are said, by file and line.
+type Places = BTreeMap<ObjectRef, (Arc<Path>, u32)>;
+
+fn manifests(args: &CheckedArgs, scope: Scope) -> anyhow::Result<(Vec<ObjectEvent>, Vec<Unread>, Places)> {
+    let mut manifests = Manifests::of(scope.kinds);
+    let change = manifests.apply(file::read(&args.paths)?);
+    let place = |event: &ObjectEvent| match event {
+        ObjectEvent::Applied(object) => {
+            let (file, line) = manifests.place(&object.key())?;
+            Some((object.key().to_ref(), (file.clone(), line)))
+        }
+        ObjectEvent::Deleted(_) => None,
+    };
+    let places = change.events.iter().filter_map(place).collect();
     let mut unread: Vec<_> = change.problems.into_iter().map(Unread::Manifest).collect();
     if !change.passed_over.is_empty() {
         unread.push(Unread::Notice(passed_over(&change.passed_over)));
     }
-    Ok((change.events, unread))
+    Ok((change.events, unread, places))
 }
 
 async fn cluster(args: &CheckedArgs, scope: Scope) -> anyhow::Result<(Vec<ObjectEvent>, Vec<Unread>)> {
@@ -123,7 +141,11 @@ fn word(severity: Severity) -> &'static str {
     }
 }
 
-fn print_text(unread: &[Unread], problems: &[&Problem], output: &mut dyn Write) -> std::io::Result<()> {
+fn print_text(
+    unread: &[Unread],
+    (problems, places): (&[&Problem], &Places),
+    output: &mut dyn Write,
+) -> std::io::Result<()> {
     for problem in unread {
         let word = problem.word();
         match problem {
@@ -134,12 +156,20 @@ fn print_text(unread: &[Unread], problems: &[&Problem], output: &mut dyn Write) 
         }
     }
     for problem in problems {
-        writeln!(output, "{}: {problem}", word(problem.severity))?;
+        let word = word(problem.severity);
+        match places.get(&problem.object) {
+            Some((file, line)) => writeln!(output, "{word}: {}:{line}: {problem}", file.display())?,
+            None => writeln!(output, "{word}: {problem}")?,
+        }
     }
     Ok(())
 }
 
-fn print_json(unread: &[Unread], problems: &[&Problem], output: &mut dyn Write) -> std::io::Result<()> {
+fn print_json(
+    unread: &[Unread],
+    (problems, places): (&[&Problem], &Places),
+    output: &mut dyn Write,
+) -> std::io::Result<()> {
     let unread = unread.iter().map(|problem| match problem {
         Unread::Manifest(problem) => serde_json::json!({
             "file": problem.file, "line": problem.line, "severity": problem.severity, "message": problem.message}),
@@ -147,6 +177,14 @@ fn print_json(unread: &[Unread], problems: &[&Problem], output: &mut dyn Write) 
             serde_json::json!({"severity": problem.word(), "message": message})
         }
     });
-    let all: Vec<_> = unread.chain(problems.iter().map(|problem| serde_json::json!(problem))).collect();
+    let problems = problems.iter().map(|problem| {
+        let mut value = serde_json::json!(problem);
+        if let Some((file, line)) = places.get(&problem.object) {
+            value["file"] = serde_json::json!(file);
+            value["line"] = serde_json::json!(line);
+        }
+        value
+    });
+    let all: Vec<_> = unread.chain(problems).collect();
     writeln!(output, "{:#}", serde_json::json!({"problems": all}))
 }

@@ -135,14 +135,21 @@ fn read(text: &str, ports: &[u16]) -> Result<Asked, String> {
     let (port, at) = match (rest.split_once('='), ports) {
         (Some((port, at)), _) => (number(port)?, number(at)?),
         (None, [port]) => (*port, number(rest)?),
-        (None, _) => {
-            return Err(format!("{text:?} does not say which port is meant; write for example 8080={text}"));
+        (None, []) => return Err("the Service has no TCP port".to_owned()),
+        (None, [first, ..]) => {
+            let listed = list(ports);
+            let why = format!("{text:?} does not say which port of the Service is meant (it has {listed})");
+            return Err(format!("{why}; write for example {first}={text}"));
         }
     };
     match ports.contains(&port) {
         true => Ok(Asked { port, at, is_tcp }),
-        false => Err(format!("the Service has no TCP port {port}")),
+        false => Err(format!("the Service has no TCP port {port} (it has {})", list(ports))),
     }
+}
+
+fn list(ports: &[u16]) -> String {
+    ports.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 fn annotation(service: &core::Service) -> Option<&str> {
@@ -179,6 +186,7 @@ mod tests {
             ("70000", &[80], "is not of the form"),
             ("9001/udp", &[80], "is not of the form"),
             ("9001", &[80, 81], "does not say which port"),
+            ("9001", &[], "has no TCP port"),
             ("82=9001", &[80, 81], "has no TCP port 82"),
         ];
         for (text, ports, wanted) in rows {

@@ -10,13 +10,13 @@ use selvedge_crds::{
     route_rule::RequestRule,
 };
 
-use super::Context;
+use super::{Context, shape};
 use crate::{
     filter::{
         Abort, AbortWith, Delay, Fault, Filter, PathChange, Redirect, Respond, Rewrite, Share, check_value,
     },
     id::ObjectRef,
-    message::Scheme,
+    message::{Scheme, authority},
     model::PathMatch,
 };
 
@@ -32,12 +32,13 @@ pub(super) fn translate(
         filters.push(Filter::Fault(translate_fault(fault)));
     }
     if let Some(given) = &rule.redirect {
-        let change = (given.path.as_deref(), given.prefix.as_deref());
-        let path = translate_path(cx, object, &format!("{field}.redirect"), change, path);
-        filters.push(Filter::Redirect(translate_redirect(given, path)));
+        let redirect = translate_redirect(cx, object, &format!("{field}.redirect"), (given, path));
+        filters.extend(redirect.map(Filter::Redirect));
+        return filters;
     }
     if let Some(given) = &rule.respond {
         filters.push(Filter::Respond(translate_respond(cx, object, field, given)));
+        return filters;
     }
     if let Some(given) = &rule.rewrite {
         let field = format!("{field}.rewrite");
@@ -53,8 +54,8 @@ fn translate_fault(given: &GivenFault) -> Fault {
     let abort = given.abort.as_ref().map(|abort| Abort {
         share: share(abort.percent),
         with: match abort.grpc_status {
-            Some(code) => AbortWith::Grpc(code),
-            None => AbortWith::Http(abort.status.unwrap_or(503)),
+            Some(code) => AbortWith::Grpc(shape::grpc_status(code)),
+            None => AbortWith::Http(shape::status(abort.status.unwrap_or(503), 503)),
         },
     });
     let delay = given
@@ -64,13 +65,35 @@ fn translate_fault(given: &GivenFault) -> Fault {
     Fault { abort, delay }
 }
 
-fn translate_redirect(given: &GivenRedirect, path: Option<PathChange>) -> Redirect {
+/// A redirect; `None` for one that would lead to where it came from, for ever.
+fn translate_redirect(
+    cx: &mut Context<'_, '_>,
+    object: &ObjectRef,
+    field: &str,
+    (given, matched): (&GivenRedirect, &PathMatch),
+) -> Option<Redirect> {
+    let change = (given.path.as_deref(), given.prefix.as_deref());
+    let path = translate_path(cx, object, field, change, matched);
     let scheme = given.scheme.map(|scheme| match scheme {
         GivenScheme::Http => Scheme::Http,
         GivenScheme::Https => Scheme::Https,
     });
-    let host = given.host.as_deref().map(Into::into);
-    Redirect { scheme, host, port: given.port, path, status: given.status }
+    let host = given.host.as_deref().filter(|host| {
+        let is_host = authority::parse(host.as_bytes()).is_ok_and(|parsed| parsed.port.is_none());
+        if !is_host {
+            let message = format!("{host:?} is no host, such as api.example.com; the host stays as it is");
+            cx.error(object, format!("{field}.host"), "InvalidHost", message);
+        }
+        is_host
+    });
+    let host = host.map(Into::into);
+    let port = given.port.filter(|port| *port != 0);
+    let changes = scheme.is_some() || host.is_some() || port.is_some() || path.is_some();
+    if !changes && (given.host.is_some() || given.path.is_some() || given.prefix.is_some()) {
+        let message = "nothing is left that the redirect changes; requests get 503".to_owned();
+        cx.error(object, field, "InvalidRedirect", message);
+    }
+    changes.then(|| Redirect { scheme, host, port, path, status: shape::redirect_status(given.status) })
 }
 
 fn translate_respond(
@@ -84,9 +107,10 @@ fn translate_respond(
         cx.error(object, format!("{field}.respond.contentType"), "InvalidHeader", why);
         content_type = None;
     }
+    let status = shape::status(given.status, 500);
     Respond {
-        status: given.status,
-        body: given.body.as_str().into(),
+        status,
+        body: if shape::has_body(status) { given.body.as_str().into() } else { "".into() },
         content_type: content_type.map(Into::into),
     }
 }

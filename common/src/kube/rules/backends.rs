@@ -58,17 +58,24 @@ pub fn resolve(
     backend.tls = found.backend.tls;
     backend.discovery = found.backend.discovery;
     policy.apply(&mut backend);
+    if policy.tls.is_some()
+        && let Some(tls) = &mut backend.tls
+        && tls.server_name.is_none()
+    {
+        tls.server_name = Some(format!("{}.{}.svc", name.service, name.namespace).into());
+    }
     let id = BackendId::new(format!("{}/{}:{port}{suffix}", name.namespace, name.service));
     cx.parts.backends.insert(id.clone(), BackendPart { backend, endpoints: found.endpoints });
     Ok((id, policy))
 }
 
-/// Resolves a Service that an object names; what is wrong is told to its owner.
+/// Resolves a Service that an object names; what is wrong is told to its owner, with what follows from it.
 pub(super) fn refer(
     cx: &mut Context<'_, '_>,
     object: &ObjectRef,
     field: &str,
     (name, near): (BackendName<'_>, &Near),
+    follows: &str,
 ) -> BackendTarget {
     let granted = &*object.namespace == name.namespace || is_granted(cx, object, name);
     let found = match granted {
@@ -94,7 +101,7 @@ pub(super) fn refer(
                 (InvalidBackend::Forbidden, false) => "RefNotPermitted",
                 (invalid, _) => service::reason(invalid),
             };
-            cx.error(object, format!("{field}.{part}"), reason, format!("{message}; requests get 503"));
+            cx.error(object, format!("{field}.{part}"), reason, format!("{message}; {follows}"));
             BackendTarget::Invalid(invalid)
         }
     }

@@ -2,13 +2,16 @@
 
 mod answers;
 mod backends;
+mod check;
 mod conditions;
 mod headers;
 mod policy;
 mod policy_object;
+mod policy_shape;
 mod requests;
 mod route_rule;
 mod sending;
+mod shape;
 mod targets;
 mod tls;
 

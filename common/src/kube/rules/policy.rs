@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use selvedge_crds::{
     TrafficPolicy,
-    balance::{Algorithm, Balance as GivenBalance, HashKey as GivenKey},
+    balance::{Affinity as GivenAffinity, Algorithm, Balance as GivenBalance, HashKey as GivenKey},
     connection::{PolicyTimeouts, ProxyProtocol},
     health::{HealthCheck as GivenCheck, Outlier},
     load::{CircuitBreaking, Concurrency, LimitKey, Priority, RateLimit as GivenLimit},
@@ -12,14 +12,15 @@ use selvedge_crds::{
 };
 
 use super::{
-    Context, sending,
+    Context, policy_shape, sending,
     targets::{name, namespace},
     tls,
 };
 use crate::{
-    filter::{Filter, RateKey, RateLimit},
+    filter::{Filter, RateKey, RateLimit, check_token},
     id::ObjectRef,
     kube::objects::{Kind, ObjectKey},
+    message::authority,
     model::{
         self, Affinity, Backend, BackendLimits, BackendTls, Balance, Fairness, HashKey, HealthCheck,
         HealthCheckKind, ProxyProtocolVersion, RetryAllowance,
@@ -121,15 +122,11 @@ impl Policy {
         let limit = |given| duration(given).map(sending::limit);
         Self {
             balance: spec.balance.as_ref().map(read_balance),
-            affinity: spec.affinity.as_ref().map(|affinity| Affinity {
-                cookie: affinity.cookie.name.as_str().into(),
-                path: affinity.cookie.path.as_deref().unwrap_or("/").into(),
-                ttl: duration(affinity.cookie.ttl),
-            }),
+            affinity: spec.affinity.as_ref().and_then(read_affinity),
             limits: spec.circuit_breaking.as_ref().map(read_limits),
             fairness: spec.concurrency.as_ref().map(read_fairness),
             outlier: spec.outlier.clone(),
-            check: spec.health_check.as_ref().map(read_check),
+            check: spec.health_check.as_ref().and_then(read_check),
             retry_budget: spec.retry_budget.clone(),
             connect_timeout: spec.connection.as_ref().and_then(|connection| duration(connection.timeout)),
             tls: tls::read(cx, policy),
@@ -142,7 +139,7 @@ impl Policy {
             request_timeout: limit(request),
             backend_timeout: limit(backend),
             idle_timeout: limit(idle),
-            rate_limit: spec.rate_limit.as_ref().map(|limit| read_rate(policy, limit)),
+            rate_limit: spec.rate_limit.as_ref().and_then(|limit| read_rate(policy, limit)),
             priority: spec.priority,
         }
     }
@@ -241,7 +238,12 @@ fn read_balance(given: &GivenBalance) -> Balance {
 }
 
 fn read_limits(given: &CircuitBreaking) -> BackendLimits {
-    BackendLimits { connections: given.connections, pending: given.pending, requests: given.requests }
+    let some = |limit: Option<u32>| limit.filter(|limit| *limit > 0);
+    BackendLimits {
+        connections: some(given.connections),
+        pending: given.pending,
+        requests: some(given.requests),
+    }
 }
 
 fn read_fairness(given: &Concurrency) -> Fairness {
@@ -253,11 +255,14 @@ fn read_fairness(given: &Concurrency) -> Fairness {
     }
 }
 
-fn read_check(given: &GivenCheck) -> HealthCheck {
+/// `None` for one that cannot be asked.
+fn read_check(given: &GivenCheck) -> Option<HealthCheck> {
+    let is_host = |host: &&str| authority::parse(host.as_bytes()).is_ok();
     let kind = match (&given.http, &given.grpc) {
+        (Some(http), _) if !policy_shape::is_path(&http.path) => return None,
         (Some(http), _) => HealthCheckKind::Http {
             path: http.path.as_str().into(),
-            host: http.host.as_deref().map(Into::into),
+            host: http.host.as_deref().filter(is_host).map(Into::into),
             statuses: http.status.iter().map(|status| *status..=*status).collect(),
         },
         (None, Some(grpc)) => {
@@ -265,32 +270,46 @@ fn read_check(given: &GivenCheck) -> HealthCheck {
         }
         (None, None) => HealthCheckKind::Tcp,
     };
-    let interval = given.interval.map_or(Duration::from_secs(10), |time| time.get());
-    HealthCheck {
+    let interval = given.interval.map(|time| time.get()).filter(|time| !time.is_zero());
+    let interval = interval.unwrap_or(Duration::from_secs(10));
+    let timeout = given.timeout.map_or(Duration::from_secs(1), |time| time.get());
+    Some(HealthCheck {
         kind,
         interval,
-        timeout: given.timeout.map_or(interval.min(Duration::from_secs(1)), |time| time.get()),
-        healthy_after: given.healthy_after.unwrap_or(1),
+        timeout: timeout.min(interval),
+        healthy_after: given.healthy_after.unwrap_or(2),
         unhealthy_after: given.unhealthy_after.unwrap_or(3),
         port: given.port,
-    }
+    })
 }
 
-fn read_rate(policy: &TrafficPolicy, given: &GivenLimit) -> RateLimit {
+fn read_affinity(given: &GivenAffinity) -> Option<Affinity> {
+    let cookie = &given.cookie;
+    let path = cookie.path.as_deref().filter(|path| policy_shape::is_cookie_path(path));
+    check_token(&cookie.name).ok().map(|()| Affinity {
+        cookie: cookie.name.as_str().into(),
+        path: path.unwrap_or("/").into(),
+        ttl: cookie.ttl.map(|time| time.get()),
+    })
+}
+
+/// `None` for one that would let nothing or everything through.
+fn read_rate(policy: &TrafficPolicy, given: &GivenLimit) -> Option<RateLimit> {
     let key = match &given.key {
         None => RateKey::All,
         Some(LimitKey { caller: Some(true), .. }) => RateKey::Caller,
         Some(LimitKey { header: Some(name), .. }) => RateKey::Header(name.to_ascii_lowercase().into()),
         Some(_) => RateKey::Source,
     };
-    RateLimit {
+    let limits = given.requests > 0 && !given.per.get().is_zero();
+    limits.then(|| RateLimit {
         id: format!("{}/{}", namespace(&policy.metadata), name(&policy.metadata)).into(),
         requests: given.requests,
         per: given.per.get(),
         burst: given.burst.unwrap_or(given.requests),
         key,
-        status: given.status.unwrap_or(429),
-    }
+        status: given.status.filter(|status| (400..=599).contains(status)).unwrap_or(429),
+    })
 }
 
 fn apply_outlier(given: &Outlier, health: &mut crate::model::Health) {

@@ -6,6 +6,7 @@ use selvedge_crds::request_match::{
 
 use super::Context;
 use crate::{
+    filter::check_token,
     id::ObjectRef,
     message::path,
     model::{CallerMatch, Conditions, FieldMatch, PathMatch, QueryMatch, ValueMatch, matching::check_regex},
@@ -26,8 +27,12 @@ pub(super) fn translate(
     let query = (given.query.iter().enumerate())
         .filter_map(|(at, query)| translate_query(cx, object, &format!("{field}.query[{at}]"), query))
         .collect();
-    let from: Vec<_> = given.from.iter().map(translate_caller).collect();
-    let methods = given.methods.iter().map(|method| method.as_str().into()).collect();
+    let from: Vec<_> = (given.from.iter().enumerate())
+        .filter_map(|(at, caller)| translate_caller(cx, object, &format!("{field}.from[{at}]"), caller))
+        .collect();
+    let methods = (given.methods.iter().enumerate())
+        .filter_map(|(at, method)| translate_method(cx, object, &format!("{field}.methods[{at}]"), method))
+        .collect();
     let is_whole = cx.problems.len() == before;
     if !from.is_empty() && !cx.defaults.identifies {
         let message = "who calls is not known at the edge, so this match holds for nobody there; it holds in the router";
@@ -55,7 +60,7 @@ fn translate_path(
     };
     found.unwrap_or_else(|(part, why)| {
         let field = if part.is_empty() { field.to_owned() } else { format!("{field}.{part}") };
-        cx.error(object, field, "InvalidMatch", format!("{why}; the match has no effect"));
+        refuse(cx, object, &field, why);
         everything
     })
 }
@@ -73,12 +78,30 @@ fn canonical(text: &str, part: &'static str) -> Result<std::sync::Arc<str>, (&'s
     }
 }
 
+/// A method as requests have it; they are case-sensitive (RFC 9110 §9.1).
+fn translate_method(
+    cx: &mut Context<'_, '_>,
+    object: &ObjectRef,
+    field: &str,
+    given: &str,
+) -> Option<std::sync::Arc<str>> {
+    let is_method = !given.is_empty() && given.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-');
+    if !is_method {
+        let message = format!("{given:?} is no method; write it in upper-case letters, such as GET");
+        refuse(cx, object, field, message);
+    }
+    is_method.then(|| given.into())
+}
+
 fn translate_header(
     cx: &mut Context<'_, '_>,
     object: &ObjectRef,
     field: &str,
     given: &HeaderMatch,
 ) -> Option<FieldMatch> {
+    if let Err(why) = check_token(&given.name) {
+        refuse(cx, object, &format!("{field}.name"), why);
+    }
     let value = translate_value(cx, object, field, (&given.exact, &given.regex, given.present))?;
     Some(FieldMatch { name: given.name.as_str().into(), value })
 }
@@ -106,18 +129,29 @@ fn translate_value(
             Err(why) => Err((format!("{field}.regex"), why)),
         },
         (None, None, Some(true)) => Ok(ValueMatch::Present),
-        _ => Err((field.to_owned(), "give exactly one of exact, regex and present: true".to_owned())),
+        (None, None, Some(false)) => Ok(ValueMatch::Absent),
+        _ => Err((field.to_owned(), "give exactly one of exact, regex and present".to_owned())),
     };
-    found
-        .map_err(|(field, why)| {
-            cx.error(object, field, "InvalidMatch", format!("{why}; the match has no effect"));
-        })
-        .ok()
+    found.map_err(|(field, why)| refuse(cx, object, &field, why)).ok()
 }
 
-fn translate_caller(given: &Caller) -> CallerMatch {
-    CallerMatch {
-        namespace: given.namespace.as_deref().map(Into::into),
-        service_account: given.service_account.as_deref().map(Into::into),
+/// A caller; one without a namespace is of that of the object.
+fn translate_caller(
+    cx: &mut Context<'_, '_>,
+    object: &ObjectRef,
+    field: &str,
+    given: &Caller,
+) -> Option<CallerMatch> {
+    if given.namespace.is_none() && given.service_account.is_none() {
+        refuse(cx, object, field, "say who may call: namespace, serviceAccount or both".to_owned());
+        return None;
     }
+    Some(CallerMatch {
+        namespace: Some(given.namespace.as_deref().map_or_else(|| object.namespace.clone(), Into::into)),
+        service_account: given.service_account.as_deref().map(Into::into),
+    })
+}
+
+fn refuse(cx: &mut Context<'_, '_>, object: &ObjectRef, field: &str, why: String) {
+    cx.error(object, field, "InvalidMatch", format!("{why}; the match has no effect"));
 }

@@ -10,19 +10,20 @@ use selvedge_crds::{
 };
 
 use super::{
-    BackendName, Context, Near, Policy, answers, backends, conditions, headers, requests, sending,
+    BackendName, Context, Near, Policy, answers, backends, check, conditions, headers, requests, sending,
+    shape,
     targets::{self, name, namespace, object_ref},
 };
 use crate::{
     filter::Filter,
     id::{ObjectRef, RouteId},
     kube::{
-        near,
-        objects::{Kind, Object, ObjectKey},
+        objects::{Kind, ObjectKey},
         reader::{Reader, Unit},
+        service::tcp_ports,
         translation::ObjectTranslation,
     },
-    model::{BackendRef, BackendTarget, HostMatch, Mirror, PathMatch, Problem, Route},
+    model::{BackendRef, BackendTarget, HostMatch, Mirror, Route},
 };
 
 /// Where requests go that a rule without backends is for: the Service that is its target.
@@ -32,19 +33,24 @@ pub struct Rules<'t> {
     pub service: BackendName<'t>,
 }
 
+impl Rules<'_> {
+    /// Whether a target of a RouteRule of this namespace is this port.
+    fn counts(&self, given: &RouteTarget) -> bool {
+        let BackendName { service, port, .. } = self.service;
+        given.service.as_deref() == Some(service) && (given.port.is_none() || given.port == port)
+    }
+}
+
 /// The routes of the RouteRules for a port of a Service, the one that comes first in front. Problems of the rules are
 /// gathered apart.
 pub fn of_service(cx: &mut Context<'_, '_>, target: &Rules<'_>) -> Vec<Route> {
     if !cx.has_rules() {
         return Vec::new();
     }
-    let BackendName { namespace, service, port } = target.service;
+    let BackendName { namespace, service, .. } = target.service;
     let unit = Unit::Attached(ObjectKey::new(Kind::Service, namespace, service));
-    let counts = |given: &RouteTarget| {
-        given.service.as_deref() == Some(service) && (given.port.is_none() || given.port == port)
-    };
-    let rules = cx.rules_of(&unit);
-    let rules: Vec<_> = rules.into_iter().filter(|rule| rule.spec.targets.iter().any(counts)).collect();
+    let counts = |rule: &&Arc<RouteRule>| rule.spec.targets.iter().any(|given| target.counts(given));
+    let rules: Vec<_> = cx.rules_of(&unit).into_iter().filter(counts).collect();
     routes(cx, &rules, Some(target))
 }
 
@@ -69,17 +75,28 @@ pub fn of_host(cx: &mut Context<'_, '_>, host: &HostMatch, owners: &[&str]) -> V
 }
 
 fn routes(cx: &mut Context<'_, '_>, rules: &[&Arc<RouteRule>], target: Option<&Rules<'_>>) -> Vec<Route> {
-    let mut routes = Vec::new();
+    let mut drafted = Vec::new();
     for rule in rules {
         let near = Near::of(cx, Kind::RouteRule, namespace(&rule.metadata), name(&rule.metadata));
         for (index, given) in rule.spec.rules.iter().enumerate() {
-            Draft { rule, index, given, near: &near }.routes(cx, target, &mut routes);
+            Draft { rule, index, given, near: &near }.routes(cx, target, &mut drafted);
         }
     }
-    for (rank, route) in routes.iter_mut().enumerate() {
-        route.rank = u32::try_from(rank).unwrap_or(u32::MAX);
-    }
-    routes
+    // Only here it is seen which RouteRules meet.
+    cx.parts.problems.extend(check::duplicates(&drafted, true));
+    let ranked = drafted.into_iter().enumerate().map(|(rank, Drafted { route, .. })| Route {
+        rank: u32::try_from(rank).unwrap_or(u32::MAX),
+        ..route
+    });
+    ranked.collect()
+}
+
+/// A route with the field that it comes from.
+pub(super) struct Drafted {
+    /// Path of the rule or of one of its matches in the RouteRule.
+    pub(super) field: String,
+    /// The route.
+    pub(super) route: Route,
 }
 
 /// One rule of a RouteRule while it is translated.
@@ -92,7 +109,7 @@ struct Draft<'d> {
 
 impl Draft<'_> {
     /// One route for each match.
-    fn routes(&self, cx: &mut Context<'_, '_>, target: Option<&Rules<'_>>, routes: &mut Vec<Route>) {
+    fn routes(&self, cx: &mut Context<'_, '_>, target: Option<&Rules<'_>>, drafted: &mut Vec<Drafted>) {
         let object = object_ref(Kind::RouteRule, &self.rule.metadata);
         let field = format!("spec.rules[{}]", self.index);
         let everything = [RequestMatch::default()];
@@ -114,25 +131,31 @@ impl Draft<'_> {
             filters.extend(changes.iter().cloned());
             Filter::sort(&mut filters);
             let id = self.id(at, matches.len());
-            routes.push(Route {
+            let field = if self.given.matches.is_empty() { field.clone() } else { at_field };
+            let route = Route {
                 conditions,
-                priority: self.rule.spec.priority,
                 load_priority: policy.load_priority(),
+                priority: shape::priority(self.rule),
                 filters,
                 timeouts: sending::timeouts(cx.defaults, &policy, self.given.timeouts.as_ref()),
                 retry: sending::retry(cx.defaults, self.given.retry.as_ref()),
                 mirrors: mirrors.clone(),
                 ..Route::new(id, object.clone(), path, backends.clone())
-            });
+            };
+            drafted.push(Drafted { field, route });
         }
     }
 
     /// `namespace/name/rule`, and the number of the match where there are several.
     fn id(&self, at: usize, matches: usize) -> RouteId {
         let metadata = &self.rule.metadata;
-        let rule = self.given.name.clone().unwrap_or_else(|| self.index.to_string());
-        let id = format!("{}/{}/{rule}", namespace(metadata), name(metadata));
+        let id = format!("{}/{}/{}", namespace(metadata), name(metadata), self.name());
         RouteId::new(if matches > 1 { format!("{id}/{at}") } else { id })
+    }
+
+    /// Its name, or its number where it has none of its own.
+    fn name(&self) -> String {
+        shape::name(self.rule, self.index).unwrap_or_else(|| self.index.to_string())
     }
 
     /// The retry budget of a rule makes backends of its own.
@@ -141,8 +164,7 @@ impl Draft<'_> {
             return self.near.clone();
         };
         let mut near = self.near.clone();
-        let rule = self.given.name.clone().unwrap_or_else(|| self.index.to_string());
-        near.owner.name = format!("{}/{rule}", near.owner.name).into();
+        near.owner.name = format!("{}/{}", near.owner.name, self.name()).into();
         near.policy.retry_budget = Some(budget);
         near
     }
@@ -176,13 +198,11 @@ impl Draft<'_> {
             return (Vec::new(), policy);
         }
         if self.given.backends.is_empty() {
-            let Some(target) = target else {
-                let message =
-                    "a rule for a host needs backends, redirect or respond; requests get 503".to_owned();
-                cx.error(object, format!("{field}.backends"), "NoBackends", message);
-                return (Vec::new(), policy);
-            };
-            let target = backends::refer(cx, object, field, (target.service, near));
+            let Some(target) = target else { return (Vec::new(), policy) };
+            let counts = |given: &RouteTarget| target.counts(given);
+            let at = self.rule.spec.targets.iter().position(counts).unwrap_or_default();
+            let field = format!("spec.targets[{at}]");
+            let target = backends::refer(cx, object, &field, (target.service, near), "requests get 503");
             return (vec![BackendRef { target, weight: 1 }], policy);
         }
         let own = namespace(&self.rule.metadata);
@@ -192,7 +212,9 @@ impl Draft<'_> {
                 service: &given.service,
                 port: given.port,
             };
-            let target = backends::refer(cx, object, &format!("{field}.backends[{at}]"), (name, near));
+            let field = format!("{field}.backends[{at}]");
+            let target =
+                backends::refer(cx, object, &field, (name, near), "its share of the requests gets 503");
             BackendRef { target, weight: given.weight }
         };
         let backends: Vec<_> = self.given.backends.iter().enumerate().map(refer).collect();
@@ -211,7 +233,8 @@ impl Draft<'_> {
                 service: &given.service,
                 port: given.port,
             };
-            let target = backends::refer(cx, object, &format!("{field}.mirror[{at}]"), (name, near));
+            let field = format!("{field}.mirror[{at}]");
+            let target = backends::refer(cx, object, &field, (name, near), "it gets no copies");
             Mirror { target, percent: given.percent }
         };
         let mirrors = self.given.mirror.iter().enumerate().map(refer);
@@ -227,20 +250,22 @@ pub fn translate(cx: &mut Context<'_, '_>, rule: &RouteRule, ours: bool) -> Obje
     // Told by the policy itself.
     cx.problems.clear();
     let target = rule.spec.targets.iter().find_map(|target| target_service(cx.reader, rule, target));
-    let mut routes = Vec::new();
+    let mut drafted = Vec::new();
     for (index, given) in rule.spec.rules.iter().enumerate() {
         let target = target.as_ref();
-        Draft { rule, index, given, near: &near }.routes(cx, target, &mut routes);
+        Draft { rule, index, given, near: &near }.routes(cx, target, &mut drafted);
     }
     cx.problems.retain(|problem| problem.object == object);
-    duplicates(cx, &object, rule, &routes);
-    let mut targets = Vec::new();
+    cx.problems.extend(check::duplicates(&drafted, false));
+    shape::check(cx, &object, rule);
+    let (mut targets, mut of_targets) = (Vec::new(), Vec::new());
     for (index, target) in rule.spec.targets.iter().enumerate() {
-        let wrong = check_target(cx, rule, &format!("spec.targets[{index}]"), target);
+        let wrong = check::check_target(cx, rule, &format!("spec.targets[{index}]"), target);
         targets.push(conditions(targets::print_route_target(target), &cx.problems, wrong.as_ref()));
-        cx.problems.extend(wrong);
+        of_targets.extend(wrong);
     }
-    let problems = std::mem::take(&mut cx.problems);
+    let mut problems = std::mem::take(&mut cx.problems);
+    problems.extend(of_targets);
     ObjectTranslation { ours, targets, problems }
 }
 
@@ -253,93 +278,11 @@ fn target_service<'t>(
     let service = target.service.as_deref()?;
     let namespace = namespace(&rule.metadata);
     let found = reader.service(namespace, service)?;
-    let port = target.port.or_else(|| crate::kube::service::tcp_ports(found).next());
+    let mut ports = tcp_ports(found);
+    let port = match target.port {
+        None => ports.next(),
+        // That it is not there is told of the target.
+        Some(port) => Some(ports.find(|other| *other == port)?),
+    };
     Some(Rules { service: BackendName { namespace, service, port } })
-}
-
-fn check_target(
-    cx: &Context<'_, '_>,
-    rule: &RouteRule,
-    field: &str,
-    target: &RouteTarget,
-) -> Option<Problem> {
-    let object = object_ref(Kind::RouteRule, &rule.metadata);
-    let own = namespace(&rule.metadata);
-    let wrong = |part: &str, reason: &str, message: String| {
-        Some(Problem::error(&object, format!("{field}{part}"), reason, message))
-    };
-    match (&target.service, &target.host) {
-        (Some(service), _) => {
-            let Some(found) = cx.reader.service(own, service) else {
-                let hint = near::suggest(service, cx.reader.names(Kind::Service, own));
-                let message = format!(
-                    "there is no Service {service:?} in namespace {own:?}{hint}; the rules wait for it"
-                );
-                return wrong(".service", "TargetNotFound", message);
-            };
-            let port = target.port?;
-            let ports: Vec<_> = crate::kube::service::tcp_ports(found).collect();
-            if ports.contains(&port) {
-                return None;
-            }
-            let listed: Vec<_> = ports.iter().map(ToString::to_string).collect();
-            let message =
-                format!("Service {service:?} has no TCP port {port} (it has {})", listed.join(", "));
-            wrong(".port", "TargetNotFound", message)
-        }
-        (None, Some(host)) => {
-            let owner = owner_elsewhere(cx, own, &targets::host_of(host))?;
-            let message = format!(
-                "host {host} belongs to namespace {owner:?}, whose objects named it first; the rules have no effect"
-            );
-            wrong(".host", "HostNotOwned", message)
-        }
-        (None, None) => wrong("", "InvalidTarget", "name exactly one of service and host".to_owned()),
-    }
-}
-
-/// The namespace that a host belongs to, if it is not this one.
-fn owner_elsewhere<'r>(cx: &Context<'_, 'r>, own: &str, host: &HostMatch) -> Option<&'r str> {
-    let declaring = || cx.reader.declaring(&Unit::Host(cx.defaults.hosts.clone(), host.clone()));
-    let others: Vec<_> = declaring().filter(|object| !matches!(object, Object::RouteRule(_))).collect();
-    let owners: Vec<&'r str> = match others.is_empty() {
-        false => others.iter().map(|object| namespace(object.metadata())).collect(),
-        true => {
-            let first = declaring().map(|object| targets::age(object.metadata())).min();
-            first.map(|(_, _, namespace, _)| namespace).into_iter().collect()
-        }
-    };
-    (!owners.contains(&own)).then(|| owners.first().copied()).flatten()
-}
-
-/// Two matches that are the same: the second one can never hold.
-fn duplicates(cx: &mut Context<'_, '_>, object: &ObjectRef, rule: &RouteRule, routes: &[Route]) {
-    let mut seen: Vec<(&PathMatch, &crate::model::Conditions, &RouteId)> = Vec::new();
-    for route in routes {
-        let same = |(path, conditions, _): &&(&PathMatch, &crate::model::Conditions, &RouteId)| {
-            **path == route.path && **conditions == route.conditions
-        };
-        match seen.iter().find(same) {
-            Some((_, _, first)) => {
-                let message = format!(
-                    "{} matches just what {first} matches, which comes first; it has no effect",
-                    route.id
-                );
-                let index = rule_index(rule, route);
-                cx.problems.push(Problem::warning(
-                    object,
-                    format!("spec.rules[{index}]"),
-                    "DuplicateMatch",
-                    message,
-                ));
-            }
-            None => seen.push((&route.path, &route.conditions, &route.id)),
-        }
-    }
-}
-
-fn rule_index(rule: &RouteRule, route: &Route) -> usize {
-    let part = route.id.as_str().split('/').nth(2).unwrap_or_default();
-    let named = rule.spec.rules.iter().position(|given| given.name.as_deref() == Some(part));
-    named.or_else(|| part.parse().ok()).unwrap_or_default()
 }

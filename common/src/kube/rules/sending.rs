@@ -13,6 +13,8 @@ use crate::model::{Retry, RetryOn, Timeouts};
 /// What 0s stands for: longer than any request.
 const NO_LIMIT: Duration = Duration::from_secs(365 * 24 * 3600);
 
+/// Pause before the second try where a rule says which requests are tried again but not this.
+const BACKOFF: Duration = Duration::from_millis(25);
 /// Status codes of a gateway that got no answer (RFC 9110 §15.6.3 to §15.6.5).
 const GATEWAY_STATUSES: [u16; 3] = [502, 503, 504];
 /// Status codes of clients' errors that may be gone a moment later: conflict and too early, as Envoy counts them.
@@ -49,7 +51,7 @@ pub(super) fn retry(defaults: &Defaults, given: Option<&GivenRetry>) -> Retry {
         attempts: given.attempts.into(),
         body_bytes: usual.body_bytes,
         on,
-        backoff: given.backoff.map_or(usual.backoff, |backoff| backoff.get()),
+        backoff: given.backoff.map_or(BACKOFF, |backoff| backoff.get()),
         non_idempotent: given.non_idempotent,
     }
 }
@@ -63,7 +65,11 @@ fn outcomes(given: &[GivenRetryOn]) -> RetryOn {
             GivenRetryOn::ConnectFailure => on.connect = true,
             GivenRetryOn::Reset => on.reset = true,
             GivenRetryOn::Timeout => on.timeout = true,
-            GivenRetryOn::ServerError => on.statuses.extend(500..=599),
+            // Who gives no response is in trouble as much as who says so.
+            GivenRetryOn::ServerError => {
+                (on.connect, on.reset, on.timeout) = (true, true, true);
+                on.statuses.extend(500..=599);
+            }
             GivenRetryOn::GatewayError => on.statuses.extend(GATEWAY_STATUSES),
             GivenRetryOn::RetriableClientError => on.statuses.extend(RETRIABLE_CLIENT_STATUSES),
             GivenRetryOn::Status(status) => on.statuses.push(*status),

@@ -9,10 +9,11 @@ use selvedge_crds::{
     traffic_policy::{PolicyTarget, PolicyTargetKind},
 };
 
-use super::Context;
+use super::{Context, shape};
 use crate::{
     id::{ObjectRef, RouteSetId},
     kube::{
+        host,
         objects::{Kind, Object, ObjectKey},
         reader::Unit,
     },
@@ -27,7 +28,7 @@ pub fn attached_units(object: &Object, hosts: &RouteSetId) -> Vec<Unit> {
                 (Some(service), _) => {
                     Some(Unit::Attached(ObjectKey::new(Kind::Service, namespace(&rule.metadata), service)))
                 }
-                (None, Some(host)) => Some(Unit::Host(hosts.clone(), host_of(host))),
+                (None, Some(host)) => Some(Unit::Host(hosts.clone(), host::parse(host).ok()?)),
                 (None, None) => None,
             };
             rule.spec.targets.iter().filter_map(unit).collect()
@@ -55,12 +56,14 @@ pub fn host_of(text: &str) -> HostMatch {
     text.parse().unwrap_or_else(|never| match never {})
 }
 
-/// What a policy's target is attached to; `None` for kinds that nobody looks for, such as an HTTPRoute, and for a
-/// target without its name.
+/// What a policy's target is attached to; `None` for kinds that nobody looks for, such as an HTTPRoute, for a target
+/// without its name, and for a namespace with one, as that could be another one.
 pub(super) fn policy_target(namespace: &str, target: &PolicyTarget) -> Option<ObjectKey> {
     let kind = match target.kind {
         // It stands for the namespace itself, which needs not be read for that.
-        PolicyTargetKind::Namespace => return Some(ObjectKey::new(Kind::TrafficPolicy, namespace, "")),
+        PolicyTargetKind::Namespace => {
+            return target.name.is_none().then(|| ObjectKey::new(Kind::TrafficPolicy, namespace, ""));
+        }
         PolicyTargetKind::Service => Kind::Service,
         PolicyTargetKind::RouteRule => Kind::RouteRule,
         PolicyTargetKind::Ingress => Kind::Ingress,
@@ -82,16 +85,16 @@ pub(super) fn print_route_target(target: &RouteTarget) -> String {
 /// A target of a TrafficPolicy as a person reads it.
 pub(super) fn print_policy_target(target: &PolicyTarget) -> String {
     let kind = match target.kind {
-        PolicyTargetKind::Namespace => return "namespace".to_owned(),
+        PolicyTargetKind::Namespace => "namespace",
         PolicyTargetKind::Service => "service",
         PolicyTargetKind::RouteRule => "routerule",
         PolicyTargetKind::HttpRoute => "httproute",
         PolicyTargetKind::Ingress => "ingress",
     };
-    let name = target.name.as_deref().unwrap_or_default();
-    match target.port {
-        Some(port) => format!("{kind} {name}:{port}"),
-        None => format!("{kind} {name}"),
+    match (&target.name, target.port) {
+        (Some(name), Some(port)) => format!("{kind} {name}:{port}"),
+        (Some(name), None) => format!("{kind} {name}"),
+        (None, _) => kind.to_owned(),
     }
 }
 
@@ -105,7 +108,7 @@ impl<'r> Context<'_, 'r> {
             })
             .collect();
         rules.sort_by(|a, b| {
-            let order = |rule: &RouteRule| std::cmp::Reverse(rule.spec.priority);
+            let order = |rule: &RouteRule| std::cmp::Reverse(shape::priority(rule));
             order(a).cmp(&order(b)).then_with(|| age(&a.metadata).cmp(&age(&b.metadata)))
         });
         rules

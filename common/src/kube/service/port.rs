@@ -13,10 +13,17 @@ use crate::{
     model::{Backend, BackendProtocol, BackendTls, Discovery, InvalidBackend, Problem},
 };
 
-/// The TCP ports that a Service declares, in its order; numbers that are no ports are left out.
+/// The port of a Service of type ExternalName that declares none: that of HTTP.
+const USUAL_PORT: u16 = 80;
+
+/// The TCP ports that a Service declares, in its order; numbers that are no ports are left out. One of type
+/// ExternalName need not declare any, and then has port 80.
 pub fn tcp_ports(service: &core::Service) -> impl Iterator<Item = u16> {
-    let ports = service.spec.as_ref().and_then(|spec| spec.ports.as_deref()).unwrap_or_default();
-    ports.iter().filter(|port| is_tcp(port)).filter_map(|port| valid_port(port.port))
+    let spec = service.spec.as_ref();
+    let ports = spec.and_then(|spec| spec.ports.as_deref()).unwrap_or_default();
+    let is_external = spec.and_then(|spec| spec.type_.as_deref()) == Some("ExternalName");
+    let usual = (is_external && ports.is_empty()).then_some(USUAL_PORT);
+    usual.into_iter().chain(ports.iter().filter(|port| is_tcp(port)).filter_map(|port| valid_port(port.port)))
 }
 
 /// Finds a port of a Service.
