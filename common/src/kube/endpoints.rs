@@ -8,7 +8,7 @@ use std::{
 
 use k8s_openapi::api::discovery::v1 as discovery;
 
-use super::{objects::Kind, reader::Reader, store::ServiceName};
+use super::{objects::Kind, reader::Reader, store::ServiceName, switch};
 use crate::{
     id::ObjectRef,
     model::{Endpoint, EndpointState, Endpoints, Problem, Severity},
@@ -23,13 +23,25 @@ pub struct EndpointSource {
     pub port_name: Arc<str>,
     /// Port for slices that restrict none (`ports[].port` absent).
     pub default_port: u16,
+    /// The same port of the twin, for a Service that is switched to the router or on its way there or back: then either
+    /// may have the pods, or both. The addresses of the router itself never count.
+    pub twin: Option<Box<EndpointSource>>,
+}
+
+impl EndpointSource {
+    /// It and its twin.
+    fn all(&self) -> impl Iterator<Item = &Self> {
+        std::iter::successors(Some(self), |source| source.twin.as_deref())
+    }
 }
 
 /// The endpoints of a Service port, sorted and each address once, with what is wrong in the slices.
 pub fn endpoints(reader: &Reader<'_>, source: &EndpointSource) -> (Endpoints, Vec<Problem>) {
     let mut merged: BTreeMap<SocketAddr, Endpoint> = BTreeMap::new();
     let mut problems = Vec::new();
-    for slice in reader.slices(&source.service) {
+    let slices =
+        source.all().flat_map(|source| reader.slices(&source.service).map(move |slice| (source, slice)));
+    for (source, slice) in slices.filter(|(_, slice)| !switch::is_of_router(slice)) {
         if slice.address_type == "FQDN" {
             problems.push(fqdn_problem(slice));
             continue;
@@ -164,6 +176,7 @@ mod tests {
             service: ServiceName::new("ns", "shop"),
             port_name: "web".into(),
             default_port: 80,
+            twin: None,
         };
         let (endpoints, problems) = endpoints(&reader, &source);
         let print = |e: &Endpoint| match e.state {

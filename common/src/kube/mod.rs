@@ -19,6 +19,7 @@ pub mod secret;
 pub mod service;
 pub mod status;
 pub mod store;
+pub mod switch;
 pub mod tokens;
 pub mod translation;
 pub mod watch;

@@ -15,12 +15,6 @@ use crate::{
     model::{BackendTarget, InvalidBackend},
 };
 
-/// Label by whose value `router` the traffic of a Service goes through the router.
-pub const VIA_LABEL: &str = "selvedge.dev/via";
-
-/// What the name of the twin of a switched Service ends with; the twin has the endpoints.
-pub const TWIN_SUFFIX: &str = "-direct";
-
 /// A Service as a rule names it.
 #[derive(Clone, Copy, Debug)]
 pub struct BackendName<'n> {
@@ -54,12 +48,6 @@ pub fn resolve(
     let number = PortRef::Number(port.into());
     let mut found = service::find(cx.reader, name.namespace, name.service, number)?;
     cx.parts.problems.extend(found.problem.take());
-    if cx.defaults.is_router
-        && let Some(twin) = twin_of(cx, name)
-        && let Ok(twin) = service::find(cx.reader, name.namespace, &twin, number)
-    {
-        found.endpoints = twin.endpoints;
-    }
     let policy = Policy::of_service(cx, name.namespace, name.service, port);
     let (policy, suffix) = match near {
         Some(near) => (near.policy.clone().or(policy), near.suffix()),
@@ -142,11 +130,4 @@ fn only_port(cx: &Context<'_, '_>, name: BackendName<'_>) -> Result<u16, Service
             Err(ServiceFault { part: ServicePart::Port, invalid: InvalidBackend::PortNotFound, message })
         }
     }
-}
-
-/// The name of the Service that has the endpoints of one that is switched to the router.
-fn twin_of(cx: &Context<'_, '_>, name: BackendName<'_>) -> Option<String> {
-    let service = cx.reader.service(name.namespace, name.service)?;
-    let via = service.metadata.labels.as_ref()?.get(VIA_LABEL)?;
-    (via == "router").then(|| format!("{}{TWIN_SUFFIX}", name.service))
 }

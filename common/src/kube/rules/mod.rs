@@ -39,7 +39,7 @@ pub struct Defaults {
     pub hosts: RouteSetId,
     /// Whether callers are known here, so that `from` can hold.
     pub identifies: bool,
-    /// Whether this is the router, which reaches Services that are switched to it by their twin.
+    /// Whether this is the router, to which Services can be switched.
     pub is_router: bool,
 }
 

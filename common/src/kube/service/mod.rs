@@ -6,7 +6,7 @@ mod port;
 use k8s_openapi::api::core::v1 as core;
 pub use port::{find_port, tcp_ports};
 
-use super::{endpoints::EndpointSource, near, objects::Kind, reader::Reader};
+use super::{endpoints::EndpointSource, near, objects::Kind, reader::Reader, switch};
 use crate::model::{Backend, InvalidBackend, Problem};
 
 /// How an object names a port of a Service.
@@ -61,14 +61,29 @@ pub fn find(
     name: &str,
     port: PortRef<'_>,
 ) -> Result<FoundPort, ServiceFault> {
-    match reader.service(namespace, name) {
-        Some(service) => find_port(service, port),
-        None => {
-            let suggestion = near::suggest(name, reader.names(Kind::Service, namespace));
-            let message = format!("there is no Service {name:?} in namespace {namespace:?}{suggestion}");
-            Err(ServiceFault { part: ServicePart::Name, invalid: InvalidBackend::ServiceNotFound, message })
-        }
+    let Some(service) = reader.service(namespace, name) else {
+        let suggestion = near::suggest(name, reader.names(Kind::Service, namespace));
+        let message = format!("there is no Service {name:?} in namespace {namespace:?}{suggestion}");
+        return Err(ServiceFault {
+            part: ServicePart::Name,
+            invalid: InvalidBackend::ServiceNotFound,
+            message,
+        });
+    };
+    let found = find_port(service, port)?;
+    match switch::twin(reader, namespace, name) {
+        Some(twin) => with_twin(found, twin),
+        None => Ok(found),
     }
+}
+
+/// A port of a Service that has a twin: its endpoints are those of both. An external name leads callers to the router,
+/// and the router would come to itself by it, so everything is as the twin says.
+fn with_twin(mut found: FoundPort, twin: &core::Service) -> Result<FoundPort, ServiceFault> {
+    let of_twin = find_port(twin, PortRef::Number(found.port.into()));
+    let Some(source) = &mut found.endpoints else { return of_twin };
+    source.twin = of_twin.ok().and_then(|found| found.endpoints).map(Box::new);
+    Ok(found)
 }
 
 /// The reason that problems give for an invalid backend.

@@ -37,6 +37,7 @@ pub fn find_port(service: &core::Service, wanted: PortRef<'_>) -> Result<FoundPo
         service: ServiceName::new(namespace, name),
         port_name: declared.name.as_deref().unwrap_or_default().into(),
         default_port: target_port(declared).unwrap_or(port),
+        twin: None,
     };
     Ok(FoundPort { port, backend, endpoints: Some(endpoints), problem })
 }
