@@ -259,6 +259,13 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_zone_is_unknown() {
+        let zone = |flags: &[&str]| run(flags).unwrap().backend.zone();
+        assert_eq!((zone(&[]), zone(&["--zone="])), (None, None));
+        assert_eq!(zone(&["--zone=a"]).as_deref(), Some("a"));
+    }
+
+    #[test]
     fn each_flag_is_an_environment_variable_and_has_one_line_of_help() {
         let command = Arguments::command();
         let arguments = command.get_subcommands().flat_map(clap::Command::get_arguments);

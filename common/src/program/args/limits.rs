@@ -1,6 +1,6 @@
 //! Flags for limits and times; their defaults are those of the model.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::values::{duration, size, size_within, small_size};
 use crate::model::{Backend, Health, Http2Limits, Limits, Retry, RetryAllowance, Timeouts};
@@ -151,6 +151,9 @@ pub struct BackendArgs {
     /// If more endpoints of a backend than this, in percent, have failed so, all of them are used
     #[arg(long, env = "SELVEDGE_PANIC_PERCENT", value_name = "N", default_value_t = 50, value_parser = percent())]
     pub panic_percent: u8,
+    /// Zone that this instance is in; endpoints that are meant for it come first
+    #[arg(long, env = "SELVEDGE_ZONE", value_name = "NAME")]
+    pub zone: Option<String>,
 }
 
 fn percent() -> RangedI64ValueParser<u8> {
@@ -176,6 +179,11 @@ impl BackendArgs {
             },
             ..Backend::default()
         }
+    }
+
+    /// The zone; an empty one is unknown, as where a label of the pod is to say it and the cluster sets none.
+    pub fn zone(&self) -> Option<Arc<str>> {
+        self.zone.as_deref().filter(|zone| !zone.is_empty()).map(Arc::from)
     }
 
     /// The same for the model: when requests are sent again.
