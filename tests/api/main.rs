@@ -10,4 +10,5 @@ mod owners;
 mod pods;
 mod servers;
 mod status;
+mod switch;
 mod watch;

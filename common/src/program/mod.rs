@@ -24,7 +24,7 @@ use crate::{
     kube::{
         objects::{Kind, Object, ObjectKey},
         status::StatusInput,
-        store::Objects,
+        store::{Objects, ServiceName},
         translation::{StatusChange, Translate},
     },
     model::Problem,
@@ -51,6 +51,11 @@ pub trait Role: Translate {
     /// The same for an object that is gone.
     fn status_gone(&self, key: &ObjectKey) -> Option<StatusInput> {
         let _ = key;
+        None
+    }
+
+    /// The Service by which the program is reached, if Services are to be switched to it by their label.
+    fn switches_to(&self) -> Option<ServiceName> {
         None
     }
 
