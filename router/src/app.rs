@@ -4,7 +4,7 @@ use std::io::Write;
 
 pub use selvedge_common::program::start_log;
 use selvedge_common::{
-    kube::objects::Kind,
+    kube::{objects::Kind, store::ServiceName},
     program::{self, Plan, Program, Published, Role},
 };
 
@@ -20,12 +20,16 @@ impl Role for Tier {
     const PROGRAM: &'static str = "selvedge-router";
     const CONTROLLER: &'static str = "selvedge.dev/router";
     const KINDS: &'static [Kind] = crate::translate::KINDS;
+
+    fn switches_to(&self) -> Option<ServiceName> {
+        self.settings().switches_to.clone()
+    }
 }
 
 impl From<Box<RunArgs>> for Plan<Tier> {
     fn from(args: Box<RunArgs>) -> Self {
         let settings = args.settings();
-        let RunArgs { source, listen, lease, client, backend, drain, log, .. } = *args;
+        let RunArgs { source, listen, lease, switch, client, backend, drain, log, .. } = *args;
         Self {
             listeners: settings.listeners.clone(),
             role: Tier::new(settings),
@@ -33,7 +37,7 @@ impl From<Box<RunArgs>> for Plan<Tier> {
             source,
             secrets: Vec::new(),
             published: Published::default(),
-            cluster_flags: lease.given(DEFAULT_LEASE),
+            cluster_flags: lease.given(DEFAULT_LEASE).into_iter().chain(switch.given()).collect(),
             lease,
             serve: listen.serve,
             client,

@@ -9,7 +9,7 @@ pub use selvedge_common::program::args::{
 };
 use selvedge_common::{
     id::ListenerName,
-    kube::host,
+    kube::{host, store::ServiceName},
     model::{Backend, BackendLimits, Balance, Listener, ListenerProtocol, LoopProtection, ServiceNames},
 };
 
@@ -63,6 +63,9 @@ pub struct RunArgs {
     /// Who writes to the cluster.
     #[command(flatten)]
     pub lease: LeaseArgs,
+    /// Which Services lead to the router.
+    #[command(flatten)]
+    pub switch: SwitchArgs,
     /// Limits that clients are held to.
     #[command(flatten)]
     pub client: ClientArgs,
@@ -106,6 +109,24 @@ pub struct NameArgs {
     /// Pass requests for unknown destinations on instead of refusing them
     #[arg(long, env = "SELVEDGE_PASS_THROUGH")]
     pub pass_through: bool,
+}
+
+/// Which Services lead to the router.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Switch of Services")]
+pub struct SwitchArgs {
+    /// Lead Services with the label selvedge.dev/via: router here; it needs the right to write Services and EndpointSlices
+    #[arg(long, env = "SELVEDGE_SWITCH_SERVICES")]
+    pub switch_services: bool,
+    /// Service of this router, with a port named http
+    #[arg(
+        long,
+        env = "SELVEDGE_ROUTER_SERVICE",
+        value_name = "NS/NAME",
+        default_value = "selvedge-system/selvedge-router",
+        value_parser = service_name
+    )]
+    pub router_service: ServiceName,
 }
 
 /// Where clients connect.
@@ -172,6 +193,16 @@ pub enum GraphFormat {
     Dot,
 }
 
+/// A Service as `namespace/name`.
+fn service_name(text: &str) -> Result<ServiceName, String> {
+    match text.split('/').collect::<Vec<_>>()[..] {
+        [namespace, name] if !namespace.is_empty() && !name.is_empty() => {
+            Ok(ServiceName::new(namespace, name))
+        }
+        _ => Err(format!("{text:?} is not NAMESPACE/NAME")),
+    }
+}
+
 /// A domain in lower case, without dots around.
 fn domain(text: &str) -> Result<Arc<str>, String> {
     let name = text.trim_matches('.').to_ascii_lowercase();
@@ -200,6 +231,18 @@ impl ServiceArgs {
     }
 }
 
+impl SwitchArgs {
+    /// The Service of the router, if Services are to be switched to it.
+    pub fn switches_to(&self) -> Option<ServiceName> {
+        self.switch_services.then(|| self.router_service.clone())
+    }
+
+    /// Flags that were given and mean something only to an API server.
+    pub fn given(&self) -> Option<&'static str> {
+        self.switch_services.then_some("--switch-services")
+    }
+}
+
 impl CheckArgs {
     /// What translation must know; without listeners.
     pub fn settings(&self) -> Settings {
@@ -222,6 +265,7 @@ impl RunArgs {
                 limits: self.service.limits(),
                 ..self.backend.backend()
             },
+            switches_to: self.switch.switches_to(),
             listeners: self.listeners(),
         }
     }
@@ -310,6 +354,17 @@ mod tests {
     }
 
     #[test]
+    fn services_are_switched_only_if_asked_for() {
+        assert_eq!(run(&[]).unwrap().settings().switches_to, None);
+        let usual = ServiceName::new("selvedge-system", "selvedge-router");
+        let switches = run(&["--switch-services"]).unwrap();
+        assert_eq!(switches.settings().switches_to, Some(usual));
+        assert_eq!(switches.switch.given(), Some("--switch-services"));
+        let named = run(&["--switch-services", "--router-service=mesh/router"]).unwrap();
+        assert_eq!(named.settings().switches_to, Some(ServiceName::new("mesh", "router")));
+    }
+
+    #[test]
     fn each_flag_is_an_environment_variable_and_has_one_line_of_help() {
         let command = Arguments::command();
         let arguments = command.get_subcommands().flat_map(clap::Command::get_arguments);
@@ -324,7 +379,14 @@ mod tests {
 
     #[test]
     fn wrong_names_are_told_with_the_flag() {
-        for (flag, value) in [("--suffix", "a..b"), ("--suffix", ""), ("--cluster-domain", "x:1")] {
+        for (flag, value) in [
+            ("--suffix", "a..b"),
+            ("--suffix", ""),
+            ("--cluster-domain", "x:1"),
+            ("--router-service", "router"),
+            ("--router-service", "a/b/c"),
+            ("--router-service", "/router"),
+        ] {
             let error = run(&[flag, value]).unwrap_err();
             assert!(error.contains(flag), "{flag} {value}: {error}");
         }

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use selvedge_common::{
     id::ListenerName,
+    kube::store::ServiceName,
     model::{Backend, Listener, Retry, Timeouts},
 };
 
@@ -25,6 +26,8 @@ pub struct Settings {
     pub retry: Retry,
     /// How backends are spoken to where objects say nothing else.
     pub backend: Backend,
+    /// The Service of the router, if Services are to be switched to it (`--switch-services`, `--router-service`).
+    pub switches_to: Option<ServiceName>,
     /// Where clients connect, with the set of routes that translation fills.
     pub listeners: BTreeMap<ListenerName, Listener>,
 }

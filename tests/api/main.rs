@@ -12,4 +12,5 @@ mod pods;
 mod rule_status;
 mod servers;
 mod status;
+mod switch;
 mod watch;

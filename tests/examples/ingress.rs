@@ -1,11 +1,11 @@
 //! `examples/ingress`: every request at the top of a file is answered as the file says.
 
-use std::{collections::BTreeSet, path::Path};
+use std::path::Path;
 
 use rustls_pki_types::CertificateDer;
 use selvedge_tests::{
     client::{Answer, Client},
-    edge::{self, Edge, eventually},
+    edge::{self, Edge},
 };
 
 use clap::Parser;
@@ -15,9 +15,8 @@ use selvedge_ingress::{
 };
 
 use crate::{
-    files,
-    origins::{self, PROTOCOL},
-    tries::{self, Expected, Try},
+    files, origins,
+    tries::{self, Try},
 };
 
 #[test]
@@ -37,7 +36,9 @@ fn every_example_answers_as_it_says() {
         wrong.extend((!fits).then(|| format!("{name}: `check` says\n{said}instead of {wanted:?}")));
         let edge = Edge::with_manifests(manifests.path());
         wrong.extend(tries.iter().filter_map(|one| {
-            check(&edge, &certificates, one).err().map(|seen| format!("{name}: {}: but {seen}", one.line))
+            one.check(|| ask(&edge, &certificates, one))
+                .err()
+                .map(|seen| format!("{name}: {}: but {seen}", one.line))
         }));
     }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
@@ -54,40 +55,14 @@ fn checked(folder: &Path) -> String {
     String::from_utf8(output).expect("it prints text")
 }
 
-/// Fails with what was seen instead.
-fn check(edge: &Edge, certificates: &[CertificateDer<'static>], one: &Try<'_>) -> Result<(), String> {
-    let ask = || ask(edge, certificates, one);
-    let (names, protocol) = match &one.expected {
-        Expected::Status(status) => {
-            let answer = ask();
-            // Else an origin could have said it.
-            let by_edge = answer.field(PROTOCOL).is_none();
-            return if answer.status == *status && by_edge { Ok(()) } else { Err(format!("{answer:?}")) };
-        }
-        Expected::Origins { names, protocol } => (names, protocol),
-    };
-    let mut missing: BTreeSet<_> = names.iter().copied().collect();
-    eventually(one.line, || {
-        let answer = ask();
-        let seen = answer.text();
-        let fits = answer.status == 200 && names.contains(&&*seen);
-        if !fits || protocol.is_some_and(|wanted| answer.field(PROTOCOL) != Some(wanted)) {
-            return Some(Err(format!("{answer:?}")));
-        }
-        missing.remove(&*seen);
-        missing.is_empty().then_some(Ok(()))
-    })
-}
-
 fn ask(edge: &Edge, certificates: &[CertificateDer<'static>], one: &Try<'_>) -> Answer {
-    let Try { method, host, path, .. } = one;
-    let request = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\n\r\n");
+    let request = one.request();
     if !one.tls {
         let mut client = Client::connect(edge.http);
         client.send(request);
         return client.answer();
     }
-    let clients = certificates.iter().map(|certificate| edge::tls_client(edge.https, host, certificate));
+    let clients = certificates.iter().map(|certificate| edge::tls_client(edge.https, one.host, certificate));
     let mut client = clients.flatten().next().expect("one of the Secrets is for this host");
     client.send(request);
     client.answer()

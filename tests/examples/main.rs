@@ -4,6 +4,7 @@ mod deploy;
 mod ingress;
 mod origins;
 mod quickstart;
+mod router;
 mod tries;
 
 use std::{

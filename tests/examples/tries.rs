@@ -1,5 +1,11 @@
 //! The lines at the top of an example that say what a request is answered.
 
+use std::collections::BTreeSet;
+
+use selvedge_tests::{client::Answer, edge::eventually};
+
+use crate::origins::PROTOCOL;
+
 /// One line `# try: METHOD URL -> EXPECTED`.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Try<'a> {
@@ -20,7 +26,7 @@ pub struct Try<'a> {
 /// What a request is answered.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Expected<'a> {
-    /// This status, by the edge itself.
+    /// This status, by the proxy itself.
     Status(u16),
     /// 200 from these origins, each of them in turn.
     Origins {
@@ -29,6 +35,42 @@ pub enum Expected<'a> {
         /// The version of HTTP that they saw, if it matters.
         protocol: Option<&'a str>,
     },
+}
+
+impl Try<'_> {
+    /// The request over HTTP/1.1.
+    pub fn request(&self) -> String {
+        let Try { method, host, path, .. } = self;
+        format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\n\r\n")
+    }
+
+    /// Whether it is answered as it says; fails with what was seen instead.
+    pub fn check(&self, ask: impl Fn() -> Answer) -> Result<(), String> {
+        let (names, protocol) = match &self.expected {
+            Expected::Status(status) => {
+                let answer = ask();
+                // Else an origin could have said it.
+                let by_proxy = answer.field(PROTOCOL).is_none();
+                return if answer.status == *status && by_proxy {
+                    Ok(())
+                } else {
+                    Err(format!("{answer:?}"))
+                };
+            }
+            Expected::Origins { names, protocol } => (names, protocol),
+        };
+        let mut missing: BTreeSet<_> = names.iter().copied().collect();
+        eventually(self.line, || {
+            let answer = ask();
+            let seen = answer.text();
+            let fits = answer.status == 200 && names.contains(&&*seen);
+            if !fits || protocol.is_some_and(|wanted| answer.field(PROTOCOL) != Some(wanted)) {
+                return Some(Err(format!("{answer:?}")));
+            }
+            missing.remove(&*seen);
+            missing.is_empty().then_some(Ok(()))
+        })
+    }
 }
 
 /// The lines of a file; the error names one that is not understood.

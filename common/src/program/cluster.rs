@@ -1,4 +1,4 @@
-//! What is told to the cluster: status and events, by the leader.
+//! What is told to the cluster: status, events and the switch of Services, by the leader.
 
 use std::sync::Arc;
 
@@ -16,6 +16,7 @@ use crate::{
         lease::{self, LeaseSettings},
         status::{self, Author, StatusInput},
         store::ServiceName,
+        switch,
     },
     runtime::{
         metrics::Metrics,
@@ -38,6 +39,8 @@ pub struct Teller {
     pub statuses: mpsc::UnboundedSender<Vec<StatusInput>>,
     /// What is wrong.
     pub problems: mpsc::UnboundedSender<Vec<ProblemInput>>,
+    /// Steps of Services that are switched.
+    pub switches: mpsc::UnboundedSender<switch::Steps>,
 }
 
 /// Starts to take part in the lease and to write. The task ends after `stopping`, when the lease is given back.
@@ -74,6 +77,13 @@ pub fn tell<T: Role>(
         let _watch = watch;
         status.await;
     });
+    let (switches, steps) = mpsc::unbounded_channel();
+    let switching = switch::run(client.clone(), T::PROGRAM, leads.clone(), steps);
+    let watch = PanicWatch::new("switch", metrics);
+    writers.spawn(async move {
+        let _watch = watch;
+        switching.await;
+    });
     let reporter = Reporter { controller: T::CONTROLLER, instance: host };
     let events = events::run(client.clone(), reporter, leads, problem_inputs);
     let watch = PanicWatch::new("events", metrics);
@@ -86,7 +96,7 @@ pub fn tell<T: Role>(
         // Nobody may write without the lease.
         writers.shutdown().await;
     });
-    (Teller { statuses, problems }, telling)
+    (Teller { statuses, problems, switches }, telling)
 }
 
 /// In a pod its name.

@@ -14,6 +14,7 @@ use crate::{
         events::ProblemInput,
         objects::{ObjectEvent, ObjectKey},
         status::StatusInput,
+        switch::{Followed, Switches, Touched},
         translation::{Outcome, Reconciler, StatusChange},
         watch::WatchEvent,
     },
@@ -28,6 +29,8 @@ pub struct Driver<T> {
     engine: Arc<Engine>,
     metrics: Arc<Metrics>,
     teller: Option<Teller>,
+    /// Services that are switched to this program, where that is wanted and there is a cluster to tell.
+    switches: Option<Switches>,
     /// What the engine could not use of the snapshot in effect.
     rejected: BTreeMap<RejectedPart, Problem>,
     /// Objects that do not have the form of their kind.
@@ -50,9 +53,10 @@ impl<T: Role> Driver<T> {
     /// Translates as the role says. Without a teller nothing is told to a cluster.
     pub fn new(role: T, engine: Arc<Engine>, teller: Option<Teller>) -> Self {
         let metrics = engine.metrics().clone();
+        let switches = teller.as_ref().and_then(|_| role.switches_to()).map(Switches::new);
         let reconciler = Reconciler::new(role);
         let (rejected, unreadable, invalid) = Default::default();
-        Self { reconciler, engine, metrics, teller, rejected, unreadable, invalid }
+        Self { reconciler, engine, metrics, teller, switches, rejected, unreadable, invalid }
     }
 
     /// Follows the events to their end. `synced` becomes true when the first full state is in effect.
@@ -156,6 +160,7 @@ impl<T: Role> Driver<T> {
             ObjectEvent::Applied(_) => None,
         });
         statuses.extend(gone);
+        let touched = self.switches.as_ref().map(|known| known.touched(self.reconciler.objects(), &events));
         let count = events.len();
         let Outcome {
             update,
@@ -184,6 +189,24 @@ impl<T: Role> Driver<T> {
         inputs.extend(problems_removed.into_iter().map(ProblemInput::Removed));
         inputs.extend(problems_added.into_iter().map(|problem| self.added(problem)));
         statuses.extend(changed.into_iter().filter_map(|change| self.status(change)));
+        if let Some(touched) = touched {
+            self.switch(touched, inputs);
+        }
+    }
+
+    /// Says what is to be done for the Services that are switched.
+    fn switch(&mut self, touched: Touched, inputs: &mut Vec<ProblemInput>) {
+        let (Some(switches), Some(teller)) = (&mut self.switches, &self.teller) else { return };
+        let Followed { steps, added, removed } = switches.follow(self.reconciler.objects(), touched);
+        if !steps.is_empty() {
+            // The writers only end with the process.
+            let _ = teller.switches.send(steps);
+        }
+        for problem in &added {
+            tracing::warn!("{problem}");
+        }
+        inputs.extend(removed.into_iter().map(ProblemInput::Removed));
+        inputs.extend(added.into_iter().map(|problem| self.added(problem)));
     }
 
     fn update(&mut self, update: Update, events: usize, hosts: usize) -> Vec<ProblemInput> {
@@ -216,6 +239,7 @@ impl<T: Role> Driver<T> {
     /// Counts all that is wrong, whoever found it.
     fn count_problems(&self) {
         let found = self.rejected.values().chain(self.unreadable.values());
+        let found = found.chain(self.switches.iter().flat_map(Switches::problems));
         let (mut errors, mut warnings) = self.invalid;
         for problem in self.reconciler.problems().chain(found) {
             match problem.severity {
@@ -361,7 +385,8 @@ mod tests {
         let engine = Arc::new(Engine::start(settings, &BTreeMap::new()).expect("threads can be started"));
         let (statuses, told_statuses) = mpsc::unbounded_channel();
         let (problems, told_problems) = mpsc::unbounded_channel();
-        let driver = Driver::new(Idle, engine, Some(Teller { statuses, problems }));
+        let (switches, _) = mpsc::unbounded_channel();
+        let driver = Driver::new(Idle, engine, Some(Teller { statuses, problems, switches }));
         (driver, Told { problems: told_problems, statuses: told_statuses })
     }
 

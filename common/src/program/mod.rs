@@ -24,7 +24,7 @@ use crate::{
     kube::{
         objects::{Kind, Object, ObjectKey},
         status::{self, StatusInput},
-        store::Objects,
+        store::{Objects, ServiceName},
         translation::{StatusChange, Translate},
     },
     model::Problem,
@@ -50,6 +50,11 @@ pub trait Role: Translate {
     /// The same for an object that is gone.
     fn status_gone(&self, key: &ObjectKey) -> Option<StatusInput> {
         key.kind.has_conditions().then(|| StatusInput::Gone(key.clone()))
+    }
+
+    /// The Service by which the program is reached, if Services are to be switched to it by their label.
+    fn switches_to(&self) -> Option<ServiceName> {
+        None
     }
 
     /// What to say of flags that fit none of the objects, each a sentence that names its flag.

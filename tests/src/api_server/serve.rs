@@ -49,6 +49,8 @@ struct Target {
     plural: String,
     namespace: Option<String>,
     name: Option<String>,
+    /// A part of the object that has an address of its own, such as its status.
+    part: Option<String>,
     query: BTreeMap<String, String>,
 }
 
@@ -64,8 +66,10 @@ pub(super) async fn answer(
     let target = target(&path, parts.uri.query().unwrap_or_default());
     let watches = target.as_ref().is_some_and(|target| target.query.contains_key("watch"));
     let verb = if watches { "WATCH".to_owned() } else { parts.method.to_string() };
+    let applies =
+        parts.headers.get("content-type").is_some_and(|form| form == "application/apply-patch+yaml");
     let answered = match target {
-        Some(target) => serve(&shared, &parts.method, target, &body),
+        Some(target) => serve(&shared, (&parts.method, applies), target, &body),
         None => Err((404, "NotFound", "no such address".into())),
     };
     let answer = answered.unwrap_or_else(|refusal| json_answer(refusal.0, &store::status(&refusal)));
@@ -93,6 +97,7 @@ fn target(path: &str, query: &str) -> Option<Target> {
         plural,
         namespace,
         name: rest.get(1).map(|name| (*name).to_owned()),
+        part: rest.get(2).map(|part| (*part).to_owned()),
         query,
     })
 }
@@ -101,7 +106,12 @@ fn unescape(text: &str) -> String {
     text.replace("%2F", "/").replace("%3D", "=").replace("%2C", ",")
 }
 
-fn serve(shared: &Arc<Shared>, method: &Method, target: Target, body: &[u8]) -> Result<Answer, Refusal> {
+fn serve(
+    shared: &Arc<Shared>,
+    (method, applies): (&Method, bool),
+    target: Target,
+    body: &[u8],
+) -> Result<Answer, Refusal> {
     let mut state = shared.state();
     if state.too_many > 0 {
         state.too_many -= 1;
@@ -135,10 +145,18 @@ fn serve(shared: &Arc<Shared>, method: &Method, target: Target, body: &[u8]) -> 
         }
         Method::PUT => Some(state.store.replace(named(target.name.clone())?, parsed()?)?),
         Method::PATCH => {
-            let manager = target.query.get("fieldManager").map(String::as_str);
-            state.store.patch(named(target.name.clone())?, parsed()?, manager)?
+            let key = named(target.name.clone())?;
+            match target.query.get("fieldManager").filter(|_| applies) {
+                Some(manager) if target.part.is_none() && state.store.get(&key).is_none() => {
+                    Some(state.store.create_applied(key, parsed()?, manager)?)
+                }
+                manager => state.store.patch(key, parsed()?, manager.map(String::as_str))?,
+            }
         }
-        Method::DELETE => Some(state.store.delete(&named(target.name.clone())?)?),
+        Method::DELETE => {
+            let options = if body.is_empty() { Value::Null } else { parsed()? };
+            Some(state.store.delete(&named(target.name.clone())?, options["preconditions"]["uid"].as_str())?)
+        }
         _ => None,
     };
     if let Some(change) = change {

@@ -91,15 +91,16 @@ impl Store {
         Ok(self.put(key, object, "ADDED"))
     }
 
+    /// Creates an object by what a manager applies.
+    pub fn create_applied(&mut self, key: Key, object: Value, manager: &str) -> Result<Change, Refusal> {
+        self.applied.insert((key.clone(), manager.to_owned()), object.clone());
+        self.create(key, object)
+    }
+
     /// Replaces an object, if the version that came with it is the newest.
     pub fn replace(&mut self, key: Key, mut object: Value) -> Result<Change, Refusal> {
         let current = self.objects.get(&key).ok_or_else(|| not_found(&key))?;
-        let based_on = &object["metadata"]["resourceVersion"];
-        if based_on.as_str().is_some_and(|version| !version.is_empty())
-            && *based_on != current["metadata"]["resourceVersion"]
-        {
-            return Err((409, "Conflict", "the object has been modified".into()));
-        }
+        check_version(current, &object)?;
         for field in ["uid", "creationTimestamp"] {
             object["metadata"][field] = current["metadata"][field].clone();
         }
@@ -118,6 +119,7 @@ impl Store {
         manager: Option<&str>,
     ) -> Result<Option<Change>, Refusal> {
         let current = self.objects.get(&key).ok_or_else(|| not_found(&key))?;
+        check_version(current, &patch)?;
         let mut object = current.clone();
         if let Some(manager) = manager {
             let before = self.applied.insert((key.clone(), manager.to_owned()), patch.clone());
@@ -132,9 +134,14 @@ impl Store {
         Ok(Some(self.put(key, object, "MODIFIED")))
     }
 
-    /// Deletes an object.
-    pub fn delete(&mut self, key: &Key) -> Result<Change, Refusal> {
-        let mut object = self.objects.remove(key).ok_or_else(|| not_found(key))?;
+    /// Deletes an object, if it is the one that is meant.
+    pub fn delete(&mut self, key: &Key, uid: Option<&str>) -> Result<Change, Refusal> {
+        let current = self.objects.get(key).ok_or_else(|| not_found(key))?;
+        if uid.is_some_and(|uid| current["metadata"]["uid"] != uid) {
+            return Err((409, "Conflict", "it is another object of this name".into()));
+        }
+        let mut object = self.objects.remove(key).unwrap_or_default();
+        self.applied.retain(|(applied, _), _| applied != key);
         self.version += 1;
         object["metadata"]["resourceVersion"] = self.version.to_string().into();
         Ok(self.record(key.0.clone(), object, "DELETED"))
@@ -165,6 +172,17 @@ impl Store {
     }
 }
 
+/// Refuses what is based on another version than the newest.
+fn check_version(current: &Value, change: &Value) -> Result<(), Refusal> {
+    let based_on = &change["metadata"]["resourceVersion"];
+    match based_on.as_str().is_some_and(|version| !version.is_empty()) {
+        true if *based_on != current["metadata"]["resourceVersion"] => {
+            Err((409, "Conflict", "the object has been modified".into()))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn not_found(key: &Key) -> Refusal {
     (404, "NotFound", format!("{} not found", key.2))
 }
@@ -186,18 +204,26 @@ fn same_but_status(a: &Value, b: &Value) -> bool {
     rest(a) == rest(b)
 }
 
+/// As RFC 7396: what is null in the patch is removed. What is applied meets lists with keys entry by entry.
 fn merge(object: &mut Value, patch: &Value, is_apply: bool) {
-    match (object, patch) {
-        (Value::Object(object), Value::Object(patch)) => {
-            for (name, value) in patch {
-                let own = object.entry(name).or_insert(Value::Null);
-                match (own, key_of(name, value).filter(|_| is_apply)) {
-                    (Value::Array(own), Some(key)) => merge_entries(own, value, key),
-                    (own, _) => merge(own, value, is_apply),
-                }
-            }
+    let Value::Object(patch) = patch else {
+        *object = patch.clone();
+        return;
+    };
+    if !object.is_object() {
+        *object = json!({});
+    }
+    let Value::Object(object) = object else { return };
+    for (name, value) in patch {
+        if value.is_null() {
+            object.remove(name);
+            continue;
         }
-        (object, patch) => *object = patch.clone(),
+        let own = object.entry(name).or_insert(Value::Null);
+        match (own, key_of(name, value).filter(|_| is_apply)) {
+            (Value::Array(own), Some(key)) => merge_entries(own, value, key),
+            (own, _) => merge(own, value, is_apply),
+        }
     }
 }
 
