@@ -19,6 +19,7 @@ mod forwarding;
 mod framing;
 mod grpc;
 mod h2spec;
+mod health_checks;
 mod hostile;
 mod http2;
 mod http2_backend;

@@ -143,6 +143,15 @@ impl Proxy {
         self.engine.apply(Update::Endpoints(vec![(BackendId::new(id), ready(endpoints))]))
     }
 
+    /// Asks endpoints whether they are well, as long as the engine lives.
+    pub fn check_health(&self) {
+        let asking = self.engine.check_health();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.expect("the system gives a runtime").block_on(asking);
+        });
+    }
+
     /// Address of the plain listener.
     pub fn http(&self) -> SocketAddr {
         self.engine.addresses()[&ListenerName::new("http")]

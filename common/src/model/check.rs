@@ -5,6 +5,10 @@ use std::{ops::RangeInclusive, sync::Arc, time::Duration};
 use serde::{Deserialize, Serialize};
 
 /// How each endpoint of a backend is asked whether it is well.
+///
+/// An endpoint gets requests until it has failed `unhealthy_after` questions in a row; a new one is not waited for. An
+/// address that several backends have, as when a policy makes one Service two backends, is asked for each of them.
+/// Questions have connections of their own, which no [limit](super::BackendLimits) counts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HealthCheck {
     /// What is asked.

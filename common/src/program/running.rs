@@ -133,6 +133,7 @@ impl<T: Role> Program<T> {
         let (synced, is_synced) = watch::channel(false);
         let metrics = engine.metrics();
         let resolving = spawn("resolve", metrics, engine.resolve());
+        let checking = spawn("health checks", metrics, engine.check_health());
         let recording = spawn("graph", metrics, engine.record_graph());
         let state = Arc::new(Admin::new(engine.clone(), is_synced));
         let mut until = stopping.clone();
@@ -153,6 +154,7 @@ impl<T: Role> Program<T> {
         let _ = stop.send(true);
         finish(serving_admin, telling).await;
         resolving.abort();
+        checking.abort();
         recording.abort();
         access_log.finish(LAST_LINES);
         debug_assert_eq!(engine.phase(), Phase::Stopped);

@@ -25,7 +25,7 @@ use crate::{
     model::{Endpoints, Listener, Snapshot},
     proxy::{Live, Parts, ProxySettings, Shared, tls},
     source::{Applied, Rejected, Sink, Update, tokens::TokenVerifier},
-    upstream::{OwnAddresses, resolve},
+    upstream::{OwnAddresses, check, resolve},
 };
 
 /// What an engine is started with.
@@ -178,6 +178,14 @@ impl Engine {
             let forbidden = |address: SocketAddr| resolve::is_local(address.ip());
             resolve::run(registry, forbidden, async move { drain.reached(Phase::Stopped).await }).await;
         }
+    }
+
+    /// Asks the endpoints of backends that want it whether they are well; runs as long as the engine does. To be spawned
+    /// beside the workers.
+    pub fn check_health(&self) -> impl Future<Output = ()> + Send + use<> {
+        let drain = self.shared.drain.clone();
+        let (registry, metrics) = (self.shared.registry.clone(), self.shared.metrics.clone());
+        check::run(registry, metrics, async move { drain.reached(Phase::Stopped).await })
     }
 
     /// Who calls whom; `None` if no listener finds that out.

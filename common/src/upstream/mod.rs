@@ -1,6 +1,7 @@
 //! Upstreams: the live side of backends, which outlives snapshots: peers, their health, requests in flight.
 
 mod balance;
+pub mod check;
 mod connect;
 mod hashing;
 mod health;
@@ -37,7 +38,7 @@ pub use slots::{Admitted, Overload, Slot, Slots, Waiting};
 
 use crate::{
     id::BackendId,
-    model::{Backend, BackendLimits, Endpoints},
+    model::{Backend, BackendLimits, Endpoints, HealthCheck},
 };
 use balance::Balancer;
 use registry::Surroundings;
@@ -92,11 +93,6 @@ impl Upstream {
         self.peers.load().endpoints.clone()
     }
 
-    /// The peers now in use, for who asks each of them how it is.
-    pub fn peers(&self) -> Vec<Arc<Peer>> {
-        self.peers.load().all().cloned().collect()
-    }
-
     /// Where its connections are counted; `None` if they are not limited.
     pub fn slots(&self) -> Option<Arc<Slots>> {
         self.slots.load_full()
@@ -137,7 +133,7 @@ impl Upstream {
         if limits_connections_otherwise(&old.limits, &backend.limits) {
             self.slots.store(Slots::new(&backend.limits, &self.surroundings));
         }
-        if backend.check.is_none() {
+        if backend.check.is_none() || !asks_the_same(old.check.as_ref(), backend.check.as_ref()) {
             set.all().for_each(|peer| peer.forget_checked());
         }
         let replace = old.protocol != backend.protocol
@@ -205,6 +201,12 @@ impl Upstream {
 
 fn by_address(set: &PeerSet) -> HashMap<SocketAddr, &Arc<Peer>> {
     set.all().map(|peer| (peer.address, peer)).collect()
+}
+
+/// Whether what one check found holds for another one, too.
+fn asks_the_same(old: Option<&HealthCheck>, new: Option<&HealthCheck>) -> bool {
+    let question = |check: &HealthCheck| (check.kind.clone(), check.port);
+    old.map(question) == new.map(question)
 }
 
 fn limits_connections_otherwise(old: &BackendLimits, new: &BackendLimits) -> bool {

@@ -121,6 +121,19 @@ impl Peer {
         self.health.is_ejected(now)
     }
 
+    /// The peer as it is asked how it is: at this port of its address, and over HTTP/2 if the question is in that
+    /// whatever its requests are in.
+    pub(super) fn asked_at(self: &Arc<Self>, port: u16, http2: bool) -> Arc<Self> {
+        let protocol = if http2 { BackendProtocol::Http2 } else { self.protocol };
+        if port == self.address.port() && protocol == self.protocol {
+            return self.clone();
+        }
+        let (tls, proxy_protocol) = (self.tls.clone(), self.proxy_protocol);
+        let backend = Backend { protocol, tls, proxy_protocol, ..Backend::default() };
+        let address = SocketAddr::new(self.address.ip(), port);
+        Self::new(address, (&BackendId::new("health check"), &backend), self.upstream.clone(), None)
+    }
+
     /// What health checks say of it.
     pub fn checked(&self) -> Checked {
         match self.checked.load(Relaxed) {

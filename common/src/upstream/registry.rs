@@ -8,10 +8,10 @@ use std::{
 use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::watch;
 
-use super::{OwnAddresses, Upstream};
+use super::{OwnAddresses, Peer, Upstream};
 use crate::{
     id::BackendId,
-    model::{Backend, Discovery, Endpoints},
+    model::{Backend, Discovery, Endpoints, HealthCheck},
 };
 
 type Upstreams = HashMap<BackendId, Arc<Upstream>, foldhash::fast::RandomState>;
@@ -25,6 +25,18 @@ pub struct Registry {
     own: ArcSwap<OwnAddresses>,
     surroundings: Arc<Surroundings>,
     discoveries: watch::Sender<u64>,
+    checks: watch::Sender<u64>,
+}
+
+/// What a change means to those who follow the registry.
+#[derive(Default)]
+struct Effects {
+    /// Peers that went.
+    departed: usize,
+    /// A backend that resolves a name came, went or changed.
+    discovers: bool,
+    /// The same of one whose peers are asked how they are, or of these peers.
+    checks: bool,
 }
 
 /// What all upstreams of a registry share.
@@ -60,6 +72,7 @@ impl Registry {
                 departures: watch::Sender::new(0),
             }),
             discoveries: watch::Sender::new(0),
+            checks: watch::Sender::new(0),
         }
     }
 
@@ -102,17 +115,29 @@ impl Registry {
         resolving.collect()
     }
 
+    /// Changes whenever a backend whose peers are asked how they are comes, goes or changes, or these peers do.
+    pub(super) fn checks(&self) -> watch::Receiver<u64> {
+        self.checks.subscribe()
+    }
+
+    /// The upstreams whose peers are asked how they are.
+    pub(super) fn checking(&self) -> Vec<(Arc<Upstream>, HealthCheck)> {
+        let upstreams = self.upstreams.load();
+        let check = |upstream: &Arc<Upstream>| Some((upstream.clone(), upstream.backend().check.clone()?));
+        upstreams.values().filter_map(check).collect()
+    }
+
     /// Takes over the backends of a snapshot. Those that stay keep peers, health and requests in flight; the
     /// peers of those that are not in it are gone, but who still holds such an upstream can finish what he
     /// began.
     pub fn apply_backends(&self, backends: &BTreeMap<BackendId, Arc<Backend>>) {
         let mut unused = self.lock();
         let old = self.upstreams.load_full();
-        let (mut departed, mut discovers) = (0, false);
+        let mut effects = Effects::default();
         let mut new = None;
         for (id, backend) in backends {
             let Some(upstream) = old.get(id) else {
-                discovers |= backend.discovery != Discovery::Endpoints;
+                effects.see(backend);
                 let upstreams = new.get_or_insert_with(|| Upstreams::clone(&old));
                 upstreams.insert(
                     id.clone(),
@@ -124,15 +149,16 @@ impl Registry {
             if Arc::ptr_eq(&before, backend) || *before == *backend {
                 continue;
             }
-            departed += upstream.apply_backend(backend);
-            discovers |= before.discovery != backend.discovery;
+            effects.departed += upstream.apply_backend(backend);
+            effects.discovers |= before.discovery != backend.discovery;
+            effects.checks |= before.check.is_some() || backend.check.is_some();
             match (&before.discovery, &backend.discovery) {
                 (Discovery::Endpoints, Discovery::Dns { .. }) => {
                     unused.insert(id.clone(), upstream.endpoints());
                 }
                 (Discovery::Dns { .. }, Discovery::Endpoints) => {
                     let endpoints = unused.remove(id).unwrap_or_default();
-                    departed += self.take_over(upstream, &endpoints).unwrap_or(0);
+                    effects.departed += self.take_over(upstream, &endpoints).unwrap_or(0);
                 }
                 _ => {}
             }
@@ -142,14 +168,14 @@ impl Registry {
             let upstreams = new.get_or_insert_with(|| Upstreams::clone(&old));
             for (id, upstream) in upstreams.extract_if(|id, _| !backends.contains_key(id)) {
                 unused.remove(&id);
-                discovers |= upstream.backend().discovery != Discovery::Endpoints;
-                departed += upstream.retire();
+                effects.see(&upstream.backend());
+                effects.departed += upstream.retire();
             }
         }
         if let Some(new) = new {
             self.upstreams.store(Arc::new(new));
         }
-        self.announce(departed, discovers);
+        self.announce(&effects);
     }
 
     /// Takes over the endpoints of a backend. Peers with the same address stay, with their health and their
@@ -165,7 +191,7 @@ impl Registry {
             return false;
         }
         let departed = self.take_over(&upstream, endpoints);
-        self.announce(departed.unwrap_or(0), false);
+        self.announce(&Effects::of_endpoints(&upstream, departed));
         departed.is_some()
     }
 
@@ -191,21 +217,54 @@ impl Registry {
             return false;
         }
         let departed = upstream.apply_endpoints(endpoints);
-        self.announce(departed.unwrap_or(0), false);
+        self.announce(&Effects::of_endpoints(upstream, departed));
         departed.is_some()
     }
 
-    fn announce(&self, departed: usize, discovers: bool) {
-        if departed > 0 {
+    /// Takes over what questions to a peer have found, if just these are still to be asked.
+    pub(super) fn apply_checked(
+        &self,
+        upstream: &Arc<Upstream>,
+        check: &HealthCheck,
+        peer: &Peer,
+        is_healthy: bool,
+    ) -> bool {
+        let _one_at_a_time = self.lock();
+        let is_current = self.get(&upstream.id).is_some_and(|current| Arc::ptr_eq(&current, upstream));
+        if !is_current || upstream.backend().check.as_ref() != Some(check) || peer.is_gone() {
+            return false;
+        }
+        peer.set_checked(is_healthy);
+        true
+    }
+
+    fn announce(&self, effects: &Effects) {
+        if effects.departed > 0 {
             self.surroundings.sweep();
         }
-        if discovers {
-            self.discoveries.send_modify(|count| *count = count.wrapping_add(1));
+        for (changed, followers) in [(effects.discovers, &self.discoveries), (effects.checks, &self.checks)] {
+            if changed {
+                followers.send_modify(|count| *count = count.wrapping_add(1));
+            }
         }
     }
 
     /// Every change is complete before the lock is released, so a panic elsewhere leaves nothing half done.
     fn lock(&self) -> MutexGuard<'_, HashMap<BackendId, Endpoints>> {
         self.unused.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Effects {
+    /// A backend comes or goes.
+    fn see(&mut self, backend: &Backend) {
+        self.discovers |= backend.discovery != Discovery::Endpoints;
+        self.checks |= backend.check.is_some();
+    }
+
+    /// Endpoints came, changed and went, if anything did; so many of their peers are gone.
+    fn of_endpoints(upstream: &Upstream, departed: Option<usize>) -> Self {
+        let checks = departed.is_some() && upstream.backend().check.is_some();
+        Self { departed: departed.unwrap_or(0), discovers: false, checks }
     }
 }

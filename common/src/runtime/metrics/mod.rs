@@ -67,6 +67,9 @@ pub struct UpstreamMetrics {
     pub retries: Arc<Reasons>,
     /// Endpoints that get no requests for a while because they kept failing.
     pub ejections: Counter,
+    /// Questions to endpoints whether they are well, by result.
+    pub checks: Arc<Reasons>,
+    unhealthy: Gauge,
 }
 
 impl UpstreamMetrics {
@@ -74,6 +77,27 @@ impl UpstreamMetrics {
     pub fn open(&self) -> OpenConnection {
         self.opened.inc();
         OpenConnection(self.closed.clone())
+    }
+
+    /// Counts an endpoint as unhealthy until the guard is dropped.
+    pub fn unhealthy(&self) -> UnhealthyEndpoint {
+        self.unhealthy.inc();
+        UnhealthyEndpoint(self.unhealthy.clone())
+    }
+
+    /// Endpoints that fail their health checks now.
+    pub fn unhealthy_count(&self) -> i64 {
+        self.unhealthy.get()
+    }
+}
+
+/// To be held as long as an endpoint fails its health checks.
+#[derive(Debug)]
+pub struct UnhealthyEndpoint(Gauge);
+
+impl Drop for UnhealthyEndpoint {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }
 
@@ -179,7 +203,12 @@ impl Metrics {
         ] {
             registry.register_collector(Box::new(ByReason(name, "reason", reasons.clone())));
         }
-        registry.register_collector(Box::new(ByReason(names::MIRRORED, "result", self.mirrored.clone())));
+        for (name, results) in [(names::MIRRORED, &self.mirrored), (names::UPSTREAM_CHECKS, &upstream.checks)]
+        {
+            registry.register_collector(Box::new(ByReason(name, "result", results.clone())));
+        }
+        let (name, help) = names::UPSTREAM_UNHEALTHY;
+        registry.register(name, help, upstream.unhealthy.clone());
         for ((name, help), counter) in [
             (names::UPSTREAM_OPENED, &upstream.opened),
             (names::UPSTREAM_CLOSED, &upstream.closed),

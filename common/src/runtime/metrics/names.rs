@@ -45,6 +45,12 @@ pub(super) const UPSTREAM_REUSED: Name =
 pub(super) const UPSTREAM_FAILED: Name = ("upstream_failures", "Failed tries to have an answer, by reason");
 pub(super) const UPSTREAM_EJECTIONS: Name =
     ("upstream_ejections", "Endpoints that get no requests for a while because they kept failing");
+pub(super) const UPSTREAM_CHECKS: Name = (
+    "upstream_health_checks",
+    "Questions to endpoints whether they are well, by result: passed, or why they were not",
+);
+pub(super) const UPSTREAM_UNHEALTHY: Name =
+    ("upstream_unhealthy_endpoints", "Endpoints that fail their health checks now");
 pub(super) const UPSTREAM_RETRIES: Name = ("upstream_retries", "Requests sent once more, by reason");
 pub(super) const MIRRORED: Name =
     ("mirrored_requests", "Copies of requests for mirrors, by result: answered, or why they were not");

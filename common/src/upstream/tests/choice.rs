@@ -1,7 +1,10 @@
 //! Facts about who is chosen: by latency, by key, by zone, by health checks and while a share grows.
 
 use super::*;
-use crate::{model::FailingStatuses, upstream::Checked};
+use crate::{
+    model::{FailingStatuses, HealthCheck, HealthCheckKind},
+    upstream::Checked,
+};
 
 const MILLI: Duration = Duration::from_millis(1);
 
@@ -168,6 +171,69 @@ fn what_checks_said_is_forgotten_when_there_are_none_any_more() {
     let slower = Backend { connect_timeout: 9 * SECOND, ..Backend::default() };
     registry.apply_backends(&backends(&[("shop", slower)]));
     assert_eq!(peer(&upstream, 1).checked(), Checked::Unknown);
+}
+
+#[test]
+fn what_a_check_found_holds_as_long_as_it_asks_the_same() {
+    let asked = |interval, port| {
+        let kind = HealthCheckKind::Tcp;
+        let check =
+            HealthCheck { kind, interval, timeout: SECOND, healthy_after: 1, unhealthy_after: 1, port };
+        Backend { check: Some(check), ..Backend::default() }
+    };
+    let (registry, upstream) = with(asked(SECOND, None), &[]);
+    registry.apply_endpoints(&"shop".into(), &endpoints(&[1, 2], &[]));
+    let first = peer(&upstream, 1);
+    let find = |backend: Backend| registry.apply_checked(&upstream, &backend.check.unwrap(), &first, false);
+    assert!(find(asked(SECOND, None)));
+    registry.apply_backends(&backends(&[("shop", asked(2 * SECOND, None))]));
+    assert_eq!(first.checked(), Checked::Unhealthy, "asked at other times");
+    assert!(!find(asked(SECOND, None)), "of a check that has changed");
+    registry.apply_backends(&backends(&[("shop", asked(2 * SECOND, Some(9)))]));
+    assert_eq!(first.checked(), Checked::Unknown, "asked at another port");
+    registry.apply_endpoints(&"shop".into(), &endpoints(&[2], &[]));
+    assert!(!find(asked(2 * SECOND, Some(9))), "of a peer that is gone");
+    registry.apply_backends(&backends(&[]));
+    assert!(!registry.apply_checked(
+        &upstream,
+        upstream.backend().check.as_ref().unwrap(),
+        &peer(&upstream, 2),
+        false
+    ));
+}
+
+#[test]
+fn changes_of_what_is_asked_are_told_and_no_others() {
+    let check = HealthCheck {
+        kind: HealthCheckKind::Tcp,
+        interval: SECOND,
+        timeout: SECOND,
+        healthy_after: 1,
+        unhealthy_after: 1,
+        port: None,
+    };
+    let checked = Backend { check: Some(check), ..Backend::default() };
+    let registry = Registry::new();
+    let mut changes = registry.checks();
+    let apply = |list: &[(&str, Backend)]| registry.apply_backends(&backends(list));
+    let announce = |ports: &[u16]| {
+        registry.apply_endpoints(&"shop".into(), &endpoints(ports, &[]));
+    };
+    let steps: [(&dyn Fn(), bool); 8] = [
+        (&|| apply(&[("shop", Backend::default())]), false),
+        (&|| announce(&[1]), false),
+        (&|| apply(&[("shop", checked.clone())]), true),
+        (&|| announce(&[1, 2]), true),
+        (&|| announce(&[1, 2]), false),
+        (&|| apply(&[("shop", checked.clone())]), false),
+        (&|| apply(&[("shop", checked.clone()), ("other", Backend::default())]), false),
+        (&|| apply(&[("other", Backend::default())]), true),
+    ];
+    for (number, (step, wanted)) in steps.into_iter().enumerate() {
+        step();
+        assert_eq!(changes.has_changed().unwrap(), wanted, "step {number}");
+        changes.mark_unchanged();
+    }
 }
 
 #[test]
