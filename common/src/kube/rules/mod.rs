@@ -2,6 +2,7 @@
 
 mod answers;
 mod backends;
+mod check;
 mod conditions;
 mod headers;
 mod policy;

@@ -6,13 +6,13 @@ use selvedge_crds::{
     TrafficPolicy,
     balance::{Algorithm, Balance as GivenBalance, HashKey as GivenKey},
     connection::{PolicyTimeouts, ProxyProtocol},
-    health::{HealthCheck as GivenCheck, Outlier},
+    health::Outlier,
     load::{CircuitBreaking, Concurrency, LimitKey, Priority, RateLimit as GivenLimit},
     retry::RetryBudget,
 };
 
 use super::{
-    Context, sending,
+    Context, check, sending,
     targets::{name, namespace},
     tls,
 };
@@ -21,8 +21,8 @@ use crate::{
     id::ObjectRef,
     kube::objects::{Kind, ObjectKey},
     model::{
-        Affinity, Backend, BackendLimits, BackendTls, Balance, Fairness, HashKey, HealthCheck,
-        HealthCheckKind, ProxyProtocolVersion, RetryAllowance,
+        Affinity, Backend, BackendLimits, BackendTls, Balance, FailingStatuses, Fairness, HashKey,
+        HealthCheck, ProxyProtocolVersion, RetryAllowance,
     },
 };
 
@@ -129,7 +129,7 @@ impl Policy {
             limits: spec.circuit_breaking.as_ref().map(read_limits),
             fairness: spec.concurrency.as_ref().map(read_fairness),
             outlier: spec.outlier.clone(),
-            check: spec.health_check.as_ref().map(read_check),
+            check: check::read(cx, policy),
             retry_budget: spec.retry_budget.clone(),
             connect_timeout: spec.connection.as_ref().and_then(|connection| duration(connection.timeout)),
             tls: tls::read(cx, policy),
@@ -237,29 +237,6 @@ fn read_fairness(given: &Concurrency) -> Fairness {
     }
 }
 
-fn read_check(given: &GivenCheck) -> HealthCheck {
-    let kind = match (&given.http, &given.grpc) {
-        (Some(http), _) => HealthCheckKind::Http {
-            path: http.path.as_str().into(),
-            host: http.host.as_deref().map(Into::into),
-            statuses: http.status.iter().map(|status| *status..=*status).collect(),
-        },
-        (None, Some(grpc)) => {
-            HealthCheckKind::Grpc { service: grpc.service.as_deref().unwrap_or_default().into() }
-        }
-        (None, None) => HealthCheckKind::Tcp,
-    };
-    let interval = given.interval.map_or(Duration::from_secs(10), |time| time.get());
-    HealthCheck {
-        kind,
-        interval,
-        timeout: given.timeout.map_or(interval.min(Duration::from_secs(1)), |time| time.get()),
-        healthy_after: given.healthy_after.unwrap_or(1),
-        unhealthy_after: given.unhealthy_after.unwrap_or(3),
-        port: given.port,
-    }
-}
-
 fn read_rate(policy: &TrafficPolicy, given: &GivenLimit) -> RateLimit {
     let key = match &given.key {
         None => RateKey::All,
@@ -282,10 +259,30 @@ fn apply_outlier(given: &Outlier, health: &mut crate::model::Health) {
     let longest = given.longest_ejection.map_or(health.longest_ejection, |time| time.get());
     health.longest_ejection = longest.max(health.ejection);
     health.most_ejected_percent = given.most_ejected_percent.unwrap_or(health.most_ejected_percent);
-    health.panic_percent = given.panic_percent.unwrap_or(health.panic_percent);
+    // The object says how few must be left, the model how many must have gone.
+    let gone = given.panic_percent.map(|left| 100_u8.saturating_sub(left));
+    health.panic_percent = gone.unwrap_or(health.panic_percent);
+    health.failing_statuses = FailingStatuses::Server;
 }
 
 fn apply_budget(given: &RetryBudget, allowance: &mut RetryAllowance) {
     allowance.percent = given.percent.unwrap_or(allowance.percent);
     allowance.per_second = given.per_second.unwrap_or(allowance.per_second);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Health;
+
+    #[test]
+    fn outliers_are_told_by_status_too_and_panic_by_who_is_left() {
+        for (left, gone) in [(None, 40), (Some(0), 100), (Some(30), 70), (Some(100), 0), (Some(200), 0)] {
+            let mut health = Health { panic_percent: 40, ..Health::default() };
+            apply_outlier(&Outlier { panic_percent: left, ..Outlier::default() }, &mut health);
+            assert_eq!(health.panic_percent, gone, "{left:?}");
+            assert_eq!(health.failing_statuses, FailingStatuses::Server);
+            assert_eq!(health.failures, Health::default().failures);
+        }
+    }
 }
