@@ -10,7 +10,10 @@ pub use selvedge_common::program::args::{
 use selvedge_common::{
     id::ListenerName,
     kube::{host, store::ServiceName},
-    model::{Backend, BackendLimits, Balance, Listener, ListenerProtocol, LoopProtection, ServiceNames},
+    model::{
+        Backend, BackendLimits, Balance, FailingStatuses, Health, Listener, ListenerProtocol, LoopProtection,
+        ServiceNames,
+    },
 };
 
 use crate::{settings::Settings, translate::ROUTE_SET};
@@ -260,14 +263,18 @@ impl RunArgs {
             pass_through: self.names.pass_through,
             timeouts: self.backend.timeouts(),
             retry: self.backend.retry(),
-            backend: Backend {
-                balance: Balance::Ewma,
-                limits: self.service.limits(),
-                ..self.backend.backend()
-            },
+            backend: self.backend(),
             switches_to: self.switch.switches_to(),
             listeners: self.listeners(),
         }
+    }
+
+    /// How a Service is treated that no policy says anything of. Callers here expect of an endpoint that it answers
+    /// with success, so one that keeps failing by its status is as bad as one that does not answer.
+    fn backend(&self) -> Backend {
+        let backend = self.backend.backend();
+        let health = Health { failing_statuses: FailingStatuses::Server, ..backend.health };
+        Backend { balance: Balance::Ewma, health, limits: self.service.limits(), ..backend }
     }
 
     /// The listeners for translation to complete.
@@ -318,6 +325,8 @@ mod tests {
         assert_eq!(run.client.max_requests, 20_000);
         assert_eq!(run.lease.name, DEFAULT_LEASE);
         assert_eq!(settings.backend.balance, Balance::Ewma);
+        let health = &settings.backend.health;
+        assert_eq!((health.failing_statuses, health.failures), (FailingStatuses::Server, 5));
         assert!(!settings.pass_through && run.lease.given(DEFAULT_LEASE).is_empty());
         let listener = &settings.listeners[&"http".into()];
         assert_eq!(listener.address.to_string(), "0.0.0.0:8080");

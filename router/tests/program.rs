@@ -83,6 +83,18 @@ fn a_service_without_endpoints_gets_503() {
 }
 
 #[test]
+fn an_endpoint_that_keeps_answering_500_gets_no_more_requests_without_any_policy() {
+    let ill = Origin::answering("HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n");
+    let well = Origin::named("orders");
+    let manifests = folder();
+    write(manifests.path(), "orders.json", &service("shop", "orders", 80, &[ill.address, well.address]));
+    let router = Router::with_manifests(manifests.path());
+    let mut client = Client::connect(router.http);
+    (0..100).for_each(|_| drop(client.get("orders.shop", "/")));
+    assert!(ill.seen().len() <= 5, "{} of a hundred", ill.seen().len());
+}
+
+#[test]
 fn objects_of_other_programs_are_told_once_and_harm_nothing() {
     let manifests = folder();
     let ingress = json!({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "a"}});

@@ -2,9 +2,10 @@
 
 use std::{
     collections::BTreeSet,
-    io::Write,
+    io::{Read, Write},
     net::SocketAddr,
     sync::{Mutex, mpsc},
+    time::{Duration, Instant},
 };
 
 use selvedge_common::model::{Backend, Balance, FailingStatuses, HashKey, Health, PathMatch};
@@ -12,6 +13,7 @@ use selvedge_tests::{
     client::Client,
     origin::{After, Origin},
     proxy::{Proxy, Setup},
+    waiting::until,
 };
 
 /// A proxy in front of these origins with this backend.
@@ -83,6 +85,31 @@ fn ewma_leaves_an_endpoint_that_refuses_connections_after_one_try() {
     (0..100).for_each(|_| assert_eq!(client.get("a", "/").status, 200));
     let retries = proxy.engine.metrics().upstream.retries.total();
     assert!(retries <= 1, "{retries} retries");
+}
+
+#[test]
+fn an_endpoint_that_keeps_clients_waiting_until_they_leave_is_not_chosen_again() {
+    let (come, came) = mpsc::channel();
+    let hanging = Origin::scripted(move |_, stream| {
+        let _ = come.send(());
+        // Until the proxy closes it.
+        let _ = stream.read(&mut [0]);
+        After::Close
+    });
+    let origins = [hanging, Origin::named("ok"), Origin::named("ok")];
+    let proxy = proxy(1, Backend { balance: Balance::Ewma, ..Backend::default() }, &origins);
+    proxy.endpoints("test/origin:80", &[origins[0].address]);
+    let mut leaving = Client::connect(proxy.http());
+    leaving.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    came.recv().unwrap();
+    let start = Instant::now();
+    until(|| (start.elapsed() > Duration::from_millis(300)).then_some(()));
+    drop(leaving);
+    until(|| (proxy.engine.metrics().own_responses.total() > 0).then_some(()));
+    proxy.endpoints("test/origin:80", &[0, 1, 2].map(|index: usize| origins[index].address));
+    let mut client = Client::connect(proxy.http());
+    (0..50).for_each(|_| assert_eq!(client.get("a", "/").status, 200));
+    assert_eq!(origins[0].seen().len(), 1);
 }
 
 #[test]

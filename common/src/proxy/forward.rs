@@ -105,6 +105,7 @@ async fn attempt(
         x.endpoint = Some(peer.address);
         x.tries += 1;
         let this = next_try(x, (upstream, plan, &choice), &peer, &tries)?;
+        let waiting = choice.watch(&peer);
         let result = match peer.protocol {
             BackendProtocol::Http1 => send_http1::send(x, &this, body, responder).await,
             BackendProtocol::Http2 => Box::pin(send_http2::send(x, &this, body, responder)).await,
@@ -116,6 +117,7 @@ async fn attempt(
         };
         error.failure = plan.name(error.failure);
         note_failure(x, upstream, (&peer, &choice), &error);
+        drop(waiting);
         if !may_go_on(upstream, plan, &mut tries, &error) || !rewind(x, body) {
             return Err(error.failure);
         }

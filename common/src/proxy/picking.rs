@@ -10,7 +10,7 @@ use std::{
 use super::exchange::Exchange;
 use crate::{
     message::{Fields, Known, ResponseHead},
-    model::{Affinity, Balance, HashKey},
+    model::{Affinity, Backend, Balance, HashKey},
     upstream::{Peer, Upstream, hash},
 };
 
@@ -21,12 +21,33 @@ pub struct Choice {
     key: Option<u64>,
     /// Mark of the endpoint that the client's cookie names.
     kept: Option<u64>,
-    /// How the client is kept where it is.
-    affinity: Option<Affinity>,
+    /// The settings that say how the client is kept where it is, if it is.
+    keeping: Option<Arc<Backend>>,
     /// Whether the balancer wants to know how long answers take.
     is_timed: bool,
     /// When the present try had its connection.
     begun: Cell<Option<Instant>>,
+    /// Whether its request has been sent whole, so that only the endpoint keeps it waiting.
+    is_sent: Cell<bool>,
+}
+
+/// A try under way. Dropping it before it is known how it ended, as when the client has left, tells the balancer how
+/// long the endpoint has kept it waiting: who never answers would look quick otherwise.
+#[derive(Debug)]
+pub struct Waiting<'c> {
+    choice: &'c Choice,
+    peer: &'c Peer,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if let Some(begun) = self.choice.begun.take()
+            && self.choice.is_sent.get()
+        {
+            let now = Instant::now();
+            self.peer.kept_waiting(now - begun, now);
+        }
+    }
 }
 
 impl Choice {
@@ -39,13 +60,15 @@ impl Choice {
         };
         let kept = backend.affinity.as_ref().and_then(|affinity| kept(&x.head.fields, affinity));
         let is_timed = backend.balance == Balance::Ewma;
-        Self { key, kept, affinity: backend.affinity.clone(), is_timed, begun: Cell::default() }
+        let keeping = backend.affinity.is_some().then(|| Arc::clone(&backend));
+        Self { key, kept, keeping, is_timed, ..Self::default() }
     }
 
     /// An endpoint for the next try; `None` if there is none at all. `avoid` is the one that just failed.
     pub fn pick(&self, x: &Exchange<'_>, upstream: &Upstream, avoid: Option<&Peer>) -> Option<Arc<Peer>> {
         let now = Instant::now();
         self.begun.set(None);
+        self.is_sent.set(false);
         if let Some(kept) = self.kept
             && avoid.is_none_or(|avoid| avoid.mark != kept)
             && let Some(peer) = upstream.find(now, kept)
@@ -63,13 +86,23 @@ impl Choice {
         }
     }
 
+    /// The request has been sent whole.
+    pub fn sent(&self) {
+        self.is_sent.set(true);
+    }
+
+    /// Watches a try with this peer until it is known how it ended.
+    pub fn watch<'c>(&'c self, peer: &'c Peer) -> Waiting<'c> {
+        Waiting { choice: self, peer }
+    }
+
     /// The head of the final answer came from this endpoint: it is on its way to the client.
     pub fn answered(&self, peer: &Peer, head: &mut ResponseHead) {
         if let Some(begun) = self.begun.take() {
             let now = Instant::now();
             peer.observe(now - begun, now);
         }
-        if let Some(affinity) = &self.affinity
+        if let Some(affinity) = self.keeping.as_ref().and_then(|backend| backend.affinity.as_ref())
             && self.kept != Some(peer.mark)
         {
             push_cookie(&mut head.fields, affinity, peer.mark);

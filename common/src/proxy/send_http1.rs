@@ -235,6 +235,7 @@ impl Hop<'_, '_, '_> {
         responder: &mut Responder<'_>,
     ) -> Result<Result<ResponseStart, HeadError>, TryError> {
         let method = self.x.head.method;
+        self.this.choice.sent();
         let now = Instant::now();
         let by = *self.answer_by.get_or_insert(now + self.this.answer_limit);
         let wait = poll_fn(|cx| match poll_head(cx, reader, method, &mut self.answer) {

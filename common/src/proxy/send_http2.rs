@@ -223,6 +223,7 @@ async fn answer_head<T>(
         }
     }
     check_sent(sending.result())?;
+    this.choice.sent();
     let answer = poll_fn(|cx| match answering.as_mut().poll(cx) {
         Poll::Ready(answer) => Poll::Ready(Ok(answer)),
         Poll::Pending => responder.poll_closed(cx).map(|()| Err(Failure::ClientClosed)),

@@ -187,6 +187,11 @@ impl Peer {
         self.latency.penalize(took, since_epoch(now));
     }
 
+    /// A request was given up after it had waited this long for an answer; only told where the balancer wants to know.
+    pub fn kept_waiting(&self, took: Duration, now: Instant) {
+        self.latency.observe_at_least(took, since_epoch(now));
+    }
+
     /// The peer answered as it should. Writes only if it failed before.
     pub fn succeeded(&self) {
         self.health.succeeded();

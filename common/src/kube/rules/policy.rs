@@ -22,8 +22,8 @@ use crate::{
     kube::objects::{Kind, ObjectKey},
     message::authority,
     model::{
-        self, Affinity, Backend, BackendLimits, BackendTls, Balance, Fairness, HashKey, HealthCheck,
-        HealthCheckKind, ProxyProtocolVersion, RetryAllowance,
+        self, Affinity, Backend, BackendLimits, BackendTls, Balance, FailingStatuses, Fairness, HashKey,
+        HealthCheck, HealthCheckKind, ProxyProtocolVersion, RetryAllowance,
     },
 };
 
@@ -258,12 +258,18 @@ fn read_fairness(given: &Concurrency) -> Fairness {
 /// `None` for one that cannot be asked.
 fn read_check(given: &GivenCheck) -> Option<HealthCheck> {
     let is_host = |host: &&str| authority::parse(host.as_bytes()).is_ok();
+    let is_status = |status: &&u16| (100..=599).contains(*status);
     let kind = match (&given.http, &given.grpc) {
         (Some(http), _) if !policy_shape::is_path(&http.path) => return None,
         (Some(http), _) => HealthCheckKind::Http {
             path: http.path.as_str().into(),
             host: http.host.as_deref().filter(is_host).map(Into::into),
-            statuses: http.status.iter().map(|status| *status..=*status).collect(),
+            statuses: http
+                .status
+                .iter()
+                .filter(|status| is_status(status))
+                .map(|status| *status..=*status)
+                .collect(),
         },
         (None, Some(grpc)) => {
             HealthCheckKind::Grpc { service: grpc.service.as_deref().unwrap_or_default().into() }
@@ -318,10 +324,30 @@ fn apply_outlier(given: &Outlier, health: &mut crate::model::Health) {
     let longest = given.longest_ejection.map_or(health.longest_ejection, |time| time.get());
     health.longest_ejection = longest.max(health.ejection);
     health.most_ejected_percent = given.most_ejected_percent.unwrap_or(health.most_ejected_percent);
-    health.panic_percent = given.panic_percent.unwrap_or(health.panic_percent);
+    // The object says how few must be left, the model how many must have gone.
+    let gone = given.panic_percent.map(|left| 100_u8.saturating_sub(left));
+    health.panic_percent = gone.unwrap_or(health.panic_percent);
+    health.failing_statuses = FailingStatuses::Server;
 }
 
 fn apply_budget(given: &RetryBudget, allowance: &mut RetryAllowance) {
     allowance.percent = given.percent.unwrap_or(allowance.percent);
     allowance.per_second = given.per_second.unwrap_or(allowance.per_second);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Health;
+
+    #[test]
+    fn outliers_are_told_by_status_too_and_panic_by_who_is_left() {
+        for (left, gone) in [(None, 40), (Some(0), 100), (Some(30), 70), (Some(100), 0), (Some(200), 0)] {
+            let mut health = Health { panic_percent: 40, ..Health::default() };
+            apply_outlier(&Outlier { panic_percent: left, ..Outlier::default() }, &mut health);
+            assert_eq!(health.panic_percent, gone, "{left:?}");
+            assert_eq!(health.failing_statuses, FailingStatuses::Server);
+            assert_eq!(health.failures, Health::default().failures);
+        }
+    }
 }

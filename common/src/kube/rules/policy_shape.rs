@@ -117,7 +117,7 @@ pub(super) fn is_cookie_path(path: &str) -> bool {
 
 /// Whether a path can be asked for.
 pub(super) fn is_path(path: &str) -> bool {
-    path.starts_with('/') && path.is_ascii() && check_value(path).is_ok() && !path.contains([' ', '\t'])
+    path.starts_with('/') && path.is_ascii() && check_value(path).is_ok() && !path.contains([' ', '\t', '#'])
 }
 
 fn of_circuit_breaking(given: &CircuitBreaking) -> [Row; 2] {
@@ -148,7 +148,7 @@ fn of_health_check(given: &HealthCheck) -> Vec<Row> {
             "timeout must not be longer than interval; as long as interval counts",
         ),
     ];
-    if let Some(HttpCheck { path, host, .. }) = http {
+    if let Some(HttpCheck { path, host, status }) = http {
         let wrong = "a path begins with '/' and has no space; nothing is asked";
         rows.push((!is_path(path), "healthCheck.http.path", wrong));
         let is_wrong = host.as_ref().is_some_and(|host| authority::parse(host.as_bytes()).is_err());
@@ -156,6 +156,11 @@ fn of_health_check(given: &HealthCheck) -> Vec<Row> {
             is_wrong,
             "healthCheck.http.host",
             "a host is a name such as api.example.com; the endpoint's address is asked for",
+        ));
+        rows.push((
+            status.iter().any(|status| !(100..=599).contains(status)),
+            "healthCheck.http.status",
+            "a status is from 100 to 599; others are left out",
         ));
     }
     rows

@@ -77,6 +77,14 @@ impl Latency {
         self.observe(took.max(FAILURE).max(twice).min(WORST), now);
     }
 
+    /// Takes in that an answer would have taken longer than this. What is expected anyway is no news.
+    pub(in crate::upstream) fn observe_at_least(&self, took: Duration, now: Duration) {
+        let expected = self.load(now).map_or(FIRST.as_secs_f64(), |(average, _)| average);
+        if took.as_secs_f64() > expected {
+            self.observe(took, now);
+        }
+    }
+
     /// Seconds that an answer is expected to take. What is not confirmed fades, so that a peer that was slow is
     /// tried again.
     fn expected(&self, now: Duration) -> Option<f64> {
@@ -112,6 +120,18 @@ mod tests {
         assert_eq!(millis(start + MEMORY), Some(37));
         latency.observe(2 * MILLI, start + MEMORY);
         assert_eq!(millis(start + MEMORY), Some(38), "37 of the old and 1 of the new");
+    }
+
+    #[test]
+    fn a_request_that_was_given_up_only_makes_a_peer_slower() {
+        let latency = Latency::default();
+        let start = Duration::from_secs(100);
+        let steps = [(5, None), (40, Some(40)), (39, Some(40)), (90, Some(90)), (0, Some(90))];
+        for (waited, wanted) in steps {
+            latency.observe_at_least(waited * MILLI, start);
+            let expected = latency.expected(start).map(|seconds| (seconds * 1000.0).round() as u64);
+            assert_eq!(expected, wanted, "{waited}");
+        }
     }
 
     #[test]

@@ -223,17 +223,17 @@ mod tests {
 
     #[test]
     fn a_body_holds_just_one_plain_message() {
-        let rows: [(&[u8], Result<&[u8], MessageError>); 7] = [
-            (&[0, 0, 0, 0, 0], Ok(&[])),
-            (&[0, 0, 0, 0, 2, 8, 1], Ok(&[8, 1])),
-            (&[], Err(MessageError::Count)),
-            (&[0, 0, 0, 0], Err(MessageError::Count)),
-            (&[0, 0, 0, 0, 2, 8], Err(MessageError::Count)),
-            (&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0], Err(MessageError::Count)),
-            (&[1, 0, 0, 0, 2, 8, 1], Err(MessageError::Compressed)),
+        assert_eq!(unframe(&[0, 0, 0, 0, 0]), Ok(&[][..]));
+        assert_eq!(unframe(&[0, 0, 0, 0, 2, 8, 1]), Ok(&[8, 1][..]));
+        let rows: [(&[u8], MessageError); 5] = [
+            (&[], MessageError::Count),
+            (&[0, 0, 0, 0], MessageError::Count),
+            (&[0, 0, 0, 0, 2, 8], MessageError::Count),
+            (&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0], MessageError::Count),
+            (&[1, 0, 0, 0, 2, 8, 1], MessageError::Compressed),
         ];
         for (body, wanted) in rows {
-            assert_eq!(unframe(body), wanted, "{body:?}");
+            assert_eq!(unframe(body), Err(wanted), "{body:?}");
         }
     }
 

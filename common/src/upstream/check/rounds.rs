@@ -128,7 +128,7 @@ impl Streak {
 /// Some part of this time, another one for each peer and process, so that not all are asked at once.
 fn some_part(time: Duration, peer: PeerId) -> Duration {
     let random = RandomState::new().hash_one(peer);
-    let nanos = time.as_nanos() * u128::from(random >> 32) >> 32;
+    let nanos = (time.as_nanos() * u128::from(random >> 32)) >> 32;
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
 
