@@ -86,6 +86,8 @@ pub enum ValueMatch {
     Regex(Arc<str>),
     /// Anything, also nothing, as long as it is there.
     Present,
+    /// It is not there at all; one that is there and empty does not fit.
+    Absent,
 }
 
 /// Who calls; a part that is not given is anyone. One without parts is every caller that is known.
@@ -115,7 +117,7 @@ mod tests {
 
     #[test]
     fn conditions_are_written_as_they_are_read() {
-        let text = r#"{"methods":["GET"],"headers":[{"name":"x-client","value":{"regex":"ios|android"}}],"query":[{"name":"beta","value":{"exact":"1"}},{"name":"debug","value":"present"}],"from":[{"namespace":"web"}]}"#;
+        let text = r#"{"methods":["GET"],"headers":[{"name":"x-client","value":{"regex":"ios|android"}}],"query":[{"name":"beta","value":{"exact":"1"}},{"name":"debug","value":"present"},{"name":"raw","value":"absent"}],"from":[{"namespace":"web"}]}"#;
         let conditions: Conditions = serde_json::from_str(text).unwrap();
         assert_eq!(serde_json::to_string(&conditions).unwrap(), text);
         assert_eq!(serde_json::to_string(&Conditions::default()).unwrap(), "{}");

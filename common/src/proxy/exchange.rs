@@ -18,6 +18,7 @@ use super::{
 use crate::{
     message::{Known, RequestHead, Scheme},
     model::{Caller, Listener, Source},
+    routing::Asked,
     runtime::access_log::AccessRecord,
 };
 
@@ -164,6 +165,11 @@ impl<'c> Exchange<'c> {
     /// The worker that serves it.
     pub fn worker(&self) -> &'c Rc<Worker> {
         &self.client.worker
+    }
+
+    /// What conditions of routes look at.
+    pub fn asked(&self) -> Asked<'_> {
+        Asked { head: &self.head, caller: self.caller.as_deref() }
     }
 
     /// Notes the route that answers, and counts the request there.
