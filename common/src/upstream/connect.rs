@@ -6,11 +6,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::{
-    Peer,
-    resolve::source_towards,
-    tls::{backend_name, client_settings},
-};
+use super::{Peer, resolve::source_towards, tls::backend_name};
 use crate::http1::{Socket, Stream};
 
 /// Silence after which a peer is asked whether it is still there; half a minute later it is taken for gone.
@@ -56,12 +52,12 @@ async fn open(peer: &Peer) -> Result<Stream, ConnectError> {
     let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 3).with_retries(3);
     SockRef::from(&tcp).set_tcp_keepalive(&keepalive).map_err(ConnectError::Tcp)?;
     let socket = Socket::new(tcp);
-    let Some(tls) = &peer.tls else {
+    let Some(secured) = &peer.tls else {
         return Ok(Stream::Plain(socket));
     };
-    let connector = TlsConnector::from(client_settings(peer.protocol));
-    let stream =
-        connector.connect(backend_name(tls, peer.address), socket).await.map_err(ConnectError::Tls)?;
+    let connector = TlsConnector::from(secured.settings.clone());
+    let name = backend_name(&secured.tls, peer.address);
+    let stream = connector.connect(name, socket).await.map_err(ConnectError::Tls)?;
     Ok(Stream::TlsClient(Box::new(stream)))
 }
 

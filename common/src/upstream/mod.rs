@@ -42,6 +42,7 @@ use crate::{
 use balance::Balancer;
 use registry::Surroundings;
 use set::{PeerSet, Wanted};
+use tls::Secured;
 
 /// A backend in operation. Settings and peers are swapped without replacing it.
 #[derive(Debug)]
@@ -56,6 +57,8 @@ pub struct Upstream {
     admitted: AtomicU32,
     /// Its connections, if they are limited.
     slots: ArcSwapOption<Slots>,
+    /// TLS for the next peers.
+    tls: ArcSwapOption<Secured>,
     surroundings: Arc<Surroundings>,
     leads_back: AtomicBool,
 }
@@ -65,8 +68,10 @@ impl Upstream {
         let peers = PeerSet::empty(Arc::new(Balancer::new(&backend.balance)));
         let retries = RetryBudget::new(&backend.retry_allowance);
         let slots = Slots::new(&backend.limits, &surroundings);
+        let tls = ArcSwapOption::new(Secured::of(&backend));
         Arc::new(Self {
             id,
+            tls,
             backend: ArcSwap::new(backend),
             peers: ArcSwap::from_pointee(peers),
             retries,
@@ -151,6 +156,9 @@ impl Upstream {
             true => set.balancer.clone(),
             false => Arc::new(Balancer::new(&backend.balance)),
         };
+        if replace {
+            self.tls.store(Secured::of(backend));
+        }
         let known = if replace { HashMap::new() } else { by_address(&set) };
         self.arrange(set.endpoints.clone(), known, None, balancer);
         match replace {
@@ -192,9 +200,10 @@ impl Upstream {
         balancer: Arc<Balancer>,
     ) -> HashMap<SocketAddr, &'a Arc<Peer>> {
         let (backend, zone) = (self.backend.load(), self.surroundings.zone.load());
+        let tls = self.tls.load();
         let mut peer = |address| match known.remove(&address) {
             Some(peer) => peer.clone(),
-            None => Peer::new(address, (&self.id, &backend), Arc::downgrade(self), joined),
+            None => Peer::new(address, (&self.id, &backend, &tls), Arc::downgrade(self), joined),
         };
         let peers = endpoints.iter().map(|endpoint| peer(endpoint.address)).collect();
         let set = PeerSet::new((endpoints, peers), &backend, zone.as_deref().map(|zone| &**zone), balancer);

@@ -70,6 +70,10 @@ pub fn resolve(
     backend.tls = found.backend.tls;
     backend.discovery = found.backend.discovery;
     policy.apply(&mut backend);
+    if let (Some(Some(_)), Some(tls)) = (&policy.tls, &mut backend.tls) {
+        let usual = || format!("{}.{}.svc", name.service, name.namespace).into();
+        tls.server_name.get_or_insert_with(usual);
+    }
     let id = BackendId::new(format!("{}/{}:{port}{suffix}", name.namespace, name.service));
     cx.parts.backends.insert(id.clone(), BackendPart { backend, endpoints: found.endpoints });
     Ok((id, policy))
