@@ -167,6 +167,12 @@ impl<'c> Exchange<'c> {
         &self.client.worker
     }
 
+    /// Address of the client, with its port as far as it is known: proxies in front tell none.
+    pub fn client_address(&self) -> SocketAddr {
+        let address = self.client.address;
+        SocketAddr::new(self.client_ip, if self.client_ip == address.ip() { address.port() } else { 0 })
+    }
+
     /// What conditions of routes look at.
     pub fn asked(&self) -> Asked<'_> {
         Asked { head: &self.head, caller: self.caller.as_deref() }

@@ -7,6 +7,7 @@ mod health;
 mod own;
 mod peer;
 mod pool;
+mod proxy_header;
 mod registry;
 pub mod resolve;
 mod retry;
@@ -26,7 +27,7 @@ use std::{
 
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 
-pub use connect::{ConnectError, connect};
+pub use connect::{ConnectError, connect, connect_for};
 pub use hashing::hash;
 pub use own::OwnAddresses;
 pub use peer::{Checked, InFlight, Peer, PeerId};

@@ -108,6 +108,11 @@ impl Peer {
         self.in_flight.load(Relaxed)
     }
 
+    /// Whether each of its connections is for one request, as it begins with the address of the client.
+    pub fn is_told_clients(&self) -> bool {
+        self.proxy_protocol.is_some()
+    }
+
     /// Whether the endpoint was removed: requests in flight finish, idle connections close.
     pub fn is_gone(&self) -> bool {
         self.gone.load(Relaxed)
