@@ -1,6 +1,6 @@
 //! Flags for limits and times; their defaults are those of the model.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::values::{duration, size, size_within, small_size};
 use crate::model::{Backend, Health, Http2Limits, Limits, Retry, RetryAllowance, Timeouts};
@@ -112,6 +112,9 @@ impl ClientArgs {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Backends")]
 pub struct BackendArgs {
+    /// Zone that this instance is in: endpoints that are meant for it come first; without it none do
+    #[arg(long, env = "SELVEDGE_ZONE", value_name = "NAME")]
+    pub zone: Option<Arc<str>>,
     /// Longest time to connect to an endpoint
     #[arg(long, env = "SELVEDGE_CONNECT_TIMEOUT", value_name = "TIME", default_value = "5s", value_parser = duration)]
     pub connect_timeout: Duration,
