@@ -13,6 +13,9 @@ use crate::model::{Retry, RetryOn, Timeouts};
 /// What 0s stands for: longer than any request.
 const NO_LIMIT: Duration = Duration::from_secs(365 * 24 * 3600);
 
+/// Pause before the second try where a rule says nothing of it.
+const USUAL_BACKOFF: Duration = Duration::from_millis(25);
+
 /// Status codes of a gateway that got no answer (RFC 9110 §15.6.3 to §15.6.5).
 const GATEWAY_STATUSES: [u16; 3] = [502, 503, 504];
 /// Status codes of clients' errors that may be gone a moment later: conflict and too early, as Envoy counts them.
@@ -49,7 +52,7 @@ pub(super) fn retry(defaults: &Defaults, given: Option<&GivenRetry>) -> Retry {
         attempts: given.attempts.into(),
         body_bytes: usual.body_bytes,
         on,
-        backoff: given.backoff.map_or(usual.backoff, |backoff| backoff.get()),
+        backoff: given.backoff.map_or(USUAL_BACKOFF, |backoff| backoff.get()),
         non_idempotent: given.non_idempotent,
     }
 }
@@ -63,7 +66,11 @@ fn outcomes(given: &[GivenRetryOn]) -> RetryOn {
             GivenRetryOn::ConnectFailure => on.connect = true,
             GivenRetryOn::Reset => on.reset = true,
             GivenRetryOn::Timeout => on.timeout = true,
-            GivenRetryOn::ServerError => on.statuses.extend(500..=599),
+            GivenRetryOn::ServerError => {
+                // No response at all is one of 502 or 504 for the caller.
+                (on.connect, on.reset, on.timeout) = (true, true, true);
+                on.statuses.extend(500..=599);
+            }
             GivenRetryOn::GatewayError => on.statuses.extend(GATEWAY_STATUSES),
             GivenRetryOn::RetriableClientError => on.statuses.extend(RETRIABLE_CLIENT_STATUSES),
             GivenRetryOn::Status(status) => on.statuses.push(*status),
@@ -79,4 +86,44 @@ fn outcomes(given: &[GivenRetryOn]) -> RetryOn {
     on.grpc.sort_unstable();
     on.grpc.dedup();
     on
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn given(on: &[&str]) -> Retry {
+        let defaults = Defaults {
+            timeouts: Timeouts::default(),
+            retry: Retry::default(),
+            backend: crate::model::Backend::default(),
+            hosts: "test".into(),
+            identifies: true,
+            is_router: true,
+        };
+        let on = on.iter().map(|on| on.parse().unwrap()).collect();
+        retry(&defaults, Some(&GivenRetry { on, ..GivenRetry::default() }))
+    }
+
+    #[test]
+    fn outcomes_that_are_listed_count_and_no_others() {
+        let rows = [
+            (&["connect-failure"][..], (true, false, false), 0),
+            (&["reset", "timeout"], (false, true, true), 0),
+            (&["gateway-error", "503"], (false, false, false), 3),
+            // Any status from 500 to 599, or no response.
+            (&["5xx"], (true, true, true), 100),
+            (&[], (true, true, false), 0),
+        ];
+        for (on, wanted, statuses) in rows {
+            let found = given(on).on;
+            assert_eq!((found.connect, found.reset, found.timeout), wanted, "{on:?}");
+            assert_eq!(found.statuses.len(), statuses, "{on:?}");
+        }
+    }
+
+    #[test]
+    fn a_rule_that_says_nothing_of_a_pause_has_the_usual_one() {
+        assert_eq!(given(&[]).backoff, Duration::from_millis(25));
+    }
 }
