@@ -21,8 +21,8 @@ use crate::{
     id::ObjectRef,
     kube::objects::{Kind, ObjectKey},
     model::{
-        Affinity, Backend, BackendLimits, BackendTls, Balance, Fairness, HashKey, HealthCheck,
-        HealthCheckKind, ProxyProtocolVersion, RetryAllowance,
+        Affinity, Backend, BackendLimits, BackendTls, Balance, FailingStatuses, Fairness, HashKey,
+        HealthCheck, HealthCheckKind, ProxyProtocolVersion, RetryAllowance,
     },
 };
 
@@ -277,6 +277,7 @@ fn read_rate(policy: &TrafficPolicy, given: &GivenLimit) -> RateLimit {
 }
 
 fn apply_outlier(given: &Outlier, health: &mut crate::model::Health) {
+    health.failing_statuses = FailingStatuses::Server;
     health.failures = given.failures.unwrap_or(health.failures);
     health.ejection = given.ejection.map_or(health.ejection, |time| time.get());
     let longest = given.longest_ejection.map_or(health.longest_ejection, |time| time.get());
