@@ -3,10 +3,14 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by its panics, in whatever function")]
 
 mod backends;
+mod balance;
 mod callers;
 mod changes;
+mod connections;
 mod faults;
+mod limits;
 mod matching;
+mod policies;
 mod tries;
 mod ways_in;
 
