@@ -8,9 +8,12 @@ mod callers;
 mod changes;
 mod connections;
 mod faults;
+mod grpc;
 mod limits;
 mod matching;
 mod policies;
+mod protocols;
+mod reasons;
 mod tries;
 mod ways_in;
 
