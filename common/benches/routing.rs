@@ -5,8 +5,9 @@ use std::{hint::black_box, sync::Arc};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use selvedge_common::{
     id::{ObjectRef, RouteId},
+    message::RequestHead,
     model::{HostMatch, PathMatch, Route, RouteSet, VirtualHost},
-    routing::Table,
+    routing::{Asked, Table},
 };
 
 fn route(path: PathMatch) -> Route {
@@ -31,11 +32,14 @@ fn make(route: &Route) -> RouteId {
 
 fn find(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("find");
+    let head = RequestHead::default();
+    let asked = Asked { head: &head, caller: None };
     for count in [1, 100, 10_000] {
         let table = Table::build(&hosts(count), None, make);
         let name = format!("host-{}.shop.example", count / 2);
         group.bench_with_input(BenchmarkId::new("hosts", count), &name, |bencher, name| {
-            bencher.iter(|| table.find(black_box(name.as_bytes()), black_box(b"/api/v1/service-0/items/17")));
+            let path = b"/api/v1/service-0/items/17";
+            bencher.iter(|| table.find(black_box(name.as_bytes()), black_box(path), &asked));
         });
     }
     for count in [1, 100, 10_000] {
@@ -44,7 +48,7 @@ fn find(criterion: &mut Criterion) {
         let table = Table::build(&set, None, make);
         let path = format!("/api/v1/service-{}/items/17", count / 2);
         group.bench_with_input(BenchmarkId::new("paths", count), &path, |bencher, path| {
-            bencher.iter(|| table.find(black_box(b"shop.example"), black_box(path.as_bytes())));
+            bencher.iter(|| table.find(black_box(b"shop.example"), black_box(path.as_bytes()), &asked));
         });
     }
     group.finish();

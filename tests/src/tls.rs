@@ -10,10 +10,11 @@ use std::{
 };
 
 use rustls::{
-    ClientConfig, ClientConnection, DigitallySignedStruct, Error, ServerConfig, ServerConnection,
-    SignatureScheme, StreamOwned, SupportedProtocolVersion,
+    ClientConfig, ClientConnection, DigitallySignedStruct, Error, RootCertStore, ServerConfig,
+    ServerConnection, SignatureScheme, StreamOwned, SupportedProtocolVersion,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     crypto::aws_lc_rs,
+    server::WebPkiClientVerifier,
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject};
 use selvedge_common::model::Certificate;
@@ -106,7 +107,11 @@ pub struct TlsOrigin {
 impl TlsOrigin {
     /// An HTTP/1.1 origin that accepts these protocols by ALPN.
     pub fn answering(alpn: &[&str], answer: &'static str) -> Self {
-        let settings = server_settings(alpn);
+        Self::with(server_settings(alpn), answer)
+    }
+
+    /// An HTTP/1.1 origin with these settings.
+    pub fn with(settings: Arc<ServerConfig>, answer: &'static str) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("loopback has free ports");
         let address = listener.local_addr().expect("a bound socket has an address");
         let seen: Arc<Mutex<HashSet<Shaken>>> = Arc::default();
@@ -128,14 +133,31 @@ impl TlsOrigin {
 
 /// Settings of an origin with a certificate of its own.
 pub fn server_settings(alpn: &[&str]) -> Arc<ServerConfig> {
-    let certificate = certificate(&["origin.invalid"]);
+    settings_with(&certificate(&["origin.invalid"]), None, alpn)
+}
+
+/// Settings of an origin with this certificate. Where one is given for clients, they must show just that.
+pub fn settings_with(
+    certificate: &Certificate,
+    clients: Option<&Certificate>,
+    alpn: &[&str],
+) -> Arc<ServerConfig> {
     let key = PrivateKeyDer::from_pem_slice(&certificate.key_pem).expect("keys of tests are PEM");
-    let mut settings = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let settings = ServerConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
-        .expect("the provider has suites")
-        .with_no_client_auth()
-        .with_single_cert(vec![leaf(&certificate)], key)
-        .expect("key and certificate are a pair");
+        .expect("the provider has suites");
+    let settings = match clients {
+        None => settings.with_no_client_auth(),
+        Some(only) => {
+            let mut roots = RootCertStore::empty();
+            roots.add(leaf(only)).expect("certificates of tests can be trusted");
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
+            settings.with_client_cert_verifier(verifier.expect("there is one to trust"))
+        }
+    };
+    let mut settings =
+        settings.with_single_cert(vec![leaf(certificate)], key).expect("key and certificate are a pair");
     settings.alpn_protocols = alpn.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
     Arc::new(settings)
 }

@@ -11,7 +11,7 @@ use crate::{
     message::ResponseHead,
     model::Limits,
     runtime::metrics::OpenConnection,
-    upstream::{ConnectError, Peer, Upstream, connect},
+    upstream::{ConnectError, Peer, Upstream, connect_for},
 };
 
 /// How far a try that failed had got, which decides whether another one is safe.
@@ -147,7 +147,7 @@ impl Try<'_> {
 /// Opens a connection to the peer of a try; it counts as open while the guard lives.
 ///
 /// # Errors
-/// As [`connect()`], with nothing sent.
+/// As [`connect_for()`], with nothing sent.
 pub async fn open(x: &Exchange<'_>, this: &Try<'_>) -> Result<(Stream, OpenConnection), TryError> {
     open_to(x, this.peer, this.connect_timeout).await
 }
@@ -155,18 +155,19 @@ pub async fn open(x: &Exchange<'_>, this: &Try<'_>) -> Result<(Stream, OpenConne
 /// Opens a connection to a peer, TLS included, within this time; it counts as open while the guard lives.
 ///
 /// # Errors
-/// As [`connect()`], with nothing sent.
+/// As [`connect_for()`], with nothing sent.
 pub async fn open_to(
     x: &Exchange<'_>,
     peer: &Peer,
     limit: Duration,
 ) -> Result<(Stream, OpenConnection), TryError> {
-    let mut opened = connect(peer, limit).await;
+    let client = Some(x.client_address());
+    let mut opened = connect_for(peer, client, limit).await;
     if matches!(opened, Err(ConnectError::Shortage(_))) {
         x.worker().shed();
         // Those that shall close need their turn.
         tokio::task::yield_now().await;
-        opened = connect(peer, limit).await;
+        opened = connect_for(peer, client, limit).await;
     }
     match opened {
         Ok(stream) => Ok((stream, x.worker().shared.metrics.upstream.open())),

@@ -18,6 +18,7 @@ use super::{
 use crate::{
     message::{Known, RequestHead, Scheme},
     model::{Caller, Listener, Source},
+    routing::Asked,
     runtime::access_log::AccessRecord,
 };
 
@@ -167,6 +168,17 @@ impl<'c> Exchange<'c> {
     /// The worker that serves it.
     pub fn worker(&self) -> &'c Rc<Worker> {
         &self.client.worker
+    }
+
+    /// Address of the client, with its port as far as it is known: proxies in front tell none.
+    pub fn client_address(&self) -> SocketAddr {
+        let address = self.client.address;
+        SocketAddr::new(self.client_ip, if self.client_ip == address.ip() { address.port() } else { 0 })
+    }
+
+    /// What conditions of routes look at.
+    pub fn asked(&self) -> Asked<'_> {
+        Asked { head: &self.head, caller: self.caller.as_deref() }
     }
 
     /// Notes the route that answers, and counts the request there.

@@ -111,7 +111,7 @@ fn route(x: &mut Exchange<'_>) -> Result<Arc<Listener>, Failure> {
     }
     headers::believe_forwarded(x, &listener.settings);
     let found = match &listener.settings.service_names {
-        None if !is_connect => listener.table.find(x.head.host(), x.head.path()),
+        None if !is_connect => listener.table.find(x.head.host(), x.head.path(), &x.asked()),
         names => find_service(x, names.as_ref().unwrap_or(&address::NO_NAMES), &listener.table)?,
     };
     let found = found.cloned();
@@ -138,10 +138,11 @@ fn find_service<'t>(
     }
     let namespace = x.caller.as_ref().map(|caller| &*caller.namespace);
     let key = address::take_key(head, names, namespace)?;
+    let (asked, keys) = (x.asked(), (key.with_port(), key.name()));
     if !is_connect {
-        return Ok(table.find_service(key.with_port(), key.name(), head.path()));
+        return Ok(table.find_service(keys, x.head.path(), &asked));
     }
-    Ok(table.find_service_host(key.with_port(), key.name()).and_then(|host| host.find(b"/")))
+    Ok(table.find_service_host(keys.0, keys.1).and_then(|host| host.find(b"/", &asked)))
 }
 
 /// Asks the filters of the route in their order, from `next` on; the first that wants more than to go on ends it.

@@ -11,7 +11,9 @@ pub fn lead_on(x: &mut Exchange<'_>) -> bool {
     }
     let live = x.worker().shared.live.load();
     let host = live.table(&rules.set).and_then(|table| table.entry(&rules.host));
-    let Some(found) = host.and_then(|host| host.find(x.head.path())).cloned() else { return false };
+    let Some(found) = host.and_then(|host| host.find(x.head.path(), &x.asked())).cloned() else {
+        return false;
+    };
     x.lead_on(found);
     true
 }

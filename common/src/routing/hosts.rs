@@ -2,37 +2,42 @@
 
 use std::{
     borrow::Borrow,
+    cmp::Reverse,
     hash::{Hash, Hasher},
     sync::Arc,
 };
 
-use super::paths::PathTable;
+use super::{
+    conditions::{self, Asked},
+    level::Level,
+};
 use crate::{
     id::CertificateId,
     model::{Route, VirtualHost},
 };
 
-/// The compiled paths of one virtual host, and its certificate.
+/// The compiled routes of one virtual host, and its certificate.
 #[derive(Debug)]
 pub struct HostTable<R> {
     /// What it was built from; held so that the same address means the same host.
     source: Arc<VirtualHost>,
-    /// `None` if the host has no routes, and then has no say in routing.
-    paths: Option<PathTable<R>>,
+    /// Routes of one priority each, the highest first; none if the host has no say in routing.
+    levels: Box<[Level<R>]>,
 }
 
 impl<R> HostTable<R> {
-    /// Compiles a host; of routes with the same path and type the first one counts.
+    /// Compiles a host.
     pub(super) fn build(source: &Arc<VirtualHost>, make: &mut impl FnMut(&Route) -> R) -> Self {
-        let paths = (!source.routes.is_empty()).then(|| {
-            let mut paths = PathTable::new();
-            for route in &source.routes {
-                paths.insert(&route.path, || make(route));
-            }
-            paths.shrink();
-            paths
+        let mut routes: Vec<&Route> = source.routes.iter().collect();
+        routes.sort_by(|one, other| {
+            let priority = |route: &Route| Reverse(route.priority);
+            priority(one)
+                .cmp(&priority(other))
+                .then_with(|| conditions::order(&one.conditions).cmp(&conditions::order(&other.conditions)))
+                .then(one.rank.cmp(&other.rank))
         });
-        Self { source: source.clone(), paths }
+        let levels = routes.chunk_by(|one, other| one.priority == other.priority);
+        Self { source: source.clone(), levels: levels.map(|routes| Level::build(routes, make)).collect() }
     }
 
     /// Whether it was built from just this value.
@@ -47,12 +52,12 @@ impl<R> HostTable<R> {
 
     /// Whether it decides about requests; a host with only a certificate does not.
     pub fn has_routes(&self) -> bool {
-        self.paths.is_some()
+        !self.levels.is_empty()
     }
 
-    /// The route for a canonical path.
-    pub fn find(&self, path: &[u8]) -> Option<&Arc<R>> {
-        self.paths.as_ref()?.find(path)
+    /// The route for a request with this canonical path: of the highest priority that has one.
+    pub fn find(&self, path: &[u8], asked: &Asked<'_>) -> Option<&Arc<R>> {
+        self.levels.iter().find_map(|level| level.find(path, asked))
     }
 }
 

@@ -1,9 +1,13 @@
-//! Routing: from host and path to the one route that answers; compiled when a snapshot is applied.
+//! Routing: from a request to the one route that answers; compiled when a snapshot is applied.
 
+mod choices;
+mod conditions;
 mod hosts;
+mod level;
 mod paths;
 mod table;
 
+pub use conditions::Asked;
 pub use hosts::HostTable;
 pub use table::Table;
 

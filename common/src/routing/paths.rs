@@ -4,14 +4,15 @@ use std::{collections::HashMap, sync::Arc};
 
 use foldhash::fast::RandomState;
 
-use crate::model::PathMatch;
+use super::{choices::Choices, conditions::Asked};
+use crate::model::{PathMatch, Route};
 
 /// The routes of one host by path.
 ///
 /// A tree with one node for each path element, kept in a vector so that neither building nor dropping one
 /// recurses, however deep a rule's path is. One walk reads each byte of the request's path at most once, and
 /// stops at the first element that no rule knows, so its cost depends on the path and not on the number of
-/// rules. Each node hashes with a seed of its own: nobody can write rules that all fall into one bucket.
+/// rules; where conditions do not hold it goes back up to shorter prefixes. Each node hashes with a seed of its own: nobody can write rules that all fall into one bucket.
 #[derive(Debug)]
 pub(super) struct PathTable<R> {
     /// The first one is the root, which stands before the path's first slash.
@@ -20,13 +21,28 @@ pub(super) struct PathTable<R> {
 
 #[derive(Debug)]
 struct Node<R> {
+    parent: u32,
     children: Children,
-    /// `Exact` rule that ends here.
-    exact: Option<Arc<R>>,
-    /// `Prefix` rule that ends here, written without a slash at its end.
-    bare: Option<Arc<R>>,
-    /// `Prefix` rule that ends here, written with a slash at its end.
-    slashed: Option<Arc<R>>,
+    /// `None` for nodes that are only passed.
+    rules: Option<Box<Rules<R>>>,
+}
+
+/// Rules that end at a node.
+#[derive(Debug)]
+struct Rules<R> {
+    exact: Choices<R>,
+    /// `Prefix` rules that are written without a slash at their end.
+    bare: Choices<R>,
+    /// `Prefix` rules that are written with a slash at their end.
+    slashed: Choices<R>,
+}
+
+/// Where the walk along the path of a request ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct End {
+    node: usize,
+    /// All of the path was walked.
+    is_whole: bool,
 }
 
 /// The elements below a node with the numbers of their nodes. Most nodes have one or none and need no map,
@@ -39,33 +55,33 @@ enum Children {
 }
 
 /// Where in its node a rule is kept.
-type Slot<R> = fn(&mut Node<R>) -> &mut Option<Arc<R>>;
+type Slot<R> = fn(&mut Rules<R>) -> &mut Choices<R>;
 
 impl<R> PathTable<R> {
     /// A table without rules.
     pub(super) fn new() -> Self {
-        Self { nodes: vec![Node::new()] }
+        Self { nodes: vec![Node::new(0)] }
     }
 
-    /// Adds a rule. Of several with the same path and type the first one stays.
+    /// Adds a rule; of several with the same path and type the first one is asked first.
     ///
     /// An empty prefix is `/`. Any other path that does not begin with a slash can match nothing and is left
-    /// out.
-    pub(super) fn insert(&mut self, path: &PathMatch, make: impl FnOnce() -> R) {
-        let (text, slot): (&[u8], Slot<R>) = match path {
-            PathMatch::Exact(text) => (text.as_bytes(), |node| &mut node.exact),
+    /// out, as are patterns, which are no matter of a tree.
+    pub(super) fn insert(&mut self, route: &Route, make: &mut impl FnMut(&Route) -> R) {
+        let (text, slot): (&[u8], Slot<R>) = match &route.path {
+            PathMatch::Exact(text) => (text.as_bytes(), |rules| &mut rules.exact),
             PathMatch::Prefix(text) => match text.as_bytes() {
-                [] => (b"", |node| &mut node.slashed),
-                [bare @ .., b'/'] => (bare, |node| &mut node.slashed),
-                bare => (bare, |node| &mut node.bare),
+                [] => (b"", |rules| &mut rules.slashed),
+                [bare @ .., b'/'] => (bare, |rules| &mut rules.slashed),
+                bare => (bare, |rules| &mut rules.bare),
             },
             PathMatch::Regex(_) => return,
         };
-        let is_exact = matches!(path, PathMatch::Exact(_));
+        let is_exact = matches!(route.path, PathMatch::Exact(_));
         if text.first().map_or(is_exact, |first| *first != b'/') {
             return;
         }
-        slot(self.node_at(text)).get_or_insert_with(|| Arc::new(make()));
+        slot(self.node_at(text).rules.get_or_insert_default()).push(route, make);
     }
 
     /// Gives back room that was kept for further rules.
@@ -83,7 +99,7 @@ impl<R> PathTable<R> {
                     let new = self.nodes.len();
                     let name = u32::try_from(new).expect("a rule set has fewer than 2^32 path elements");
                     self.nodes[at].children.insert(element.into(), name);
-                    self.nodes.push(Node::new());
+                    self.nodes.push(Node::new(u32::try_from(at).expect("it has a number already")));
                     new
                 }
             };
@@ -91,37 +107,61 @@ impl<R> PathTable<R> {
         &mut self.nodes[at]
     }
 
-    /// The rule for a canonical path: `Exact` first, then the longest `Prefix`.
-    pub(super) fn find(&self, path: &[u8]) -> Option<&Arc<R>> {
+    /// Walks along a canonical path as far as rules know it; `None` if it is none.
+    pub(super) fn walk(&self, path: &[u8]) -> Option<End> {
         if path.first() != Some(&b'/') {
             return None;
         }
-        let mut node = &self.nodes[0];
-        let mut longest = None;
+        let mut node = 0;
         for element in elements(path) {
-            longest = node.below().or(longest);
-            match node.children.get(element) {
-                Some(child) => node = &self.nodes[child as usize],
-                None => return longest,
+            match self.nodes[node].children.get(element) {
+                Some(child) => node = child as usize,
+                None => return Some(End { node, is_whole: false }),
             }
         }
-        node.exact.as_ref().or(node.whole()).or(longest)
+        Some(End { node, is_whole: true })
+    }
+
+    /// The `Exact` rule for the path whose walk ended here.
+    pub(super) fn exact(&self, end: End, asked: &Asked<'_>) -> Option<&Arc<R>> {
+        self.nodes[end.node].rules.as_ref().filter(|_| end.is_whole)?.exact.find(asked)
+    }
+
+    /// The longest `Prefix` rule for the path whose walk ended here.
+    pub(super) fn prefix(&self, end: End, asked: &Asked<'_>) -> Option<&Arc<R>> {
+        let End { mut node, mut is_whole } = end;
+        loop {
+            let rules = self.nodes[node].rules.as_ref();
+            if let Some(found) = rules.and_then(|rules| rules.prefix(is_whole, asked)) {
+                return Some(found);
+            }
+            if node == 0 {
+                return None;
+            }
+            (node, is_whole) = (self.nodes[node].parent as usize, false);
+        }
     }
 }
 
 impl<R> Node<R> {
-    fn new() -> Self {
-        Self { children: Children::None, exact: None, bare: None, slashed: None }
+    fn new(parent: u32) -> Self {
+        Self { parent, children: Children::None, rules: None }
     }
+}
 
-    /// The prefix that answers just this path.
-    fn whole(&self) -> Option<&Arc<R>> {
-        self.bare.as_ref().or(self.slashed.as_ref())
+impl<R> Rules<R> {
+    /// Where both forms of a prefix are written, the one without a slash answers just its own path first, and the one
+    /// with a slash, which is longer, everything below.
+    fn prefix(&self, is_whole: bool, asked: &Asked<'_>) -> Option<&Arc<R>> {
+        let (first, second) =
+            if is_whole { (&self.bare, &self.slashed) } else { (&self.slashed, &self.bare) };
+        first.find(asked).or_else(|| second.find(asked))
     }
+}
 
-    /// The prefix that answers everything below: where both forms are written, the longer one.
-    fn below(&self) -> Option<&Arc<R>> {
-        self.slashed.as_ref().or(self.bare.as_ref())
+impl<R> Default for Rules<R> {
+    fn default() -> Self {
+        Self { exact: Choices::default(), bare: Choices::default(), slashed: Choices::default() }
     }
 }
 

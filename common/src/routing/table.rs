@@ -4,7 +4,10 @@ use std::{collections::HashMap, sync::Arc};
 
 use foldhash::fast::RandomState;
 
-use super::hosts::{HostName, HostTable};
+use super::{
+    conditions::Asked,
+    hosts::{HostName, HostTable},
+};
 use crate::{
     id::CertificateId,
     model::{HostMatch, Route, RouteSet},
@@ -26,7 +29,11 @@ impl<R> Table<R> {
     /// Compiles a route set, calling `make` for each of its routes.
     ///
     /// Hosts whose `Arc<VirtualHost>` is the same in `previous` are taken over as they are, and `make` is not
-    /// called for their routes. Of routes of a host with the same path and type the first one counts.
+    /// called for their routes.
+    ///
+    /// Of the routes of a host one of a higher priority comes first; then an exact path, then a pattern, the longer
+    /// one first, then the longer prefix; then one that names methods, that has more conditions on header fields,
+    /// then on the query, that names callers; then one of a lower rank; and then the first one.
     pub fn build(set: &RouteSet, previous: Option<&Self>, mut make: impl FnMut(&Route) -> R) -> Self {
         let mut table = Self::empty_like(previous);
         for (host, source) in &set.hosts {
@@ -74,18 +81,24 @@ impl<R> Table<R> {
     /// The route for a request; `None` if no rule matches and there is no fallback.
     ///
     /// `host` is in matching form (lower case, without port and trailing dot), empty if the request has none;
-    /// `path` is canonical. The most specific host entry with routes decides alone: if none of its paths
-    /// matches, the fallback answers and not a less specific host. Allocates nothing and takes no lock.
-    pub fn find(&self, host: &[u8], path: &[u8]) -> Option<&Arc<R>> {
+    /// `path` is canonical. The most specific host entry with routes decides alone: if none of its routes
+    /// matches, the fallback answers and not a less specific host. Takes no lock, and allocates only where a condition
+    /// looks at a header field that is there several times or at a value with escapes.
+    pub fn find(&self, host: &[u8], path: &[u8], asked: &Asked<'_>) -> Option<&Arc<R>> {
         let entry = self.find_host(host);
-        entry.and_then(|entry| entry.find(path)).or(self.fallback.as_ref())
+        entry.and_then(|entry| entry.find(path, asked)).or(self.fallback.as_ref())
     }
 
     /// As [`find`](Self::find) by the name of a service: the entry for the name with its port decides if there is just
     /// this one, else that of the name alone.
-    pub fn find_service(&self, with_port: &[u8], name: &[u8], path: &[u8]) -> Option<&Arc<R>> {
+    pub fn find_service(
+        &self,
+        (with_port, name): (&[u8], &[u8]),
+        path: &[u8],
+        asked: &Asked<'_>,
+    ) -> Option<&Arc<R>> {
         let entry = self.find_service_host(with_port, name);
-        entry.and_then(|entry| entry.find(path)).or(self.fallback.as_ref())
+        entry.and_then(|entry| entry.find(path, asked)).or(self.fallback.as_ref())
     }
 
     /// The host entry that decides about requests for this service.

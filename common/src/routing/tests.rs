@@ -4,10 +4,11 @@ use std::{cell::Cell, sync::Arc};
 
 use proptest::prelude::*;
 
-use super::Table;
+use super::{Asked, Table};
 use crate::{
     id::{CertificateId, ObjectRef},
-    model::{HostMatch, PathMatch, Route, RouteSet, VirtualHost},
+    message::RequestHead,
+    model::{Conditions, FieldMatch, HostMatch, PathMatch, Route, RouteSet, ValueMatch, VirtualHost},
 };
 
 /// `=/foo` is an exact path, anything else a prefix.
@@ -39,7 +40,13 @@ fn build(set: &RouteSet) -> Table<String> {
 }
 
 fn find<'a>(table: &'a Table<String>, host: &str, path: &str) -> &'a str {
-    table.find(host.as_bytes(), path.as_bytes()).map_or("-", |route| route.as_str())
+    look_up(table, host, path).map_or("-", |route| route.as_str())
+}
+
+/// Looks up a request of which nothing but host and path is known.
+fn look_up<'a, R>(table: &'a Table<R>, host: &str, path: &str) -> Option<&'a Arc<R>> {
+    let head = RequestHead::default();
+    table.find(host.as_bytes(), path.as_bytes(), &Asked { head: &head, caller: None })
 }
 
 #[test]
@@ -319,6 +326,94 @@ fn any_set() -> impl Strategy<Value = RouteSet> {
     prop::collection::btree_map(name, rules, 0..8).prop_map(|hosts| RouteSet { hosts, fallback: None })
 }
 
+/// A route that asks for a field `x-<name>` for each name after a `+`: `/a+b+c`, with a priority before `@`.
+fn conditional(text: &str) -> Route {
+    let (priority, rest) = text.split_once('@').unwrap_or(("0", text));
+    let mut names = rest.split('+');
+    let path = names.next().unwrap();
+    let mut route = match path.strip_prefix('~') {
+        Some(pattern) => Route { path: PathMatch::Regex(pattern.into()), ..route(text, "/") },
+        None => route(text, path),
+    };
+    let field = |name: &str| FieldMatch { name: format!("x-{name}").into(), value: ValueMatch::Present };
+    route.conditions = Conditions { headers: names.map(field).collect(), ..Conditions::default() };
+    route.priority = priority.parse().unwrap();
+    route
+}
+
+#[test]
+fn what_a_condition_keeps_out_falls_to_the_next_best_route() {
+    // Routes; then path, names of fields of the request, and which route answers.
+    type Case = (&'static [&'static str], &'static [(&'static str, &'static str, &'static str)]);
+    let cases: &[Case] = &[
+        (
+            &["/", "/a+x", "=/a/b+y", "/a/b+x+y", "/a/b+x"],
+            &[
+                ("/a/b", "", "/"),
+                ("/a/b", "x", "/a/b+x"),
+                ("/a/b", "x y", "=/a/b+y"),
+                ("/a/b/c", "x y", "/a/b+x+y"),
+                ("/a/b/c", "y", "/"),
+                ("/a/c", "x", "/a+x"),
+            ],
+        ),
+        // Both forms of a prefix, and the order of both where a condition keeps the better one out.
+        (
+            &["/a", "/a/+x", "/a/b+x", "/"],
+            &[
+                ("/a/c", "x", "/a/+x"),
+                ("/a/c", "", "/a"),
+                ("/a", "x", "/a"),
+                ("/a/b/c", "", "/a"),
+                ("/b", "", "/"),
+            ],
+        ),
+        // Patterns stand between exact paths and prefixes, the longer one first, and match whole paths.
+        (
+            &["/a/b/c", "~/a/.*", "~/a/b/.*+x", "=/a/b", "~(", "~/v[0-9]{1,}"],
+            &[
+                ("/a/b", "x", "=/a/b"),
+                ("/a/b/c", "", "~/a/.*"),
+                ("/a/b/c", "x", "~/a/b/.*+x"),
+                ("/v12", "", "~/v[0-9]{1,}"),
+                ("/v12/", "", "-"),
+                ("/(", "", "-"),
+            ],
+        ),
+        // A priority comes before everything else.
+        (
+            &["/a/b", "=/a", "1@/", "-1@=/a+x", "5@/+y", "5@=/a+x"],
+            &[("/a/b", "", "1@/"), ("/a", "x", "5@=/a+x"), ("/a/b", "y", "5@/+y"), ("/a", "y x", "5@=/a+x")],
+        ),
+    ];
+    for (routes, requests) in cases {
+        for turned in 0..routes.len() {
+            let mut routes: Vec<_> = routes.iter().map(|text| conditional(text)).collect();
+            routes.rotate_left(turned);
+            let table = build(&set(&[("*", Arc::new(VirtualHost { certificate: None, routes }))]));
+            for (path, names, wanted) in *requests {
+                let mut head = RequestHead::default();
+                names.split(' ').for_each(|name| head.fields.push(format!("x-{name}").as_bytes(), b""));
+                let found = table.find(b"a", path.as_bytes(), &Asked { head: &head, caller: None });
+                assert_eq!(found.map_or("-", |found| found.as_str()), *wanted, "{path} with {names}");
+            }
+        }
+    }
+}
+
+#[test]
+fn of_equal_routes_the_lower_rank_answers_and_the_others_are_not_made() {
+    let ranked = |id: &str, rank| Route { rank, id: id.into(), ..conditional("/a") };
+    let routes = vec![ranked("second", 2), ranked("first", 1), ranked("third", 3)];
+    let made = Cell::new(0);
+    let set = set(&[("*", Arc::new(VirtualHost { certificate: None, routes }))]);
+    let table = Table::build(&set, None, |route| {
+        made.set(made.get() + 1);
+        route.id.to_string()
+    });
+    assert_eq!((find(&table, "a", "/a"), made.get()), ("first", 1));
+}
+
 proptest! {
     #[test]
     fn every_lookup_agrees_with_a_naive_search(
@@ -327,7 +422,7 @@ proptest! {
     ) {
         let table = Table::build(&set, None, |route| route.path.clone());
         for (host, path) in requests {
-            let found = table.find(host.as_bytes(), path.as_bytes()).map(|found| PathMatch::clone(found));
+            let found = look_up(&table, &host, &path).map(|found| PathMatch::clone(found));
             prop_assert_eq!(found, naive(&set, &host, &path), "{}{}", host, path);
         }
     }
@@ -346,7 +441,7 @@ proptest! {
         let upon = Table::build(&mixed, Some(&Table::build(&before, None, make)), make);
         let new = Table::build(&mixed, None, make);
         for (host, path) in requests {
-            let found = [&upon, &new].map(|table| table.find(host.as_bytes(), path.as_bytes()));
+            let found = [&upon, &new].map(|table| look_up(table, &host, &path));
             prop_assert_eq!(found[0], found[1], "{}{}", host, path);
         }
     }

@@ -3,14 +3,10 @@
 use std::{io, net::SocketAddr, time::Duration};
 
 use socket2::{SockRef, TcpKeepalive};
-use tokio::net::TcpStream;
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 use tokio_rustls::TlsConnector;
 
-use super::{
-    Peer,
-    resolve::source_towards,
-    tls::{backend_name, client_settings},
-};
+use super::{Peer, proxy_header::header, resolve::source_towards, tls::backend_name};
 use crate::http1::{Socket, Stream};
 
 /// Silence after which a peer is asked whether it is still there; half a minute later it is taken for gone.
@@ -33,19 +29,31 @@ pub enum ConnectError {
     Timeout,
 }
 
-/// Opens a connection to a peer, TLS included, within this time.
+/// Opens a connection to a peer on the proxy's own account, TLS included, within this time.
 ///
 /// # Errors
 /// When the peer refuses, does not answer in time or TLS fails.
 pub async fn connect(peer: &Peer, limit: Duration) -> Result<Stream, ConnectError> {
-    match tokio::time::timeout(limit, open(peer)).await {
+    connect_for(peer, None, limit).await
+}
+
+/// The same for a client, whose address a peer is told that wants to know it.
+///
+/// # Errors
+/// As [`connect()`].
+pub async fn connect_for(
+    peer: &Peer,
+    client: Option<SocketAddr>,
+    limit: Duration,
+) -> Result<Stream, ConnectError> {
+    match tokio::time::timeout(limit, open(peer, client)).await {
         Ok(result) => result,
         Err(_) => Err(ConnectError::Timeout),
     }
 }
 
-async fn open(peer: &Peer) -> Result<Stream, ConnectError> {
-    let tcp =
+async fn open(peer: &Peer, client: Option<SocketAddr>) -> Result<Stream, ConnectError> {
+    let mut tcp =
         TcpStream::connect(peer.address).await.map_err(|error| match is_shortage(&error, peer.address) {
             true => ConnectError::Shortage(error),
             false => ConnectError::Tcp(error),
@@ -55,13 +63,16 @@ async fn open(peer: &Peer) -> Result<Stream, ConnectError> {
     // connection that sends it more than once in five minutes.
     let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 3).with_retries(3);
     SockRef::from(&tcp).set_tcp_keepalive(&keepalive).map_err(ConnectError::Tcp)?;
+    if let Some(version) = peer.proxy_protocol {
+        tcp.write_all(&header(version, client, peer.address)).await.map_err(ConnectError::Tcp)?;
+    }
     let socket = Socket::new(tcp);
-    let Some(tls) = &peer.tls else {
+    let Some(secured) = &peer.tls else {
         return Ok(Stream::Plain(socket));
     };
-    let connector = TlsConnector::from(client_settings(peer.protocol));
-    let stream =
-        connector.connect(backend_name(tls, peer.address), socket).await.map_err(ConnectError::Tls)?;
+    let connector = TlsConnector::from(secured.settings.clone());
+    let name = backend_name(&secured.tls, peer.address);
+    let stream = connector.connect(name, socket).await.map_err(ConnectError::Tls)?;
     Ok(Stream::TlsClient(Box::new(stream)))
 }
 

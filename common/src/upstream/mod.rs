@@ -9,6 +9,7 @@ mod health;
 mod own;
 mod peer;
 mod pool;
+mod proxy_header;
 mod registry;
 pub mod resolve;
 mod retry;
@@ -28,7 +29,7 @@ use std::{
 
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 
-pub use connect::{ConnectError, connect};
+pub use connect::{ConnectError, connect, connect_for};
 pub use fair::{Share, Turn, Waiter};
 pub use hashing::hash;
 pub use own::OwnAddresses;
@@ -46,6 +47,7 @@ use balance::Balancer;
 use fair::Callers;
 use registry::Surroundings;
 use set::{PeerSet, Wanted};
+use tls::Secured;
 
 /// A backend in operation. Settings and peers are swapped without replacing it.
 #[derive(Debug)]
@@ -62,6 +64,8 @@ pub struct Upstream {
     callers: Callers,
     /// Its connections, if they are limited.
     slots: ArcSwapOption<Slots>,
+    /// TLS for the next peers.
+    tls: ArcSwapOption<Secured>,
     surroundings: Arc<Surroundings>,
     leads_back: AtomicBool,
 }
@@ -71,8 +75,10 @@ impl Upstream {
         let peers = PeerSet::empty(Arc::new(Balancer::new(&backend.balance)));
         let retries = RetryBudget::new(&backend.retry_allowance);
         let slots = Slots::new(&backend.limits, &surroundings);
+        let tls = ArcSwapOption::new(Secured::of(&backend));
         Arc::new(Self {
             id,
+            tls,
             backend: ArcSwap::new(backend),
             peers: ArcSwap::from_pointee(peers),
             retries,
@@ -172,6 +178,9 @@ impl Upstream {
             true => set.balancer.clone(),
             false => Arc::new(Balancer::new(&backend.balance)),
         };
+        if replace {
+            self.tls.store(Secured::of(backend));
+        }
         let known = if replace { HashMap::new() } else { by_address(&set) };
         self.arrange(set.endpoints.clone(), known, None, balancer);
         match replace {
@@ -213,9 +222,10 @@ impl Upstream {
         balancer: Arc<Balancer>,
     ) -> HashMap<SocketAddr, &'a Arc<Peer>> {
         let (backend, zone) = (self.backend.load(), self.surroundings.zone.load());
+        let tls = self.tls.load();
         let mut peer = |address| match known.remove(&address) {
             Some(peer) => peer.clone(),
-            None => Peer::new(address, (&self.id, &backend), Arc::downgrade(self), joined),
+            None => Peer::new(address, (&self.id, &backend, &tls), Arc::downgrade(self), joined),
         };
         let peers = endpoints.iter().map(|endpoint| peer(endpoint.address)).collect();
         let set = PeerSet::new((endpoints, peers), &backend, zone.as_deref().map(|zone| &**zone), balancer);

@@ -16,10 +16,11 @@ use super::{
     hashing::{hash, mix},
     health::{Health, since_epoch},
     slots::Slots,
+    tls::Secured,
 };
 use crate::{
     id::BackendId,
-    model::{Backend, BackendProtocol, BackendTls, ProxyProtocolVersion},
+    model::{Backend, BackendProtocol, ProxyProtocolVersion},
 };
 
 /// Share of requests that a peer gets at least while its share grows, of a hundred.
@@ -38,7 +39,7 @@ pub struct Peer {
     /// What is spoken to it. Another protocol makes another peer, so its connections always fit.
     pub protocol: BackendProtocol,
     /// TLS towards it, with the same lifetime.
-    pub tls: Option<BackendTls>,
+    pub tls: Option<Arc<Secured>>,
     /// Header of the PROXY protocol sent to it, with the same lifetime.
     pub proxy_protocol: Option<ProxyProtocolVersion>,
     /// Names the address for cookies and hashing: the same on every replica and after a restart, different for each
@@ -74,7 +75,7 @@ impl Peer {
     /// `joined` is when it came to others that were there before.
     pub(super) fn new(
         address: SocketAddr,
-        (id, backend): (&BackendId, &Backend),
+        (id, backend, tls): (&BackendId, &Backend, &Option<Arc<Secured>>),
         upstream: Weak<Upstream>,
         joined: Option<Instant>,
     ) -> Arc<Self> {
@@ -83,7 +84,7 @@ impl Peer {
             id: PeerId(NEXT.fetch_add(1, Relaxed)),
             address,
             protocol: backend.protocol,
-            tls: backend.tls.clone(),
+            tls: tls.clone(),
             proxy_protocol: backend.proxy_protocol,
             mark: hash(format!("{} {address}", id.as_str()).as_bytes()),
             upstream,
@@ -107,6 +108,11 @@ impl Peer {
         self.in_flight.load(Relaxed)
     }
 
+    /// Whether each of its connections is for one request, as it begins with the address of the client.
+    pub fn is_told_clients(&self) -> bool {
+        self.proxy_protocol.is_some()
+    }
+
     /// Whether the endpoint was removed: requests in flight finish, idle connections close.
     pub fn is_gone(&self) -> bool {
         self.gone.load(Relaxed)
@@ -128,10 +134,11 @@ impl Peer {
         if port == self.address.port() && protocol == self.protocol {
             return self.clone();
         }
-        let (tls, proxy_protocol) = (self.tls.clone(), self.proxy_protocol);
-        let backend = Backend { protocol, tls, proxy_protocol, ..Backend::default() };
+        let tls = self.tls.as_ref().map(|secured| secured.tls.clone());
+        let backend = Backend { protocol, tls, proxy_protocol: self.proxy_protocol, ..Backend::default() };
+        let tls = if protocol == self.protocol { self.tls.clone() } else { Secured::of(&backend) };
         let address = SocketAddr::new(self.address.ip(), port);
-        Self::new(address, (&BackendId::new("health check"), &backend), self.upstream.clone(), None)
+        Self::new(address, (&BackendId::new("health check"), &backend, &tls), self.upstream.clone(), None)
     }
 
     /// What health checks say of it.

@@ -123,9 +123,9 @@ impl Pool {
         found.next().map(|(at, pool)| pool.http1.remove(at)).is_some()
     }
 
-    /// Keeps a connection for the next request, unless its peer is gone.
+    /// Keeps a connection for the next request, unless its peer is gone or has been told a client's address.
     pub fn give(&self, peer: &Arc<Peer>, link: Http1Link) {
-        if peer.is_gone() {
+        if peer.is_gone() || peer.is_told_clients() {
             return;
         }
         let mut peers = self.peers.borrow_mut();
@@ -160,8 +160,8 @@ impl Pool {
         self.peers.borrow_mut().entry(peer.id).or_insert_with(|| PeerPool::new(peer)).opening.clone()
     }
 
-    /// Shares a new HTTP/2 connection and takes its first stream. `most_streams` is what the peer allows, and may
-    /// change.
+    /// Shares a new HTTP/2 connection and takes its first stream, unless the peer has been told a client's address:
+    /// then it is the only one. `most_streams` is what the peer allows, and may change.
     pub fn share_http2(
         &self,
         peer: &Arc<Peer>,
@@ -172,7 +172,7 @@ impl Pool {
         let waiting = self.waiting(peer);
         let connection = Http2Connection { sender, streams: Rc::default(), most_streams, last_used, waiting };
         let stream = connection.stream();
-        if !peer.is_gone() {
+        if !peer.is_gone() && !peer.is_told_clients() {
             let mut peers = self.peers.borrow_mut();
             peers.entry(peer.id).or_insert_with(|| PeerPool::new(peer)).http2.push(connection);
         }

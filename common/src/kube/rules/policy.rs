@@ -319,6 +319,7 @@ fn read_rate(policy: &TrafficPolicy, given: &GivenLimit) -> Option<RateLimit> {
 }
 
 fn apply_outlier(given: &Outlier, health: &mut crate::model::Health) {
+    health.failing_statuses = FailingStatuses::Server;
     health.failures = given.failures.unwrap_or(health.failures);
     health.ejection = given.ejection.map_or(health.ejection, |time| time.get());
     let longest = given.longest_ejection.map_or(health.longest_ejection, |time| time.get());

@@ -86,3 +86,43 @@ fn outcomes(given: &[GivenRetryOn]) -> RetryOn {
     on.grpc.dedup();
     on
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn given(on: &[&str]) -> Retry {
+        let defaults = Defaults {
+            timeouts: Timeouts::default(),
+            retry: Retry::default(),
+            backend: crate::model::Backend::default(),
+            hosts: "test".into(),
+            identifies: true,
+            is_router: true,
+        };
+        let on = on.iter().map(|on| on.parse().unwrap()).collect();
+        retry(&defaults, Some(&GivenRetry { when: on, ..GivenRetry::default() }))
+    }
+
+    #[test]
+    fn outcomes_that_are_listed_count_and_no_others() {
+        let rows = [
+            (&["connect-failure"][..], (true, false, false), 0),
+            (&["reset", "timeout"], (false, true, true), 0),
+            (&["gateway-error", "503"], (false, false, false), 3),
+            // Any status from 500 to 599, or no response.
+            (&["5xx"], (true, true, true), 100),
+            (&[], (true, true, false), 0),
+        ];
+        for (on, wanted, statuses) in rows {
+            let found = given(on).on;
+            assert_eq!((found.connect, found.reset, found.timeout), wanted, "{on:?}");
+            assert_eq!(found.statuses.len(), statuses, "{on:?}");
+        }
+    }
+
+    #[test]
+    fn a_rule_that_says_nothing_of_a_pause_has_the_usual_one() {
+        assert_eq!(given(&[]).backoff, Duration::from_millis(25));
+    }
+}

@@ -146,7 +146,8 @@ mod tests {
     #[test]
     fn what_cannot_be_sent_is_the_fault_of_no_endpoint() {
         let backend = Backend::default();
-        let peer = Peer::new(([192, 0, 2, 1], 80).into(), (&"shop".into(), &backend), Weak::new(), None);
+        let peer =
+            Peer::new(([192, 0, 2, 1], 80).into(), (&"shop".into(), &backend, &None), Weak::new(), None);
         let rows = [
             ("/", None, Some("192.0.2.1:80")),
             ("/healthz?deep=1", Some("shop.example"), Some("shop.example")),

@@ -179,7 +179,7 @@ mod tests {
     fn questions_begin_within_the_first_interval_whatever_it_is() {
         let peer = Peer::new(
             ([192, 0, 2, 1], 80).into(),
-            (&"shop".into(), &crate::model::Backend::default()),
+            (&"shop".into(), &crate::model::Backend::default(), &None),
             std::sync::Weak::new(),
             None,
         );
