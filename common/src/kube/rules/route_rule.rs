@@ -30,7 +30,13 @@ use crate::{
 pub struct Rules<'t> {
     /// The Service by name, with the port that counts here.
     pub service: BackendName<'t>,
+    /// Whether the route that leads to the rules has asked the limit of the rate of the Service's own policies, which
+    /// is not to count a request twice.
+    pub is_limited: bool,
 }
+
+/// The namespaces that a host belongs to, by the objects that name it beside RouteRules; empty if there are none.
+pub type Owners<'o, 'r> = &'o dyn Fn(&HostMatch) -> Vec<&'r str>;
 
 /// The routes of the RouteRules for a port of a Service, the one that comes first in front. Problems of the rules are
 /// gathered apart.
@@ -38,14 +44,23 @@ pub fn of_service(cx: &mut Context<'_, '_>, target: &Rules<'_>) -> Vec<Route> {
     if !cx.has_rules() {
         return Vec::new();
     }
-    let BackendName { namespace, service, port } = target.service;
+    let rules = rules_for(cx, target.service);
+    routes(cx, &rules, Some(target))
+}
+
+/// Whether there is a RouteRule for a port of a Service.
+pub fn has_rules_for(cx: &Context<'_, '_>, service: BackendName<'_>) -> bool {
+    cx.has_rules() && !rules_for(cx, service).is_empty()
+}
+
+fn rules_for<'r>(cx: &Context<'_, 'r>, service: BackendName<'_>) -> Vec<&'r Arc<RouteRule>> {
+    let BackendName { namespace, service, port } = service;
     let unit = Unit::Attached(ObjectKey::new(Kind::Service, namespace, service));
     let counts = |given: &RouteTarget| {
         given.service.as_deref() == Some(service) && (given.port.is_none() || given.port == port)
     };
     let rules = cx.rules_of(&unit);
-    let rules: Vec<_> = rules.into_iter().filter(|rule| rule.spec.targets.iter().any(counts)).collect();
-    routes(cx, &rules, Some(target))
+    rules.into_iter().filter(|rule| rule.spec.targets.iter().any(counts)).collect()
 }
 
 /// The routes of the RouteRules for a host, the one that comes first in front.
@@ -109,7 +124,11 @@ impl Draft<'_> {
             let Some((path, conditions)) = requests::translate(cx, &object, &at_field, given) else {
                 continue;
             };
-            let mut filters = policy.filters(&self.limited(target));
+            let is_limited = target.is_some_and(|target| target.is_limited);
+            let mut filters = match is_limited && !self.near.policy.limits_rate() {
+                true => Vec::new(),
+                false => policy.filters(&self.limited(target)),
+            };
             filters.extend(answers::translate(cx, &object, &field, (self.given, &path)));
             filters.extend(changes.iter().cloned());
             Filter::sort(&mut filters);
@@ -176,9 +195,7 @@ impl Draft<'_> {
         }
         if self.given.backends.is_empty() {
             let Some(target) = target else {
-                let message =
-                    "a rule for a host needs backends, redirect or respond; requests get 503".to_owned();
-                cx.error(object, format!("{field}.backends"), "NoBackends", message);
+                tell_no_backends(cx, object, field);
                 return (Vec::new(), policy);
             };
             let target = backends::refer(cx, object, field, (target.service, near));
@@ -219,8 +236,17 @@ impl Draft<'_> {
     }
 }
 
+fn tell_no_backends(cx: &mut Context<'_, '_>, object: &ObjectRef, field: &str) {
+    let message = "a rule for a host needs backends, redirect or respond; requests get 503".to_owned();
+    cx.error(object, format!("{field}.backends"), "NoBackends", message);
+}
+
 /// What is said of a RouteRule as an object: its problems, and conditions for each of its targets.
-pub fn translate(cx: &mut Context<'_, '_>, rule: &RouteRule, ours: bool) -> ObjectTranslation {
+pub fn translate<'r>(
+    cx: &mut Context<'_, 'r>,
+    rule: &RouteRule,
+    (ours, owners): (bool, Owners<'_, 'r>),
+) -> ObjectTranslation {
     let object = object_ref(Kind::RouteRule, &rule.metadata);
     let near = Near::of(cx, Kind::RouteRule, namespace(&rule.metadata), name(&rule.metadata));
     // Told by the policy itself.
@@ -231,11 +257,19 @@ pub fn translate(cx: &mut Context<'_, '_>, rule: &RouteRule, ours: bool) -> Obje
         let target = target.as_ref();
         Draft { rule, index, given, near: &near }.routes(cx, target, &mut routes);
     }
+    if target.is_some() && targets::is_for_hosts(rule) {
+        // What the Service that is a target, too, would answer itself.
+        for (index, given) in rule.spec.rules.iter().enumerate() {
+            if given.backends.is_empty() && given.redirect.is_none() && given.respond.is_none() {
+                tell_no_backends(cx, &object, &format!("spec.rules[{index}]"));
+            }
+        }
+    }
     cx.problems.retain(|problem| problem.object == object);
     duplicates(cx, &object, rule, &routes);
     let mut targets = Vec::new();
     for (index, target) in rule.spec.targets.iter().enumerate() {
-        let wrong = check_target(cx, rule, &format!("spec.targets[{index}]"), target);
+        let wrong = check_target(cx, rule, &format!("spec.targets[{index}]"), (target, owners));
         targets.push(conditions(targets::print_route_target(target), &cx.problems, wrong.as_ref()));
         cx.problems.extend(wrong);
     }
@@ -253,14 +287,14 @@ fn target_service<'t>(
     let namespace = namespace(&rule.metadata);
     let found = reader.service(namespace, service)?;
     let port = target.port.or_else(|| crate::kube::service::tcp_ports(found).next());
-    Some(Rules { service: BackendName { namespace, service, port } })
+    Some(Rules { service: BackendName { namespace, service, port }, is_limited: false })
 }
 
-fn check_target(
-    cx: &Context<'_, '_>,
+fn check_target<'r>(
+    cx: &Context<'_, 'r>,
     rule: &RouteRule,
     field: &str,
-    target: &RouteTarget,
+    (target, owners): (&RouteTarget, Owners<'_, 'r>),
 ) -> Option<Problem> {
     let object = object_ref(Kind::RouteRule, &rule.metadata);
     let own = namespace(&rule.metadata);
@@ -287,7 +321,11 @@ fn check_target(
             wrong(".port", "TargetNotFound", message)
         }
         (None, Some(host)) => {
-            let owner = owner_elsewhere(cx, own, &targets::host_of(host))?;
+            let found = match targets::host_of(host) {
+                Ok(found) => found,
+                Err(why) => return wrong(".host", "InvalidHost", format!("{why}; the rules have no effect")),
+            };
+            let owner = owner_elsewhere(cx, own, &found, owners)?;
             let message = format!(
                 "host {host} belongs to namespace {owner:?}, whose objects named it first; the rules have no effect"
             );
@@ -298,16 +336,19 @@ fn check_target(
 }
 
 /// The namespace that a host belongs to, if it is not this one.
-fn owner_elsewhere<'r>(cx: &Context<'_, 'r>, own: &str, host: &HostMatch) -> Option<&'r str> {
-    let declaring = || cx.reader.declaring(&Unit::Host(cx.defaults.hosts.clone(), host.clone()));
-    let others: Vec<_> = declaring().filter(|object| !matches!(object, Object::RouteRule(_))).collect();
-    let owners: Vec<&'r str> = match others.is_empty() {
-        false => others.iter().map(|object| namespace(object.metadata())).collect(),
-        true => {
-            let first = declaring().map(|object| targets::age(object.metadata())).min();
-            first.map(|(_, _, namespace, _)| namespace).into_iter().collect()
-        }
-    };
+fn owner_elsewhere<'r>(
+    cx: &Context<'_, 'r>,
+    own: &str,
+    host: &HostMatch,
+    owners: Owners<'_, 'r>,
+) -> Option<&'r str> {
+    let mut owners = owners(host);
+    if owners.is_empty() {
+        let unit = Unit::Host(cx.defaults.hosts.clone(), host.clone());
+        let rules = cx.reader.declaring(&unit).filter(|object| matches!(object, Object::RouteRule(_)));
+        let first = rules.map(|object| targets::age(object.metadata())).min();
+        owners.extend(first.map(|(_, _, namespace, _)| namespace));
+    }
     (!owners.contains(&own)).then(|| owners.first().copied()).flatten()
 }
 
@@ -324,21 +365,17 @@ fn duplicates(cx: &mut Context<'_, '_>, object: &ObjectRef, rule: &RouteRule, ro
                     "{} matches just what {first} matches, which comes first; it has no effect",
                     route.id
                 );
-                let index = rule_index(rule, route);
-                cx.problems.push(Problem::warning(
-                    object,
-                    format!("spec.rules[{index}]"),
-                    "DuplicateMatch",
-                    message,
-                ));
+                cx.warning(object, field_of(rule, &route.id), "DuplicateMatch", message);
             }
             None => seen.push((&route.path, &route.conditions, &route.id)),
         }
     }
 }
 
-fn rule_index(rule: &RouteRule, route: &Route) -> usize {
-    let part = route.id.as_str().split('/').nth(2).unwrap_or_default();
+/// The field of a RouteRule that a route of it is made of.
+pub fn field_of(rule: &RouteRule, route: &RouteId) -> String {
+    let part = route.as_str().split('/').nth(2).unwrap_or_default();
     let named = rule.spec.rules.iter().position(|given| given.name.as_deref() == Some(part));
-    named.or_else(|| part.parse().ok()).unwrap_or_default()
+    let index = named.or_else(|| part.parse().ok()).unwrap_or_default();
+    format!("spec.rules[{index}]")
 }
