@@ -25,7 +25,7 @@ use crate::{
     derive = "PartialEq",
     derive = "Default",
     doc = "Rules for requests to a Service or a host: what they match and where they go. They count in the router \
-           for Services, and at the edge for hosts.",
+           for Services, and at the edge for hosts and for Services that an Ingress leads to.",
     printcolumn(
         name = "Targets",
         type_ = "string",
@@ -81,11 +81,14 @@ use crate::{
     "targets must differ; one of them is there twice",
 ))]
 pub struct RouteRuleSpec {
-    /// For which Services of this namespace, or for which hosts, the rules count.
+    /// For which Services of this namespace, or for which hosts, the rules count. A host belongs to the namespaces of
+    /// the Ingresses that name it, or if there are none to that of the oldest RouteRule; those of others have no effect.
     #[schemars(length(min = 1, max = 16))]
     pub targets: Vec<RouteTarget>,
     /// Which RouteRule goes first where several count for the same target: the one with the higher number. Of equal
-    /// ones the oldest goes first, then the one whose namespace and name come first in the alphabet.
+    /// ones the oldest goes first, then the one whose namespace and name come first in the alphabet. At a host the paths
+    /// of Ingresses take part with priority 0: of equal priority the more specific path goes first, of equal paths the
+    /// one with further conditions, and where nothing else differs the older object.
     #[schemars(range(min = -1000, max = 1000))]
     #[serde(default)]
     pub priority: i32,
@@ -108,7 +111,7 @@ pub struct RouteTarget {
     #[schemars(range(min = 1, max = 65535))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
-    /// A host that clients ask for, such as `api.example.com`, or `*.example.com` for all with one label before it.
+    /// A host that clients ask the edge for, such as `api.example.com`, or `*.example.com` for all with one label before it.
     #[schemars(transform = limits::host_or_wildcard)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,

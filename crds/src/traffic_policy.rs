@@ -15,8 +15,8 @@ use crate::{
 };
 
 /// What is written in a TrafficPolicy. Each field that is absent is taken from the next less near policy: a RouteRule,
-/// HTTPRoute or Ingress is nearer than a Service, a Service is nearer than its namespace. Nothing has a default in the
-/// object itself, as that would hide what a less near policy says.
+/// HTTPRoute or Ingress is nearer than a Service, a Service is nearer than its namespace. An annotation of an Ingress is
+/// nearer than all of them. Nothing has a default in the object itself, as that would hide what a less near policy says.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[kube(
     group = "selvedge.dev",
@@ -74,7 +74,7 @@ pub struct TrafficPolicySpec {
     /// For what it counts; all in the namespace of this object.
     #[schemars(length(min = 1, max = 16))]
     pub targets: Vec<PolicyTarget>,
-    /// How an endpoint is chosen. Absent: Ewma.
+    /// How an endpoint is chosen. Absent: Ewma in the router, RoundRobin at the edge.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub balance: Option<Balance>,
     /// Keeps the requests of one client on one endpoint.

@@ -25,8 +25,7 @@ pub type Edge = Program<translate::Edge>;
 impl Role for translate::Edge {
     const PROGRAM: &'static str = "selvedge-ingress";
     const CONTROLLER: &'static str = class::CONTROLLER;
-    const KINDS: &'static [Kind] =
-        &[Kind::Ingress, Kind::IngressClass, Kind::Service, Kind::EndpointSlice, Kind::Secret];
+    const KINDS: &'static [Kind] = translate::KINDS;
 
     fn status(&self, object: &Object, change: StatusChange) -> Option<StatusInput> {
         let Object::Ingress(ingress) = object else {

@@ -15,7 +15,7 @@ use selvedge_common::{
 };
 
 use crate::{
-    settings::{SecretName, Settings},
+    settings::{RouterName, SecretName, Settings},
     translate::ROUTE_SET,
 };
 
@@ -40,7 +40,7 @@ pub enum Command {
     /// Serve what Ingress objects say
     Run(Box<RunArgs>),
     /// Print what is wrong with manifests or with a cluster's objects; exit 1 on errors
-    Check(CheckArgs),
+    Check(Box<CheckArgs>),
 }
 
 /// Flags of `run`.
@@ -86,6 +86,9 @@ pub struct ClassArgs {
     /// Secret with the certificate for unknown names; self-signed without it
     #[arg(long, env = "SELVEDGE_DEFAULT_CERTIFICATE", value_name = "NS/NAME")]
     pub default_certificate: Option<SecretName>,
+    /// Service of the router, for routes that go through it; with --namespace its own must be one of them
+    #[arg(long, env = "SELVEDGE_ROUTER", value_name = "NS/NAME:PORT", default_value_t = RouterName::default())]
+    pub router: RouterName,
 }
 
 /// Where clients connect.
@@ -176,6 +179,7 @@ impl ClassArgs {
             watch_ingress_without_class: self.watch_ingress_without_class,
             default_certificate: self.default_certificate.clone(),
             namespaces: namespaces.to_vec(),
+            router: self.router.clone(),
             ..Settings::default()
         }
     }
@@ -203,8 +207,12 @@ impl RunArgs {
         let ListenArgs { http, https, serve, .. } = &self.listen;
         let ports = (self.listen.http_port_public, self.listen.https_port_public);
         let limits = || self.client.limits();
-        let plain = serve.listener((*http, ports.0), ListenerProtocol::Http, limits(), routes);
-        let tls = serve.listener((*https, ports.1), ListenerProtocol::Https, limits(), routes);
+        let listener = |address, protocol| Listener {
+            takes_service_field: true,
+            ..serve.listener(address, protocol, limits(), routes)
+        };
+        let plain = listener((*http, ports.0), ListenerProtocol::Http);
+        let tls = listener((*https, ports.1), ListenerProtocol::Https);
         BTreeMap::from([("http".into(), plain), ("https".into(), tls)])
     }
 }
@@ -245,6 +253,8 @@ mod tests {
         assert_eq!(told, [("0.0.0.0:8080".into(), 80), ("0.0.0.0:8443".into(), 443)]);
         assert_eq!(run.listen.admin.to_string(), "127.0.0.1:9911");
         assert_eq!(run.log.access_log, AccessLogFormat::Text);
+        assert_eq!(run.settings().router.to_string(), "selvedge-system/selvedge-router:80");
+        assert!(listeners.values().all(|listener| listener.takes_service_field));
     }
 
     #[test]
@@ -286,12 +296,14 @@ mod tests {
 
     #[test]
     fn wrong_flags_are_named() {
-        let cases: [(&[&str], &str); 8] = [
+        let cases: [(&[&str], &str); 10] = [
             (&["--http", "8080"], "--http"),
             (&["--max-head-size", "16KB"], "16KiB"),
             (&["--lameduck", "5"], "1m30s"),
             (&["--trusted-cidr", "10.0.0.0/33"], "10.0.0.0/8"),
             (&["--default-certificate", "x"], "NAMESPACE/NAME"),
+            (&["--router", "a/b"], "NAMESPACE/SERVICE:PORT"),
+            (&["--router", "b:80"], "NAMESPACE/SERVICE:PORT"),
             (&["--publish-service", "a/b", "--publish-address", "1.2.3.4"], "cannot be used with"),
             (&["--manifests", "x", "--kubeconfig", "y"], "cannot be used with"),
             (&["--htp", "127.0.0.1:1"], "--http"),

@@ -20,12 +20,12 @@ fn main() -> ExitCode {
     command::execute(Edge::PROGRAM, async {
         match arguments.command {
             Command::Run(args) => command::serve::<Edge>(args).await,
-            Command::Check(args) => check(args).await,
+            Command::Check(args) => check(&args).await,
         }
     })
 }
 
-async fn check(args: CheckArgs) -> anyhow::Result<ExitCode> {
-    let sound = app::check(&args, &mut std::io::stdout().lock()).await?;
+async fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
+    let sound = app::check(args, &mut std::io::stdout().lock()).await?;
     Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

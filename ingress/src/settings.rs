@@ -1,6 +1,6 @@
 //! Settings of the edge that translation depends on.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use selvedge_common::{
     id::ListenerName,
@@ -24,6 +24,8 @@ pub struct Settings {
     pub retry: Retry,
     /// How backends are spoken to where their Service says nothing else.
     pub backend: Backend,
+    /// Where the router is, for routes that go through it (`--router`).
+    pub router: RouterName,
     /// Where clients connect. Translation fills in the set of routes and the default certificate.
     pub listeners: BTreeMap<ListenerName, Listener>,
 }
@@ -35,6 +37,42 @@ pub struct SecretName {
     pub namespace: String,
     /// Its name.
     pub name: String,
+}
+
+/// The Service of the router, with the port that its clients use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouterName {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub service: String,
+    /// The number of its port.
+    pub port: u16,
+}
+
+impl Default for RouterName {
+    fn default() -> Self {
+        Self { namespace: "selvedge-system".into(), service: "selvedge-router".into(), port: 80 }
+    }
+}
+
+impl fmt::Display for RouterName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}:{}", self.namespace, self.service, self.port)
+    }
+}
+
+impl FromStr for RouterName {
+    type Err = String;
+
+    /// Reads `namespace/service:port`.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let wrong = || format!("{text:?} is not of the form NAMESPACE/SERVICE:PORT");
+        let (name, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+        let SecretName { namespace, name: service } = name.parse().map_err(|_| wrong())?;
+        let port = port.parse().ok().filter(|port| *port != 0).ok_or_else(wrong)?;
+        Ok(Self { namespace, service, port })
+    }
 }
 
 impl Settings {
@@ -49,7 +87,7 @@ impl Settings {
     }
 }
 
-impl std::str::FromStr for SecretName {
+impl FromStr for SecretName {
     type Err = String;
 
     /// Reads `namespace/name`.

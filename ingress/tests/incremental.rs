@@ -10,7 +10,7 @@ use selvedge_common::{
         objects::{Kind, Object, ObjectEvent, ObjectKey},
         translation::{Outcome, Reconciler, StatusChange},
     },
-    model::HostMatch,
+    model::{HostMatch, Snapshot},
     source::Update,
 };
 use selvedge_ingress::{settings::Settings, translate::Edge};
@@ -225,6 +225,60 @@ fn a_service_that_becomes_an_external_name_and_back_brings_its_endpoints_again()
         assert_eq!(&follower.endpoints, reconciler.endpoints());
     }
     assert_eq!(follower.endpoints.len(), 1000);
+}
+
+fn route_rule(name: &str, target: &Value) -> ObjectEvent {
+    object(
+        Kind::RouteRule,
+        json!({
+            "metadata": {"name": name, "namespace": "ns"},
+            "spec": {"targets": [target], "rules": [{"respond": {"status": 418}}]},
+        }),
+    )
+}
+
+#[test]
+fn a_rule_translates_what_it_is_for_and_nothing_else_but_where_it_is_the_first_or_the_last() {
+    let mut reconciler = thousand();
+    let before = reconciler.snapshot().clone();
+    let rule = |index| route_rule(&format!("r{index}"), &json!({"service": format!("i{index}")}));
+    // Nobody has asked who the others are for; those that differ are a host and the rules of its Service.
+    assert_eq!(reconciler.apply([rule(7)]).hosts_translated, 1001);
+    let outcome = reconciler.apply([rule(8)]);
+    assert_eq!(outcome.hosts_translated, 2);
+    let of = |snapshot: &Snapshot| snapshot.route_sets[&"edge".into()].clone();
+    let (before, after) = (of(&before), of(reconciler.snapshot()));
+    let differ = |(host, entry): &(&HostMatch, &Arc<_>)| !Arc::ptr_eq(&before.hosts[*host], entry);
+    let differing: Vec<_> = after.hosts.iter().filter(differ).map(|(host, _)| host.clone()).collect();
+    assert_eq!(differing, [host("i7.example"), host("i8.example")]);
+    let inner = &reconciler.snapshot().route_sets[&"services".into()].hosts;
+    assert_eq!(inner.keys().cloned().collect::<Vec<_>>(), [host("ns/i7:80"), host("ns/i8:80")]);
+    assert_eq!(reconciler.apply([route_rule("r9", &json!({"host": "new.example"}))]).hosts_translated, 1);
+    let gone = |name: &str| ObjectEvent::Deleted(ObjectKey::new(Kind::RouteRule, "ns", name));
+    assert_eq!(reconciler.apply([gone("r9")]).hosts_translated, 0);
+    // The rules of both Services once more, before nobody leads there.
+    assert_eq!(reconciler.apply([gone("r8"), gone("r7")]).hosts_translated, 1002);
+    assert_eq!(*of(reconciler.snapshot()), *before);
+    assert!(reconciler.snapshot().route_sets[&"services".into()].hosts.is_empty());
+}
+
+#[test]
+fn a_policy_translates_the_hosts_that_it_is_for() {
+    let mut reconciler = thousand();
+    let policy = |name: &str, target: Value| {
+        object(
+            Kind::TrafficPolicy,
+            json!({
+                "metadata": {"name": name, "namespace": "ns"},
+                "spec": {"targets": [target], "timeouts": {"request": "5s"}},
+            }),
+        )
+    };
+    reconciler.apply([policy("first", json!({"kind": "Service", "name": "none"}))]);
+    for target in [json!({"kind": "Service", "name": "i7"}), json!({"kind": "Ingress", "name": "i7"})] {
+        assert_eq!(reconciler.apply([policy("p", target)]).hosts_translated, 1);
+    }
+    assert_eq!(reconciler.apply([policy("p", json!({"kind": "Namespace"}))]).hosts_translated, 1000);
 }
 
 #[test]

@@ -19,7 +19,7 @@ use tokio::{
 };
 
 use crate::servers::{create, ingress, on_each_with_kubeconfig};
-use selvedge_tests::waiting::eventually;
+use selvedge_tests::{api_server::ApiServer, waiting::eventually};
 
 fn arguments(flags: &[&str]) -> Box<RunArgs> {
     let usual =
@@ -176,6 +176,25 @@ async fn endpoints_of_pods_answer_and_follow() {
         })
         .await;
         answering.abort();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_edge_without_custom_resources_is_ready_and_serves() {
+    let server = ApiServer::start().await;
+    for plural in ["routerules", "trafficpolicies", "routegrants"] {
+        server.forget(plural);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let kubeconfig = folder.path().join("kubeconfig");
+    fs::write(&kubeconfig, server.kubeconfig()).unwrap();
+    create(&server.client(), "default", &ingress("a", "a.test")).await;
+    let flags =
+        ["--kubeconfig", kubeconfig.to_str().unwrap(), "--watch-ingress-without-class", "--read-only"];
+    with_edge(&flags, async |edge| {
+        edge.ready().await;
+        assert_eq!((edge.status("a.test").await, edge.status("b.test").await), (503, 404));
     })
     .await;
 }

@@ -53,6 +53,7 @@ fn edge(flags: &str) -> Result<Settings, String> {
             "--ingress-class" => settings.class_names.push(value()?),
             "--namespace" => settings.namespaces.push(value()?),
             "--default-certificate" => settings.default_certificate = Some(value()?.parse()?),
+            "--router" => settings.router = value()?.parse()?,
             "--watch-ingress-without-class" => settings.watch_ingress_without_class = true,
             other => return Err(format!("unknown flag {other}")),
         }

@@ -10,6 +10,7 @@ mod callers;
 mod connect;
 mod deadlines;
 mod drain;
+mod edge_rules;
 mod endpoints;
 mod expect;
 mod fairness;

@@ -126,3 +126,21 @@ fn a_listener_without_names_leaves_field_and_suffix_alone() {
     assert_eq!(origin.only().field("x-selvedge-service"), Some("users.shop"));
     assert_eq!(client.get("orders.shop.svc", "/").status, 404);
 }
+
+#[test]
+fn a_listener_may_take_the_field_away_and_look_requests_up_by_their_host() {
+    let origins = ["a", "b"].map(Origin::named);
+    let listener = |listener: &mut Listener| listener.takes_service_field = true;
+    let mut proxy = Proxy::start(Setup { listener, ..Setup::default() });
+    for (name, origin) in ["a.example", "users.shop"].into_iter().zip(&origins) {
+        proxy.backend(name, Backend::default());
+        proxy.route(name, PathMatch::Prefix("/".into()), name);
+        proxy.apply(&[(name, &[origin.address])]);
+    }
+    let mut client = Client::connect(proxy.http());
+    let twice = "X-Selvedge-Service: users.shop\r\nx-selvedge-SERVICE: users.shop:80\r\n";
+    client.send(format!("GET / HTTP/1.1\r\nHost: a.example\r\n{twice}X-Other: kept\r\n\r\n"));
+    assert_eq!(client.answer().text(), "a");
+    let seen = origins[0].only();
+    assert_eq!((seen.field("x-selvedge-service"), seen.field("x-other")), (None, Some("kept")));
+}

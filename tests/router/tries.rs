@@ -65,7 +65,9 @@ fn a_request_that_takes_too_long_gets_504_and_its_connection_goes_on() {
 fn a_try_that_takes_too_long_is_followed_by_one_at_another_endpoint() {
     let good = Origin::named("good");
     let timeouts = "timeouts: {backend: 50ms, request: 30s}";
-    for (retry, slow) in [("{when: [timeout]}", 0), ("{when: [reset]}", 1), ("{when: [timeout], attempts: 0}", 1)] {
+    for (retry, slow) in
+        [("{when: [timeout]}", 0), ("{when: [reset]}", 1), ("{when: [timeout], attempts: 0}", 1)]
+    {
         let mesh = with(&[silent().address, good.address], &format!("[{{{timeouts}, retry: {retry}}}]"));
         let late = two(&mesh, "GET /").iter().filter(|status| **status == 504).count();
         assert_eq!(late, slow, "{retry}");
@@ -116,8 +118,10 @@ fn who_lists_outcomes_means_just_these() {
 fn a_request_is_tried_again_as_often_as_the_rule_says_and_the_last_answer_counts() {
     for (attempts, times) in [(0, 1), (1, 2), (4, 5)] {
         let busy = answering(503, "busy");
-        let mesh =
-            with(&[busy.address], &format!("[{{retry: {{attempts: {attempts}, when: [503], backoff: 1ms}}}}]"));
+        let mesh = with(
+            &[busy.address],
+            &format!("[{{retry: {{attempts: {attempts}, when: [503], backoff: 1ms}}}}]"),
+        );
         let answer = mesh.get("/");
         assert_eq!((told(&answer), answer.text().as_str()), ((503, None), "busy"));
         assert_eq!(busy.seen().len(), times);

@@ -102,7 +102,11 @@ macro_rules! kinds {
                 value: serde_json::Value,
                 unknown: &mut Vec<String>,
             ) -> Result<Object, FieldError> {
-                let mut note = |path: serde_ignored::Path<'_>| unknown.push(field_path(&path));
+                // Types of custom resources do not read by which name they were found.
+                let is_known = |path: &str| matches!(path, "apiVersion" | "kind");
+                let mut note = |path: serde_ignored::Path<'_>| {
+                    unknown.extend(Some(field_path(&path)).filter(|path| !is_known(path)));
+                };
                 let value = serde_ignored::Deserializer::new(value, &mut note);
                 Ok(match kind {
                     $(Kind::$kind => Self::$kind(Arc::new(read::<$type, _>(value).map_err(|e| conceal(kind, e))?)),)*

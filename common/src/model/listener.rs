@@ -45,6 +45,10 @@ pub struct Listener {
     /// Look requests up by the name of a service; `None` looks them up by their host alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_names: Option<ServiceNames>,
+    /// Take `X-Selvedge-Service` away from requests that are looked up by their host: what clients say there shall not
+    /// choose a Service where a route leads to a router.
+    #[serde(default, skip_serializing_if = "super::is_default")]
+    pub takes_service_field: bool,
     /// Refuse requests that went in a circle through us; `None` lets them go round.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loop_protection: Option<LoopProtection>,
@@ -69,6 +73,7 @@ impl Listener {
             routes,
             connect: false,
             service_names: None,
+            takes_service_field: false,
             loop_protection: None,
             server_timing: false,
         }

@@ -117,6 +117,13 @@ fn take_own_fields(head: &mut RequestHead) {
     }
 }
 
+/// Takes away the field that names a service.
+pub fn take_service_field(head: &mut RequestHead) {
+    if head.fields.get_by_name(SERVICE_FIELD).is_some() {
+        head.fields.retain(|_, name, _| !name.eq_ignore_ascii_case(SERVICE_FIELD.as_bytes()));
+    }
+}
+
 fn complete(name: &[u8], port: Option<u16>, namespace: Option<&str>) -> Result<ServiceKey, AuthorityError> {
     let Some(namespace) = namespace.filter(|_| !name.is_empty() && !name.contains(&b'.')) else {
         return ServiceKey::of(name, port);

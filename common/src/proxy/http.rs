@@ -110,6 +110,9 @@ fn route(x: &mut Exchange<'_>) -> Result<Arc<Listener>, Failure> {
         loops::check(&x.head.fields, protection)?;
     }
     headers::believe_forwarded(x, &listener.settings);
+    if listener.settings.takes_service_field {
+        address::take_service_field(&mut x.head);
+    }
     let found = match &listener.settings.service_names {
         None if !is_connect => listener.table.find(x.head.host(), x.head.path(), &x.asked()),
         names => find_service(x, names.as_ref().unwrap_or(&address::NO_NAMES), &listener.table)?,

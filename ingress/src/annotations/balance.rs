@@ -14,8 +14,6 @@ super::group! {
 
 impl Balancing {
     pub(super) fn apply(&self, route: &mut RouteDraft<'_>) {
-        if let Some(balance) = &self.balance {
-            route.balance = balance.clone();
-        }
+        route.balance.clone_from(&self.balance);
     }
 }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use selvedge_common::model::Balance;
 
+use crate::translate::Via;
+
 /// A type that the value of an annotation is read as.
 pub trait Form: Sized {
     /// The form for people, for example `true or false`.
@@ -57,6 +59,14 @@ impl Form for Balance {
             "least-requests" => Some(Self::LeastRequests),
             _ => None,
         }
+    }
+}
+
+impl Form for Via {
+    const NAME: &'static str = "`router` or `direct`";
+
+    fn parse(text: &str) -> Option<Self> {
+        Via::parse(text)
     }
 }
 

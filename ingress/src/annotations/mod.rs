@@ -5,6 +5,7 @@ mod form;
 mod given;
 mod redirect;
 mod timeouts;
+mod way;
 
 use std::fmt::Write;
 
@@ -97,6 +98,7 @@ groups! {
     redirect: redirect::Redirect,
     timeouts: timeouts::Timeouts,
     balance: balance::Balancing,
+    way: way::Way,
 }
 
 impl Annotations {

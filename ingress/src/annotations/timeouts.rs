@@ -16,11 +16,7 @@ super::group! {
 
 impl Timeouts {
     pub(super) fn apply(&self, route: &mut RouteDraft<'_>) {
-        if let Some(time) = self.request {
-            route.timeouts.request = time;
-        }
-        if let Some(time) = self.backend_idle {
-            route.timeouts.backend_idle = time;
-        }
+        route.request_timeout = self.request;
+        route.backend_idle_timeout = self.backend_idle;
     }
 }

@@ -1,56 +1,62 @@
 //! Backends: what an Ingress refers to becomes a backend of the snapshot, or a reason why not.
 
-use std::borrow::Cow;
-
 use k8s_openapi::api::networking::v1 as networking;
 use selvedge_common::{
-    id::BackendId,
+    filter::Filter,
     kube::{
-        service::{self, PortRef, ServiceFault, ServicePart},
-        translation::BackendPart,
+        objects::Kind,
+        rules::{self, BackendName, Near, Policy, Rules, Way},
+        service::{self, FoundPort, PortRef, ServiceFault, ServicePart},
     },
-    model::{BackendTarget, Balance, HashKey, InvalidBackend, Problem},
+    model::{BackendTarget, HostMatch, InvalidBackend, Problem, Route, RulesRef},
 };
 
-use super::{Context, RouteDraft, ingress_ref};
+use super::{Context, RouteDraft, SERVICE_SET, Via, ingress_ref, name, namespace, via};
 
-/// Why a backend does not resolve: the field below `backend`, what it is for the proxy, and for people.
+/// Why a backend does not resolve: the field of the Ingress, and what it is for the proxy and for people.
 #[derive(Debug)]
 pub(super) struct BackendFault {
-    pub field: &'static str,
+    pub field: String,
+    pub reason: &'static str,
     pub invalid: InvalidBackend,
     pub message: String,
 }
 
-impl From<ServiceFault> for BackendFault {
-    fn from(fault: ServiceFault) -> Self {
-        let ServiceFault { part, invalid, message } = fault;
-        let field = match part {
-            ServicePart::Name => ".service.name",
-            ServicePart::Port => ".service.port",
-        };
-        Self { field, invalid, message }
-    }
+/// Where a route leads, and what that means for it.
+pub(super) struct Led {
+    pub target: BackendTarget,
+    /// What policies say of its requests, the nearest first.
+    pub policy: Policy,
+    /// What a limit of the rate counts together; empty where there is none.
+    pub limited: String,
+    pub filters: Vec<Filter>,
+    /// Rules of the Service that decide instead.
+    pub rules: Option<RulesRef>,
 }
 
 /// Resolves the backend of a route; what is wrong is told to the owner of the Ingress.
-pub(super) fn resolve(cx: &mut Context<'_, '_>, draft: &RouteDraft<'_>) -> BackendTarget {
-    match service_of(draft.backend).and_then(|(name, port)| find(cx, draft, name, port)) {
-        Ok(id) => BackendTarget::Backend(id),
-        Err(fault) => {
-            let field = format!("{}{}", draft.field, fault.field);
-            let message = format!("{}; requests get 503", fault.message);
-            let reason = service::reason(fault.invalid);
+pub(super) fn resolve(cx: &mut Context<'_, '_>, draft: &RouteDraft<'_>) -> Led {
+    let near = Near::of(&mut cx.rules(), Kind::Ingress, namespace(draft.ingress), name(draft.ingress));
+    let found = service_of(draft).and_then(|(service, port)| find(cx, draft, service, port));
+    match found.and_then(|(name, found)| lead(cx, draft, (name, found), &near)) {
+        Ok(led) => led,
+        Err(BackendFault { field, reason, invalid, message }) => {
+            let message = format!("{message}; requests get 503");
             cx.parts.problems.push(Problem::error(&ingress_ref(draft.ingress), field, reason, message));
-            BackendTarget::Invalid(fault.invalid)
+            let limited = limited(draft, None, (&near, &near.policy));
+            let target = BackendTarget::Invalid(invalid);
+            Led { target, limited, policy: near.policy, filters: Vec::new(), rules: None }
         }
     }
 }
 
-fn service_of(backend: &networking::IngressBackend) -> Result<(&str, PortRef<'_>), BackendFault> {
-    let fault =
-        |field, invalid, message: &str| Err(BackendFault { field, invalid, message: message.to_owned() });
+fn service_of<'a>(draft: &RouteDraft<'a>) -> Result<(&'a str, PortRef<'a>), BackendFault> {
+    let fault = |field: &str, invalid, message: &str| {
+        let (field, message) = (format!("{}{field}", draft.field), message.to_owned());
+        Err(BackendFault { field, reason: service::reason(invalid), invalid, message })
+    };
     let malformed = |field, message| fault(field, InvalidBackend::Malformed, message);
+    let backend: &networking::IngressBackend = draft.backend;
     let service = match (&backend.service, &backend.resource) {
         (Some(_), Some(_)) => return malformed("", "it has both service and resource, but must have one"),
         (None, None) => return malformed("", "it has no service"),
@@ -75,36 +81,83 @@ fn service_of(backend: &networking::IngressBackend) -> Result<(&str, PortRef<'_>
     }
 }
 
-fn find(
-    cx: &mut Context<'_, '_>,
-    draft: &RouteDraft<'_>,
-    name: &str,
+fn find<'a>(
+    cx: &Context<'_, '_>,
+    draft: &RouteDraft<'a>,
+    service: &'a str,
     port: PortRef<'_>,
-) -> Result<BackendId, BackendFault> {
-    let namespace = super::namespace(draft.ingress);
-    let found = service::find(cx.reader, namespace, name, port)?;
-    cx.parts.problems.extend(found.problem);
-    let id = id(namespace, name, found.port, &draft.balance);
-    let mut backend = found.backend;
-    backend.balance = draft.balance.clone();
-    let settings = &cx.settings.backend;
-    backend.connect_timeout = settings.connect_timeout;
-    backend.health = settings.health.clone();
-    backend.retry_allowance = settings.retry_allowance.clone();
-    cx.parts.backends.insert(id.clone(), BackendPart { backend, endpoints: found.endpoints });
-    Ok(id)
+) -> Result<(BackendName<'a>, FoundPort), BackendFault> {
+    let namespace = namespace(draft.ingress);
+    let found = service::find(cx.reader, namespace, service, port).map_err(|fault| {
+        let ServiceFault { part, invalid, message } = fault;
+        let part = match part {
+            ServicePart::Name => ".service.name",
+            ServicePart::Port => ".service.port",
+        };
+        let field = format!("{}{part}", draft.field);
+        BackendFault { field, reason: service::reason(invalid), invalid, message }
+    })?;
+    Ok((BackendName { namespace, service, port: Some(found.port) }, found))
 }
 
-/// The id says everything that makes a backend beside its Service, so that two routes that want the same Service
-/// port in different ways never disagree about one backend.
-fn id(namespace: &str, name: &str, port: u16, balance: &Balance) -> BackendId {
-    let way: Cow<'_, str> = match balance {
-        Balance::RoundRobin => "".into(),
-        Balance::LeastRequests => "+least-requests".into(),
-        Balance::Ewma => "+ewma".into(),
-        Balance::Hash(HashKey::Source) => "+hash-source".into(),
-        Balance::Hash(HashKey::Header(name)) => format!("+hash-header-{name}").into(),
-        Balance::Hash(HashKey::Cookie(name)) => format!("+hash-cookie-{name}").into(),
-    };
-    BackendId::new(format!("{namespace}/{name}:{port}{way}"))
+/// Leads a route to a Service that was found, or to the router for it.
+fn lead(
+    cx: &mut Context<'_, '_>,
+    draft: &RouteDraft<'_>,
+    (name, found): (BackendName<'_>, FoundPort),
+    near: &Near,
+) -> Result<Led, BackendFault> {
+    match via::choose(cx, draft, name) {
+        Via::Direct => {
+            let way = Way { near: Some(near), balance: draft.balance.as_ref(), protocol: None };
+            let (id, policy) = rules::make(&mut cx.rules(), (name, found), way);
+            let rules = rules::has_rules_for(&cx.rules(), name).then(|| lead_on(cx, name));
+            let limited = limited(draft, Some(name), (near, &policy));
+            Ok(Led { target: BackendTarget::Backend(id), policy, limited, filters: Vec::new(), rules })
+        }
+        Via::Router => {
+            let (id, of_router) = via::router(cx, draft, found.backend.protocol)?;
+            // The router waits as long as these say, so the edge must not give up before.
+            let of_service =
+                Policy::of_service(&mut cx.rules(), name.namespace, name.service, found.port).times();
+            let policy = near.policy.clone().or(of_service).or(of_router);
+            let limited = limited(draft, Some(name), (near, &policy));
+            let filters = vec![via::tell(draft, name)?];
+            cx.parts.problems.extend(found.problem);
+            Ok(Led { target: BackendTarget::Backend(id), policy, limited, filters, rules: None })
+        }
+    }
+}
+
+/// The rules of a port of a Service, which are translated as long as a route leads there.
+fn lead_on(cx: &mut Context<'_, '_>, name: BackendName<'_>) -> RulesRef {
+    let host = format!("{name}:{}", name.port.unwrap_or_default());
+    let rules = RulesRef { set: SERVICE_SET.into(), host: HostMatch::Exact(host.into()) };
+    cx.parts.inner_hosts.insert((rules.set.clone(), rules.host.clone()));
+    rules
+}
+
+/// The routes of the rules that [`lead_on`] leads to, by the name that it gives them.
+pub(super) fn rules_of(cx: &mut Context<'_, '_>, host: &HostMatch) -> Vec<Route> {
+    let HostMatch::Exact(name) = host else { return Vec::new() };
+    let parts = name.split_once('/').and_then(|(namespace, rest)| {
+        let (service, port) = rest.rsplit_once(':')?;
+        Some(BackendName { namespace, service, port: Some(port.parse().ok()?) })
+    });
+    let rules = parts.map(|service| Rules { service, is_limited: true });
+    rules.map(|rules| rules::of_service(&mut cx.rules(), &rules)).unwrap_or_default()
+}
+
+/// What a limit of the rate counts together: the requests to the Service, or those of the Ingress if its own policy
+/// sets the limit.
+fn limited(
+    draft: &RouteDraft<'_>,
+    name: Option<BackendName<'_>>,
+    (near, policy): (&Near, &Policy),
+) -> String {
+    match name {
+        _ if !policy.limits_rate() => String::new(),
+        Some(name) if !near.policy.limits_rate() => name.to_string(),
+        _ => ingress_ref(draft.ingress).to_string(),
+    }
 }

@@ -1,13 +1,16 @@
 //! A route while it is being decided: annotations write into it, then it is finished.
 
+use std::time::Duration;
+
 use k8s_openapi::api::networking::v1 as networking;
 use selvedge_common::{
     filter::Filter,
     id::RouteId,
-    model::{BackendRef, Balance, PathMatch, Route, Timeouts},
+    kube::rules::{self, Policy},
+    model::{BackendRef, Balance, PathMatch, Route},
 };
 
-use super::{Context, backend, ingress_ref, name, namespace};
+use super::{Context, Via, backend, ingress_ref, name, namespace};
 use crate::annotations::Annotations;
 
 /// A route of an Ingress before it is finished.
@@ -27,10 +30,14 @@ pub struct RouteDraft<'a> {
     pub host_has_tls: bool,
     /// Decisions about the request, in any order.
     pub filters: Vec<Filter>,
-    /// How long things may take.
-    pub timeouts: Timeouts,
+    /// Longest wait for an answer; `None` leaves it to policies and flags, as everywhere below.
+    pub request_timeout: Option<Duration>,
+    /// Longest silence within an answer.
+    pub backend_idle_timeout: Option<Duration>,
     /// How an endpoint is chosen.
-    pub balance: Balance,
+    pub balance: Option<Balance>,
+    /// Which way requests go; `None` leaves it to the Service.
+    pub via: Option<Via>,
 }
 
 impl<'a> RouteDraft<'a> {
@@ -49,26 +56,33 @@ impl<'a> RouteDraft<'a> {
             field,
             host_has_tls: false,
             filters: Vec::new(),
-            timeouts: Timeouts::default(),
-            balance: Balance::default(),
+            request_timeout: None,
+            backend_idle_timeout: None,
+            balance: None,
+            via: None,
         }
+    }
+
+    /// Whether it is for what no path of its host wants, and so comes after each of them.
+    pub(super) fn is_for_all_else(&self) -> bool {
+        self.part.ends_with("default")
     }
 
     /// Lets the annotations of its Ingress decide, resolves its backend and makes the route.
     pub(super) fn finish(mut self, cx: &mut Context<'_, '_>) -> Route {
         // What is wrong with annotations is said once for the Ingress, not for each of its routes.
         let (annotations, _) = Annotations::read(self.ingress);
-        self.timeouts = cx.settings.timeouts.clone();
         annotations.apply(&mut self);
-        Filter::sort(&mut self.filters);
-        let target = backend::resolve(cx, &self);
+        let led = backend::resolve(cx, &self);
         let id = RouteId::new(format!("{}/{}/{}", namespace(self.ingress), name(self.ingress), self.part));
-        let backends = vec![BackendRef { target, weight: 1 }];
-        Route {
-            filters: self.filters,
-            timeouts: self.timeouts,
-            retry: cx.settings.retry.clone(),
-            ..Route::new(id, ingress_ref(self.ingress), self.path, backends)
-        }
+        let backends = vec![BackendRef { target: led.target, weight: 1 }];
+        let mut route = Route::new(id, ingress_ref(self.ingress), self.path, backends);
+        route.filters = self.filters;
+        // Last, so that no other change of fields has a say in them.
+        route.filters.extend(led.filters);
+        route.rules = led.rules;
+        let annotated = Policy::of_times(self.request_timeout, self.backend_idle_timeout);
+        rules::finish(&cx.rules(), &annotated.or(led.policy), (&led.limited, &mut route));
+        route
     }
 }

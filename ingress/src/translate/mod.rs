@@ -4,10 +4,12 @@ mod backend;
 mod conflict;
 mod draft;
 mod host;
+mod host_rules;
 mod path;
 mod rule;
 mod status;
 mod tls;
+mod via;
 
 use std::sync::Arc;
 
@@ -17,6 +19,7 @@ use selvedge_common::{
     kube::{
         objects::{Kind, Object},
         reader::{Reader, Unit},
+        rules::{self, CALLER_UNKNOWN, Defaults},
         translation::{BaseTranslation, HostTranslation, ObjectTranslation, Parts, Translate},
     },
     model::{HostMatch, ListenerProtocol, VirtualHost},
@@ -24,21 +27,41 @@ use selvedge_common::{
 
 pub use draft::RouteDraft;
 pub(crate) use selvedge_common::kube::near;
+pub use via::Via;
 
 use crate::{class, settings::Settings};
 
 /// Name of the one set of routes that all listeners of the edge share.
 pub const ROUTE_SET: &str = "edge";
 
-/// Translates Ingresses.
+/// Name of the set of the rules of Services that routes of the edge lead to. Its hosts are named as backends are:
+/// `shop/orders:80`.
+pub const SERVICE_SET: &str = "services";
+
+/// Every kind that the translation reads.
+pub const KINDS: &[Kind] = &[
+    Kind::Ingress,
+    Kind::IngressClass,
+    Kind::Service,
+    Kind::EndpointSlice,
+    Kind::Secret,
+    Kind::ConfigMap,
+    Kind::RouteRule,
+    Kind::TrafficPolicy,
+    Kind::RouteGrant,
+];
+
+/// Translates Ingresses, with what RouteRules and TrafficPolicies say.
 #[derive(Clone, Debug)]
 pub struct Edge {
     settings: Settings,
+    defaults: Defaults,
 }
 
 /// What a unit is translated with: where to read, and what is gathered.
 pub(crate) struct Context<'a, 'r> {
     settings: &'a Settings,
+    defaults: &'a Defaults,
     reader: &'a Reader<'r>,
     parts: Parts,
 }
@@ -46,7 +69,14 @@ pub(crate) struct Context<'a, 'r> {
 impl Edge {
     /// A translation with these settings.
     pub fn new(settings: Settings) -> Self {
-        Self { settings }
+        let defaults = Defaults {
+            timeouts: settings.timeouts.clone(),
+            retry: settings.retry.clone(),
+            backend: settings.backend.clone(),
+            hosts: ROUTE_SET.into(),
+            identifies: false,
+        };
+        Self { settings, defaults }
     }
 
     /// Its settings.
@@ -55,7 +85,7 @@ impl Edge {
     }
 
     fn context<'a, 'r>(&'a self, reader: &'a Reader<'r>) -> Context<'a, 'r> {
-        Context { settings: &self.settings, reader, parts: Parts::default() }
+        Context { settings: &self.settings, defaults: &self.defaults, reader, parts: Parts::default() }
     }
 }
 
@@ -64,21 +94,24 @@ impl Translate for Edge {
         ROUTE_SET.into()
     }
 
+    fn inner_route_sets(&self) -> Vec<RouteSetId> {
+        vec![SERVICE_SET.into()]
+    }
+
     fn declares(&self, object: &Object) -> Vec<Unit> {
-        let ingress = match object {
-            Object::Ingress(ingress) => ingress,
-            Object::IngressClass(_) => return vec![Unit::Object(object.key())],
-            _ => return Vec::new(),
-        };
-        if !self.settings.serves_namespace(namespace(ingress)) {
+        let namespace = object.metadata().namespace.as_deref().unwrap_or_default();
+        if object.kind().is_namespaced() && !self.settings.serves_namespace(namespace) {
             return Vec::new();
         }
-        let mut units = vec![Unit::Object(object.key())];
-        if spec(ingress).is_some_and(|spec| spec.default_backend.is_some()) {
-            units.push(Unit::Base);
-        }
-        let hosts = host::rule_hosts(ingress).chain(host::tls_hosts(ingress));
-        units.extend(hosts.filter_map(|(_, host)| host.ok()).map(|host| Unit::Host(self.route_set(), host)));
+        let mut units = match object {
+            Object::IngressClass(_) => Vec::new(),
+            Object::Ingress(ingress) => self.declared_by(ingress),
+            Object::RouteRule(_) | Object::TrafficPolicy(_) => {
+                rules::attached_units(object, &self.route_set())
+            }
+            _ => return Vec::new(),
+        };
+        units.push(Unit::Object(object.key()));
         units.sort();
         units.dedup();
         units
@@ -90,6 +123,20 @@ impl Translate for Edge {
             Object::IngressClass(class) => {
                 let problems = class::problems(&self.settings, class).collect();
                 ObjectTranslation { problems, ..ObjectTranslation::default() }
+            }
+            Object::RouteRule(rule) => {
+                let mut cx = self.context(reader);
+                let owners = |host: &HostMatch| self.context(reader).owners(host);
+                // Those of Services alone are the router's, whether or not an Ingress leads there.
+                let ours = rules::is_for_hosts(rule);
+                let mut said = rules::translate_route_rule(&mut cx.rules(), rule, (ours, &owners));
+                // There callers are known.
+                said.problems.retain(|problem| ours || problem.reason != CALLER_UNKNOWN);
+                said
+            }
+            Object::TrafficPolicy(policy) => {
+                let mut cx = self.context(reader);
+                rules::translate_policy(&mut cx.rules(), policy, (rules::is_for_ingresses(policy), KINDS))
             }
             _ => ObjectTranslation::default(),
         }
@@ -113,17 +160,44 @@ impl Translate for Edge {
 
     fn translate_host(&self, reader: &Reader<'_>, set: &RouteSetId, host: &HostMatch) -> HostTranslation {
         let mut cx = self.context(reader);
+        if *set != self.route_set() {
+            let routes = backend::rules_of(&mut cx, host);
+            let virtual_host = (!routes.is_empty()).then_some(VirtualHost { certificate: None, routes });
+            return HostTranslation { virtual_host, has_tls: false, parts: cx.parts };
+        }
         let ingresses = cx.ours(&Unit::Host(set.clone(), host.clone()));
         let certificate = tls::certificate(&mut cx, &ingresses, host);
         let has_tls = tls::is_offered(&ingresses, host);
-        let routes = rule::routes(&mut cx, &ingresses, host);
+        let drafts = rule::drafts(&mut cx, &ingresses, host);
+        let routes = host_rules::routes(&mut cx, host, drafts);
         let useful = certificate.is_some() || !routes.is_empty();
         let virtual_host = useful.then_some(VirtualHost { certificate, routes });
         HostTranslation { virtual_host, has_tls, parts: cx.parts }
     }
 }
 
+impl Edge {
+    /// The units that an Ingress has a say in beside its own.
+    fn declared_by(&self, ingress: &networking::Ingress) -> Vec<Unit> {
+        let hosts = host::rule_hosts(ingress).chain(host::tls_hosts(ingress));
+        let hosts = hosts.filter_map(|(_, host)| host.ok()).map(|host| Unit::Host(self.route_set(), host));
+        let has_default = spec(ingress).is_some_and(|spec| spec.default_backend.is_some());
+        hosts.chain(has_default.then_some(Unit::Base)).collect()
+    }
+}
+
 impl<'r> Context<'_, 'r> {
+    /// The same for rules and policies. What is wrong with them is told for themselves, so it is not gathered here.
+    fn rules(&mut self) -> rules::Context<'_, 'r> {
+        rules::Context::new(self.defaults, self.reader, &mut self.parts)
+    }
+
+    /// The namespaces of the Ingresses of ours that name a host: whose RouteRules count there.
+    fn owners(&self, host: &HostMatch) -> Vec<&'r str> {
+        let ingresses = self.ours(&Unit::Host(ROUTE_SET.into(), host.clone()));
+        ingresses.into_iter().map(|ingress| namespace(ingress)).collect()
+    }
+
     /// The Ingresses of ours that declare a unit, the one that wins conflicts first.
     fn ours(&self, unit: &Unit) -> Vec<&'r Arc<networking::Ingress>> {
         let declaring = self.reader.declaring(unit).filter_map(|object| match object {

@@ -1,19 +1,19 @@
-//! Rules: the routes of one host, from all Ingresses that name it.
+//! Rules: the routes of one host while they are drafts, from all Ingresses that name it.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use k8s_openapi::api::networking::v1 as networking;
-use selvedge_common::model::{HostMatch, PathMatch, Problem, Route};
+use selvedge_common::model::{HostMatch, PathMatch, Problem};
 
 use super::{Context, RouteDraft, conflict, host, ingress_ref, path, rules, spec, tls};
 
-/// The routes of a host, by path. The Ingresses come in the order in which they win conflicts.
-pub(super) fn routes<'r>(
+/// The routes of a host that Ingresses declare, by path. The Ingresses come in the order in which they win conflicts.
+pub(super) fn drafts<'r>(
     cx: &mut Context<'_, 'r>,
     ingresses: &[&'r Arc<networking::Ingress>],
     host: &HostMatch,
-) -> Vec<Route> {
-    let mut drafts: BTreeMap<PathMatch, RouteDraft<'_>> = BTreeMap::new();
+) -> BTreeMap<PathMatch, RouteDraft<'r>> {
+    let mut drafts: BTreeMap<PathMatch, RouteDraft<'r>> = BTreeMap::new();
     for ingress in ingresses {
         for (index, rule) in rules_of(ingress, host) {
             for (at, declared) in rule.http.iter().flat_map(|http| http.paths.iter()).enumerate() {
@@ -36,11 +36,8 @@ pub(super) fn routes<'r>(
         }
     }
     let host_has_tls = tls::covers(cx, ingresses, host);
-    let finish = |mut draft: RouteDraft<'_>| {
-        draft.host_has_tls = host_has_tls;
-        draft.finish(cx)
-    };
-    drafts.into_values().map(finish).collect()
+    drafts.values_mut().for_each(|draft| draft.host_has_tls = host_has_tls);
+    drafts
 }
 
 fn rules_of<'a>(

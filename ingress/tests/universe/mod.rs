@@ -1,18 +1,20 @@
 //! A small universe of objects and random sequences of what happens to them.
 
+mod rules;
+
 use proptest::{collection::vec, option, prelude::*};
 use selvedge_common::{
     id::ListenerName,
     kube::objects::{Kind, Object, ObjectEvent, ObjectKey},
     model::ListenerProtocol,
 };
-use selvedge_ingress::settings::{SecretName, Settings};
+use selvedge_ingress::settings::{RouterName, SecretName, Settings};
 use selvedge_tests::proxy::listener;
 use serde_json::{Value, json};
 
 const NAMESPACES: [&str; 3] = ["n", "n", "m"];
 const CLASSES: [&str; 2] = ["edge", "other"];
-const SERVICES: [&str; 3] = ["shop", "shop", "cart"];
+const SERVICES: [&str; 5] = ["shop", "shop", "shop", "cart", "shop-direct"];
 const SECRETS: [&str; 2] = ["tls", "tlz"];
 const HOSTS: [&str; 6] = ["", "a.example", "a.example", "b.example", "*.example", "bad:1"];
 
@@ -74,6 +76,7 @@ pub fn settings() -> impl Strategy<Value = Settings> {
             watch_ingress_without_class,
             default_certificate,
             namespaces,
+            router: RouterName { namespace: "n".into(), service: "cart".into(), port: 80 },
             listeners: [(ListenerName::new("https"), listener(ListenerProtocol::Https))].into(),
             ..Settings::default()
         },
@@ -88,6 +91,10 @@ fn happening() -> impl Strategy<Value = Happening> {
         2 => one(Kind::EndpointSlice, namespace(), select(["e", "f"]), slice()),
         2 => one(Kind::Secret, namespace(), select(SECRETS), secret()),
         1 => one(Kind::IngressClass, Just(""), select(CLASSES), class()),
+        3 => one(Kind::RouteRule, namespace(), select(["r", "s"]), rules::route_rule()),
+        2 => one(Kind::TrafficPolicy, namespace(), select(["p", "q"]), rules::policy()),
+        1 => one(Kind::RouteGrant, namespace(), Just("g"), rules::grant()),
+        1 => one(Kind::ConfigMap, namespace(), Just("ca"), rules::config_map()),
     ]
 }
 
@@ -147,6 +154,8 @@ fn annotations() -> impl Strategy<Value = Value> {
         json!({"selvedge.dev/ssl-redirect": "true"}),
         json!({"selvedge.dev/ssl-redirect": "true"}),
         json!({"selvedge.dev/balance": "least-requests"}),
+        json!({"selvedge.dev/via": "router"}),
+        json!({"selvedge.dev/via": "direct", "selvedge.dev/balance": "round-robin"}),
         json!({"selvedge.dev/request-timeout": "soon"}),
         json!({"kubernetes.io/ingress.class": "legacy"}),
         json!({"kubernetes.io/ingress.class": "edge", "nginx.ingress.kubernetes.io/rewrite-target": "/"}),
@@ -180,6 +189,8 @@ fn service() -> impl Strategy<Value = Value> {
         json!({"spec": {"ports": [{"port": 80}]}}),
         json!({"spec": {"ports": [{"port": 80, "name": "web"}, {"port": 81, "name": "grpc", "appProtocol": "grpc"}]}}),
         json!({"spec": {"ports": [{"port": 80, "name": "wbe", "appProtocol": "mysql"}]}}),
+        json!({"spec": {"ports": [{"port": 80}]}, "metadata": {"labels": {"selvedge.dev/via": "router"}}}),
+        json!({"spec": {"ports": [{"port": 80}]}, "metadata": {"annotations": {"selvedge.dev/via": "rooter"}}}),
         json!({"spec": {"type": "ExternalName", "externalName": "origin.example"}}),
         json!({"spec": {"type": "ExternalName", "externalName": "localhost"}}),
     ])

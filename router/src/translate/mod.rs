@@ -49,7 +49,6 @@ impl Tier {
             backend: settings.backend.clone(),
             hosts: ROUTE_SET.into(),
             identifies: true,
-            is_router: true,
         };
         Self { settings, defaults }
     }
@@ -62,6 +61,13 @@ impl Tier {
     fn serves(&self, object: &Object) -> bool {
         self.settings.serves_namespace(object.metadata().namespace.as_deref().unwrap_or_default())
     }
+}
+
+/// The namespaces of the Services that have a name.
+fn owners<'r>(reader: &Reader<'r>, host: &HostMatch) -> Vec<&'r str> {
+    let declaring = reader.declaring(&Unit::Host(ROUTE_SET.into(), host.clone()));
+    let services = declaring.filter(|object| matches!(object, Object::Service(_)));
+    services.map(|object| object.metadata().namespace.as_deref().unwrap_or_default()).collect()
 }
 
 impl Translate for Tier {
@@ -98,7 +104,8 @@ impl Translate for Tier {
             }
             // Those of hosts alone are the edge's.
             Object::RouteRule(rule) => {
-                rules::translate_route_rule(&mut cx, rule, !rules::is_for_hosts_only(rule))
+                let owners = |host: &HostMatch| owners(reader, host);
+                rules::translate_route_rule(&mut cx, rule, (!rules::is_for_hosts_only(rule), &owners))
             }
             Object::TrafficPolicy(policy) => {
                 rules::translate_policy(&mut cx, policy, (!rules::is_for_ingresses_only(policy), KINDS))

@@ -34,7 +34,7 @@ pub(super) fn routes(cx: &mut Context<'_, '_>, service: &core::Service, host: &H
     let (namespace, name) = names(service);
     let Some((_, port)) = hosts(service).find(|(declared, _)| declared == host) else { return Vec::new() };
     let target = BackendName { namespace, service: name, port: Some(port) };
-    let mut routes = rules::of_service(cx, &Rules { service: target });
+    let mut routes = rules::of_service(cx, &Rules { service: target, is_limited: false });
     routes.push(plain(cx, service, target));
     routes
 }

@@ -31,8 +31,12 @@ fn run() -> RunArgs {
 
 #[test]
 fn rights_of_the_edge_are_those_that_the_code_uses_and_no_more() {
-    let writes: &[(&str, &[&str])] =
-        &[("networking.k8s.io/ingresses/status", &["patch"]), ("events.k8s.io/events", &["create"])];
+    let writes: &[(&str, &[&str])] = &[
+        ("networking.k8s.io/ingresses/status", &["patch"]),
+        ("selvedge.dev/routerules/status", &["patch"]),
+        ("selvedge.dev/trafficpolicies/status", &["patch"]),
+        ("events.k8s.io/events", &["create"]),
+    ];
     check_rights(&DEPLOYED, <translate::Edge as Role>::KINDS, writes, &run().publish.lease.name);
 }
 
@@ -52,6 +56,14 @@ async fn everything_that_a_running_edge_asks_is_permitted() {
             "spec": {"type": "LoadBalancer", "ports": [{"port": 80}]},
             "status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}},
         }),
+        json!({
+            "apiVersion": "selvedge.dev/v1alpha1", "kind": "RouteRule", "metadata": {"name": "a"},
+            "spec": {"targets": [{"host": "a.example"}], "rules": [{"respond": {"status": 204}}]},
+        }),
+        json!({
+            "apiVersion": "selvedge.dev/v1alpha1", "kind": "TrafficPolicy", "metadata": {"name": "a"},
+            "spec": {"targets": [{"kind": "Ingress", "name": "a"}]},
+        }),
     ] {
         server.create(object).await;
     }
@@ -60,8 +72,13 @@ async fn everything_that_a_running_edge_asks_is_permitted() {
         let (_folder, kubeconfig) = kubeconfig(&server);
         let running = Edge::start(&["--kubeconfig", &kubeconfig, "--publish-service", "default/edge"]);
         let mut seen = BTreeSet::new();
-        let written = ["networking.k8s.io/ingresses/status", "events.k8s.io/events"];
-        eventually("a status and an event", || {
+        let written = [
+            "networking.k8s.io/ingresses/status",
+            "selvedge.dev/routerules/status",
+            "selvedge.dev/trafficpolicies/status",
+            "events.k8s.io/events",
+        ];
+        eventually("statuses and an event", || {
             seen.extend(asked(&server));
             written.iter().all(|wanted| seen.iter().any(|(resource, _)| resource == wanted)).then_some(())
         });

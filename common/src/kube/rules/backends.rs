@@ -1,6 +1,6 @@
 //! Backends: Services that rules send requests to, with what policies say about them.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use selvedge_crds::route_grant::GrantKind;
 
@@ -9,10 +9,10 @@ use crate::{
     id::{BackendId, ObjectRef},
     kube::{
         objects::{Kind, Object},
-        service::{self, PortRef, ServiceFault, ServicePart},
+        service::{self, FoundPort, PortRef, ServiceFault, ServicePart},
         translation::BackendPart,
     },
-    model::{BackendTarget, InvalidBackend},
+    model::{BackendProtocol, BackendTarget, Balance, HashKey, InvalidBackend},
 };
 
 /// A Service as a rule names it.
@@ -32,6 +32,18 @@ impl fmt::Display for BackendName<'_> {
     }
 }
 
+/// In which way a port of a Service is wanted, beside what it and its policies say. What differs from them makes a
+/// backend of its own, whose id tells the difference, so that nobody else's is changed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Way<'w> {
+    /// What is nearer than the policies of the Service.
+    pub near: Option<&'w Near>,
+    /// How an endpoint is chosen, whatever policies say.
+    pub balance: Option<&'w Balance>,
+    /// What is spoken, whatever the port says.
+    pub protocol: Option<BackendProtocol>,
+}
+
 /// Resolves a Service to a backend with all that its policies and those of `near` say.
 ///
 /// # Errors
@@ -45,14 +57,24 @@ pub fn resolve(
         Some(port) => port,
         None => only_port(cx, name)?,
     };
-    let number = PortRef::Number(port.into());
-    let mut found = service::find(cx.reader, name.namespace, name.service, number)?;
+    let found = service::find(cx.reader, name.namespace, name.service, PortRef::Number(port.into()))?;
+    Ok(make(cx, (name, found), Way { near, ..Way::default() }))
+}
+
+/// Makes the backend of a port that was found, and gives what policies say of it, the nearest first.
+pub fn make(
+    cx: &mut Context<'_, '_>,
+    (name, mut found): (BackendName<'_>, FoundPort),
+    way: Way<'_>,
+) -> (BackendId, Policy) {
     cx.parts.problems.extend(found.problem.take());
-    let policy = Policy::of_service(cx, name.namespace, name.service, port);
-    let (policy, suffix) = match near {
-        Some(near) => (near.policy.clone().or(policy), near.suffix()),
-        None => (policy, String::new()),
-    };
+    let port = found.port;
+    let mut policy = Policy::of_service(cx, name.namespace, name.service, port);
+    let mut suffix = String::new();
+    if let Some(near) = way.near.filter(|near| !near.policy.is_empty()) {
+        policy = near.policy.clone().or(policy);
+        suffix = near.suffix();
+    }
     let mut backend = cx.defaults.backend.clone();
     backend.protocol = found.backend.protocol;
     backend.tls = found.backend.tls;
@@ -64,9 +86,35 @@ pub fn resolve(
     {
         tls.server_name = Some(format!("{}.{}.svc", name.service, name.namespace).into());
     }
+    if let Some(balance) = way.balance.filter(|balance| **balance != backend.balance) {
+        suffix += &print_balance(balance);
+        backend.balance.clone_from(balance);
+    }
+    if let Some(protocol) = way.protocol.filter(|protocol| *protocol != backend.protocol) {
+        suffix += print_protocol(protocol);
+        backend.protocol = protocol;
+    }
     let id = BackendId::new(format!("{}/{}:{port}{suffix}", name.namespace, name.service));
     cx.parts.backends.insert(id.clone(), BackendPart { backend, endpoints: found.endpoints });
-    Ok((id, policy))
+    (id, policy)
+}
+
+fn print_balance(balance: &Balance) -> Cow<'static, str> {
+    match balance {
+        Balance::RoundRobin => "+round-robin".into(),
+        Balance::LeastRequests => "+least-requests".into(),
+        Balance::Ewma => "+ewma".into(),
+        Balance::Hash(HashKey::Source) => "+hash-source".into(),
+        Balance::Hash(HashKey::Header(name)) => format!("+hash-header-{name}").into(),
+        Balance::Hash(HashKey::Cookie(name)) => format!("+hash-cookie-{name}").into(),
+    }
+}
+
+fn print_protocol(protocol: BackendProtocol) -> &'static str {
+    match protocol {
+        BackendProtocol::Http1 => "+http1",
+        BackendProtocol::Http2 => "+http2",
+    }
 }
 
 /// Resolves a Service that an object names; what is wrong is told to its owner, with what follows from it.
@@ -79,7 +127,7 @@ pub(super) fn refer(
 ) -> BackendTarget {
     let granted = &*object.namespace == name.namespace || is_granted(cx, object, name);
     let found = match granted {
-        true => resolve(cx, name, Some(near).filter(|near| !near.policy.is_empty())).map(|(id, _)| id),
+        true => resolve(cx, name, Some(near)).map(|(id, _)| id),
         false => Err(ServiceFault {
             part: ServicePart::Name,
             invalid: InvalidBackend::Forbidden,

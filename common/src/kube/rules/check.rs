@@ -9,7 +9,7 @@ use selvedge_crds::{
 
 use super::{
     Context,
-    route_rule::Drafted,
+    route_rule::{Drafted, Owners},
     targets::{self, namespace, object_ref},
 };
 use crate::{
@@ -24,11 +24,11 @@ use crate::{
 };
 
 /// What is wrong with a target; `None` if the rules count for it.
-pub(super) fn check_target(
-    cx: &Context<'_, '_>,
+pub(super) fn check_target<'r>(
+    cx: &Context<'_, 'r>,
     rule: &RouteRule,
     field: &str,
-    target: &RouteTarget,
+    (target, owners): (&RouteTarget, Owners<'_, 'r>),
 ) -> Option<Problem> {
     let object = object_ref(Kind::RouteRule, &rule.metadata);
     let wrong = |part: &str, reason: &str, message: String| {
@@ -47,7 +47,7 @@ pub(super) fn check_target(
             let message = "port is one of a Service's and needs service; it has no effect";
             wrong(".port", "InvalidTarget", message.to_owned())
         }
-        (None, Some(host)) => match check_host(cx, namespace(&rule.metadata), host) {
+        (None, Some(host)) => match check_host(cx, namespace(&rule.metadata), (host, owners)) {
             Some((reason, message)) => wrong(".host", reason, message),
             None => no_backends(rule),
         },
@@ -99,7 +99,11 @@ fn check_service(
 }
 
 /// What is wrong with a host as target, with the reason.
-fn check_host(cx: &Context<'_, '_>, own: &str, text: &str) -> Option<(&'static str, String)> {
+fn check_host<'r>(
+    cx: &Context<'_, 'r>,
+    own: &str,
+    (text, owners): (&str, Owners<'_, 'r>),
+) -> Option<(&'static str, String)> {
     let host = match host::parse(text) {
         Ok(host) => host,
         Err(why) => {
@@ -115,7 +119,7 @@ fn check_host(cx: &Context<'_, '_>, own: &str, text: &str) -> Option<(&'static s
         );
         return Some(("HostIsService", message));
     }
-    let owner = owner_elsewhere(cx, own, &host)?;
+    let owner = owner_elsewhere(cx, own, &host, owners)?;
     let message = format!(
         "host {text} belongs to namespace {owner:?}, whose objects named it first; the rules have no effect"
     );
@@ -123,16 +127,19 @@ fn check_host(cx: &Context<'_, '_>, own: &str, text: &str) -> Option<(&'static s
 }
 
 /// The namespace that a host belongs to, if it is not this one.
-fn owner_elsewhere<'r>(cx: &Context<'_, 'r>, own: &str, host: &HostMatch) -> Option<&'r str> {
-    let declaring = || cx.reader.declaring(&Unit::Host(cx.defaults.hosts.clone(), host.clone()));
-    let others: Vec<_> = declaring().filter(|object| !matches!(object, Object::RouteRule(_))).collect();
-    let owners: Vec<&'r str> = match others.is_empty() {
-        false => others.iter().map(|object| namespace(object.metadata())).collect(),
-        true => {
-            let first = declaring().map(|object| targets::age(object.metadata())).min();
-            first.map(|(_, _, namespace, _)| namespace).into_iter().collect()
-        }
-    };
+fn owner_elsewhere<'r>(
+    cx: &Context<'_, 'r>,
+    own: &str,
+    host: &HostMatch,
+    owners: Owners<'_, 'r>,
+) -> Option<&'r str> {
+    let mut owners = owners(host);
+    if owners.is_empty() {
+        let unit = Unit::Host(cx.defaults.hosts.clone(), host.clone());
+        let rules = cx.reader.declaring(&unit).filter(|object| matches!(object, Object::RouteRule(_)));
+        let first = rules.map(|object| targets::age(object.metadata())).min();
+        owners.extend(first.map(|(_, _, namespace, _)| namespace));
+    }
     (!owners.contains(&own)).then(|| owners.first().copied()).flatten()
 }
 

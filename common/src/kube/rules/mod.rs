@@ -15,11 +15,16 @@ mod shape;
 mod targets;
 mod tls;
 
-pub use backends::{BackendName, resolve};
+pub use backends::{BackendName, Way, make, resolve};
 pub use policy::{Near, Policy};
 pub use policy_object::translate as translate_policy;
-pub use route_rule::{Rules, of_host, of_service, translate as translate_route_rule};
-pub use targets::{attached_units, host_of, is_for_hosts_only, is_for_ingresses_only};
+pub use requests::CALLER_UNKNOWN;
+pub use route_rule::{
+    Owners, Rules, field_of, has_rules_for, of_host, of_service, translate as translate_route_rule,
+};
+pub use targets::{
+    age, attached_units, host_of, is_for_hosts, is_for_hosts_only, is_for_ingresses, is_for_ingresses_only,
+};
 
 use conditions::conditions;
 
@@ -42,8 +47,6 @@ pub struct Defaults {
     pub hosts: RouteSetId,
     /// Whether callers are known here, so that `from` can hold.
     pub identifies: bool,
-    /// Whether this is the router, to which Services can be switched.
-    pub is_router: bool,
 }
 
 /// Where rules are translated: what is read, and what is gathered.

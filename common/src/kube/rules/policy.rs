@@ -144,6 +144,26 @@ impl Policy {
         }
     }
 
+    /// One that says how long requests may take and nothing else.
+    pub fn of_times(request: Option<Duration>, idle: Option<Duration>) -> Self {
+        Self { request_timeout: request, idle_timeout: idle, ..Self::default() }
+    }
+
+    /// What it says of how long requests may take, and nothing else.
+    pub fn times(&self) -> Self {
+        Self {
+            request_timeout: self.request_timeout,
+            backend_timeout: self.backend_timeout,
+            idle_timeout: self.idle_timeout,
+            ..Self::default()
+        }
+    }
+
+    /// Whether it limits the rate of requests.
+    pub fn limits_rate(&self) -> bool {
+        self.rate_limit.is_some()
+    }
+
     /// What this one says, and where it says nothing what the other one does.
     pub fn or(self, other: Self) -> Self {
         Self {

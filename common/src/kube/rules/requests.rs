@@ -12,6 +12,9 @@ use crate::{
     model::{CallerMatch, Conditions, FieldMatch, PathMatch, QueryMatch, ValueMatch, matching::check_regex},
 };
 
+/// The reason of a problem: callers are not known here, so `from` holds for nobody.
+pub const CALLER_UNKNOWN: &str = "CallerUnknown";
+
 /// Path and conditions of one match; `None`, with what is wrong told, if it can match nothing as it is written.
 pub(super) fn translate(
     cx: &mut Context<'_, '_>,
@@ -36,7 +39,7 @@ pub(super) fn translate(
     let is_whole = cx.problems.len() == before;
     if !from.is_empty() && !cx.defaults.identifies {
         let message = "who calls is not known at the edge, so this match holds for nobody there; it holds in the router";
-        cx.warning(object, format!("{field}.from"), "CallerUnknown", message.to_owned());
+        cx.warning(object, format!("{field}.from"), CALLER_UNKNOWN, message.to_owned());
     }
     // A part that is left out would make the match wider than its author wants.
     is_whole.then_some((path, Conditions { methods, headers, query, from }))

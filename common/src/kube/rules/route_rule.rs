@@ -31,14 +31,17 @@ use crate::{
 pub struct Rules<'t> {
     /// The Service by name, with the port that counts here.
     pub service: BackendName<'t>,
+    /// Whether the route that leads to the rules has asked the limit of the rate of the Service's own policies, which
+    /// is not to count a request twice.
+    pub is_limited: bool,
 }
 
-impl Rules<'_> {
-    /// Whether a target of a RouteRule of this namespace is this port.
-    fn counts(&self, given: &RouteTarget) -> bool {
-        let BackendName { service, port, .. } = self.service;
-        given.service.as_deref() == Some(service) && (given.port.is_none() || given.port == port)
-    }
+/// The namespaces that a host belongs to, by the objects that name it beside RouteRules; empty if there are none.
+pub type Owners<'o, 'r> = &'o dyn Fn(&HostMatch) -> Vec<&'r str>;
+
+/// Whether a target of a RouteRule of this namespace is this port.
+fn counts(BackendName { service, port, .. }: BackendName<'_>, given: &RouteTarget) -> bool {
+    given.service.as_deref() == Some(service) && (given.port.is_none() || given.port == port)
 }
 
 /// The routes of the RouteRules for a port of a Service, the one that comes first in front. Problems of the rules are
@@ -47,11 +50,19 @@ pub fn of_service(cx: &mut Context<'_, '_>, target: &Rules<'_>) -> Vec<Route> {
     if !cx.has_rules() {
         return Vec::new();
     }
-    let BackendName { namespace, service, .. } = target.service;
-    let unit = Unit::Attached(ObjectKey::new(Kind::Service, namespace, service));
-    let counts = |rule: &&Arc<RouteRule>| rule.spec.targets.iter().any(|given| target.counts(given));
-    let rules: Vec<_> = cx.rules_of(&unit).into_iter().filter(counts).collect();
+    let rules = rules_for(cx, target.service);
     routes(cx, &rules, Some(target))
+}
+
+/// Whether there is a RouteRule for a port of a Service.
+pub fn has_rules_for(cx: &Context<'_, '_>, service: BackendName<'_>) -> bool {
+    cx.has_rules() && !rules_for(cx, service).is_empty()
+}
+
+fn rules_for<'r>(cx: &Context<'_, 'r>, service: BackendName<'_>) -> Vec<&'r Arc<RouteRule>> {
+    let unit = Unit::Attached(ObjectKey::new(Kind::Service, service.namespace, service.service));
+    let is_for = |rule: &&Arc<RouteRule>| rule.spec.targets.iter().any(|given| counts(service, given));
+    cx.rules_of(&unit).into_iter().filter(is_for).collect()
 }
 
 /// The routes of the RouteRules for a host, the one that comes first in front.
@@ -126,7 +137,11 @@ impl Draft<'_> {
             let Some((path, conditions)) = requests::translate(cx, &object, &at_field, given) else {
                 continue;
             };
-            let mut filters = policy.filters(&self.limited(target));
+            let is_limited = target.is_some_and(|target| target.is_limited);
+            let mut filters = match is_limited && !self.near.policy.limits_rate() {
+                true => Vec::new(),
+                false => policy.filters(&self.limited(target)),
+            };
             filters.extend(answers::translate(cx, &object, &field, (self.given, &path)));
             filters.extend(changes.iter().cloned());
             Filter::sort(&mut filters);
@@ -199,8 +214,8 @@ impl Draft<'_> {
         }
         if self.given.backends.is_empty() {
             let Some(target) = target else { return (Vec::new(), policy) };
-            let counts = |given: &RouteTarget| target.counts(given);
-            let at = self.rule.spec.targets.iter().position(counts).unwrap_or_default();
+            let is_target = |given: &RouteTarget| counts(target.service, given);
+            let at = self.rule.spec.targets.iter().position(is_target).unwrap_or_default();
             let field = format!("spec.targets[{at}]");
             let target = backends::refer(cx, object, &field, (target.service, near), "requests get 503");
             return (vec![BackendRef { target, weight: 1 }], policy);
@@ -244,7 +259,11 @@ impl Draft<'_> {
 }
 
 /// What is said of a RouteRule as an object: its problems, and conditions for each of its targets.
-pub fn translate(cx: &mut Context<'_, '_>, rule: &RouteRule, ours: bool) -> ObjectTranslation {
+pub fn translate<'r>(
+    cx: &mut Context<'_, 'r>,
+    rule: &RouteRule,
+    (ours, owners): (bool, Owners<'_, 'r>),
+) -> ObjectTranslation {
     let object = object_ref(Kind::RouteRule, &rule.metadata);
     let near = Near::of(cx, Kind::RouteRule, namespace(&rule.metadata), name(&rule.metadata));
     // Told by the policy itself.
@@ -260,7 +279,8 @@ pub fn translate(cx: &mut Context<'_, '_>, rule: &RouteRule, ours: bool) -> Obje
     shape::check(cx, &object, rule);
     let (mut targets, mut of_targets) = (Vec::new(), Vec::new());
     for (index, target) in rule.spec.targets.iter().enumerate() {
-        let wrong = check::check_target(cx, rule, &format!("spec.targets[{index}]"), target);
+        let field = format!("spec.targets[{index}]");
+        let wrong = check::check_target(cx, rule, &field, (target, owners));
         targets.push(conditions(targets::print_route_target(target), &cx.problems, wrong.as_ref()));
         of_targets.extend(wrong);
     }
@@ -284,5 +304,14 @@ fn target_service<'t>(
         // That it is not there is told of the target.
         Some(port) => Some(ports.find(|other| *other == port)?),
     };
-    Some(Rules { service: BackendName { namespace, service, port } })
+    Some(Rules { service: BackendName { namespace, service, port }, is_limited: false })
+}
+
+/// The field of a RouteRule that a route of it is made of.
+pub fn field_of(rule: &RouteRule, route: &RouteId) -> String {
+    let part = route.as_str().split('/').nth(2).unwrap_or_default();
+    let is_named = |index: &usize| shape::name(rule, *index).as_deref() == Some(part);
+    let named = (0..rule.spec.rules.len()).find(is_named);
+    let index = named.or_else(|| part.parse().ok()).unwrap_or_default();
+    format!("spec.rules[{index}]")
 }

@@ -98,7 +98,6 @@ mod tests {
             backend: crate::model::Backend::default(),
             hosts: "test".into(),
             identifies: true,
-            is_router: true,
         };
         let on = on.iter().map(|on| on.parse().unwrap()).collect();
         retry(&defaults, Some(&GivenRetry { when: on, ..GivenRetry::default() }))

@@ -28,7 +28,7 @@ pub fn attached_units(object: &Object, hosts: &RouteSetId) -> Vec<Unit> {
                 (Some(service), _) => {
                     Some(Unit::Attached(ObjectKey::new(Kind::Service, namespace(&rule.metadata), service)))
                 }
-                (None, Some(host)) => Some(Unit::Host(hosts.clone(), host::parse(host).ok()?)),
+                (None, Some(host)) => host_of(host).ok().map(|host| Unit::Host(hosts.clone(), host)),
                 (None, None) => None,
             };
             rule.spec.targets.iter().filter_map(unit).collect()
@@ -46,14 +46,27 @@ pub fn is_for_hosts_only(rule: &RouteRule) -> bool {
     rule.spec.targets.iter().all(|target| target.service.is_none())
 }
 
+/// Whether a RouteRule counts for a host, so that the edge has a say in its status.
+pub fn is_for_hosts(rule: &RouteRule) -> bool {
+    rule.spec.targets.iter().any(|target| target.service.is_none() && target.host.is_some())
+}
+
+/// Whether a TrafficPolicy counts for an Ingress, so that the edge has a say in its status.
+pub fn is_for_ingresses(policy: &TrafficPolicy) -> bool {
+    policy.spec.targets.iter().any(|target| target.kind == PolicyTargetKind::Ingress)
+}
+
 /// Whether a TrafficPolicy counts for Ingresses and nothing else, so that its status is the edge's to write.
 pub fn is_for_ingresses_only(policy: &TrafficPolicy) -> bool {
     policy.spec.targets.iter().all(|target| target.kind == PolicyTargetKind::Ingress)
 }
 
 /// A host as it is written in a target: `api.example.com` or `*.example.com`.
-pub fn host_of(text: &str) -> HostMatch {
-    text.parse().unwrap_or_else(|never| match never {})
+///
+/// # Errors
+/// What is wrong with it, in a sentence without the name.
+pub fn host_of(text: &str) -> Result<HostMatch, String> {
+    host::parse(text)
 }
 
 /// What a policy's target is attached to; `None` for kinds that nobody looks for, such as an HTTPRoute, for a target
@@ -129,7 +142,7 @@ impl<'r> Context<'_, 'r> {
 
 /// Orders objects: the smallest wins. By creation, then namespace, then name; one without a time of creation (from a
 /// file) comes after those that have one.
-pub(super) fn age(metadata: &ObjectMeta) -> (bool, Option<Timestamp>, &str, &str) {
+pub fn age(metadata: &ObjectMeta) -> (bool, Option<Timestamp>, &str, &str) {
     let created = metadata.creation_timestamp.as_ref().map(|time| time.0);
     (created.is_none(), created, namespace(metadata), name(metadata))
 }

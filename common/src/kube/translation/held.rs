@@ -100,6 +100,12 @@ impl<T: Translate> Reconciler<T> {
 
     /// Removes what no unit refers to any more.
     pub(super) fn release(&mut self, batch: &mut Batch) {
+        // They lead no further, so this frees nothing but backends.
+        for (set, host) in std::mem::take(&mut batch.released_inner_hosts) {
+            if !self.inner_hosts.contains_key(&(set.clone(), host.clone())) {
+                self.translate_unit(Unit::Host(set, host), batch);
+            }
+        }
         for id in std::mem::take(&mut batch.released_backends) {
             if self.backends.get(&id).is_some_and(|used| used.units == 0) {
                 self.backends.remove(&id);
@@ -159,7 +165,8 @@ impl<T: Translate> Reconciler<T> {
                 *units == 0
             }) {
                 self.inner_hosts.remove(&inner);
-                batch.dirty.insert(Unit::Host(inner.0, inner.1));
+                // Only in the end: another unit of the batch may lead there.
+                batch.released_inner_hosts.insert(inner);
             }
         }
         for id in before.certificates {

@@ -172,6 +172,7 @@ struct Batch {
     dirty: BTreeSet<Unit>,
     snapshot_changed: bool,
     endpoints: BTreeMap<BackendId, Endpoints>,
+    released_inner_hosts: BTreeSet<(RouteSetId, HostMatch)>,
     released_backends: BTreeSet<BackendId>,
     released_certificates: BTreeSet<CertificateId>,
     statuses: BTreeMap<ObjectKey, bool>,

@@ -1,0 +1,133 @@
+//! Rules of hosts: the routes of RouteRules that count for a host, together with those of Ingresses.
+
+use std::{
+    cmp::{Ordering, Reverse},
+    collections::BTreeMap,
+};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use selvedge_common::{
+    id::{BackendId, ObjectRef},
+    kube::{
+        objects::{Kind, Object},
+        rules,
+    },
+    model::{BackendTarget, HostMatch, PathMatch, Problem, Route},
+};
+
+use super::{Context, RouteDraft, ingress_ref};
+
+/// The routes of a host: those of Ingresses, finished, and those of RouteRules.
+///
+/// Where two of them look at the same requests the older object's answers, and the owner of the other one is told.
+/// Among RouteRules the one of the higher priority comes before the older one.
+pub(super) fn routes<'r>(
+    cx: &mut Context<'_, 'r>,
+    host: &HostMatch,
+    mut drafts: BTreeMap<PathMatch, RouteDraft<'r>>,
+) -> Vec<Route> {
+    let of_rules = match cx.rules().has_rules() {
+        true => {
+            let owners = cx.owners(host);
+            rules::of_host(&mut cx.rules(), host, &owners)
+        }
+        false => Vec::new(),
+    };
+    if of_rules.is_empty() {
+        return drafts.into_values().map(|draft| draft.finish(cx)).collect();
+    }
+    let mut routes = settle(cx, host, of_rules, &mut drafts);
+    let finish = |draft: RouteDraft<'r>| (&draft.ingress.metadata, draft.finish(cx));
+    // Those of one object keep their order.
+    routes.extend(drafts.into_values().map(finish));
+    routes.sort_by(|(a, _), (b, _)| older(a, b));
+    let ranked = routes.into_iter().enumerate().map(|(rank, (_, route))| {
+        let rank = u32::try_from(rank).unwrap_or(u32::MAX);
+        Route { rank, ..route }
+    });
+    let mut routes: Vec<_> = ranked.collect();
+    routes.sort_by(|a, b| asked_before(a).cmp(&asked_before(b)));
+    keep_backends(cx, &routes);
+    routes
+}
+
+/// A route with what tells the age of the object that declares it.
+type Aged<'r> = (&'r ObjectMeta, Route);
+
+/// Leaves out what another route answers in any case, and tells whose it is.
+fn settle<'r>(
+    cx: &mut Context<'_, 'r>,
+    host: &HostMatch,
+    of_rules: Vec<Route>,
+    drafts: &mut BTreeMap<PathMatch, RouteDraft<'r>>,
+) -> Vec<Aged<'r>> {
+    let mut kept: Vec<Aged<'r>> = Vec::new();
+    for route in of_rules {
+        let found = cx.reader.object(Kind::RouteRule, &route.source.namespace, &route.source.name);
+        let Some(Object::RouteRule(rule)) = found else { continue };
+        let same = |(_, other): &&Aged<'r>| is_same(other, &route);
+        if let Some((_, winner)) = kept.iter().find(same) {
+            // Within one object the object itself tells it.
+            if winner.source != route.source {
+                let winner = winner.source.clone();
+                tell(cx, (&route.source, rules::field_of(rule, &route.id)), (host, &route.path), &winner);
+            }
+            continue;
+        }
+        let rival = drafts.get(&route.path).filter(|_| route.conditions.is_empty() && route.priority == 0);
+        if let Some(draft) = rival {
+            if draft.is_for_all_else() || older(&rule.metadata, &draft.ingress.metadata) == Ordering::Less {
+                let field = draft.field.strip_suffix(".backend").unwrap_or(&draft.field).to_owned();
+                let loser = ingress_ref(draft.ingress);
+                drafts.remove(&route.path);
+                tell(cx, (&loser, field), (host, &route.path), &route.source);
+            } else {
+                let winner = ingress_ref(draft.ingress);
+                tell(cx, (&route.source, rules::field_of(rule, &route.id)), (host, &route.path), &winner);
+                continue;
+            }
+        }
+        kept.push((&rule.metadata, route));
+    }
+    kept
+}
+
+fn tell(
+    cx: &mut Context<'_, '_>,
+    (loser, field): (&ObjectRef, String),
+    (host, path): (&HostMatch, &PathMatch),
+    winner: &ObjectRef,
+) {
+    let message = format!(
+        "path {} of host {host} is already answered by {winner}, which comes first; it has no effect",
+        path.text()
+    );
+    cx.parts.problems.push(Problem::error(loser, field, "PathConflict", message));
+}
+
+/// Whether two routes look at the same requests.
+fn is_same(a: &Route, b: &Route) -> bool {
+    a.priority == b.priority && a.path == b.path && a.conditions == b.conditions
+}
+
+/// As objects are ordered everywhere; an Ingress and a RouteRule that nothing else tells apart are equal.
+fn older(a: &ObjectMeta, b: &ObjectMeta) -> Ordering {
+    rules::age(a).cmp(&rules::age(b))
+}
+
+/// The order in which routes are asked, as far as they can be told apart without a request.
+fn asked_before(route: &Route) -> (Reverse<i32>, &PathMatch, bool, u32) {
+    (Reverse(route.priority), &route.path, route.conditions.is_empty(), route.rank)
+}
+
+/// Lets go of the backends of routes that were left out.
+fn keep_backends(cx: &mut Context<'_, '_>, routes: &[Route]) {
+    let is_used = |id: &BackendId| {
+        let is_it = |target: &BackendTarget| matches!(target, BackendTarget::Backend(used) if used == id);
+        routes.iter().any(|route| {
+            route.backends.iter().any(|backend| is_it(&backend.target))
+                || route.mirrors.iter().any(|mirror| is_it(&mirror.target))
+        })
+    };
+    cx.parts.backends.retain(|id, _| is_used(id));
+}
