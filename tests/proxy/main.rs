@@ -28,6 +28,7 @@ mod limits;
 mod listeners;
 mod loops;
 mod mirror;
+mod passing;
 mod proxy_protocol;
 mod records;
 mod retries;

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{BackendRef, Limits};
+use super::{BackendRef, Limits, PassThrough};
 use crate::id::{CertificateId, RouteSetId};
 
 /// An address on which clients are served.
@@ -45,6 +45,9 @@ pub struct Listener {
     /// Look requests up by the name of a service; `None` looks them up by their host alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_names: Option<ServiceNames>,
+    /// What happens to requests for hosts that no route knows; `None` refuses them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pass_through: Option<Arc<PassThrough>>,
     /// Refuse requests that went in a circle through us; `None` lets them go round.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loop_protection: Option<LoopProtection>,
@@ -69,6 +72,7 @@ impl Listener {
             routes,
             connect: false,
             service_names: None,
+            pass_through: None,
             loop_protection: None,
             server_timing: false,
         }

@@ -94,6 +94,7 @@ impl<T: Role> Program<T> {
         let scope = Scope { kinds: T::KINDS, namespaces, secrets: plan.secrets.clone() };
         let source = Source::open(&plan.source, scope).await?;
         let engine = Arc::new(Engine::start(settings, &listeners)?);
+        engine.forbid_destinations(source.api_server().await);
         let admin = TcpListener::bind(plan.admin).await;
         let admin = admin
             .with_context(|| format!("cannot listen on {} (admin); choose another address", plan.admin))?;

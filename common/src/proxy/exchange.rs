@@ -19,6 +19,7 @@ use crate::{
     message::{Known, RequestHead, Scheme},
     model::{Caller, Listener, Source},
     runtime::access_log::AccessRecord,
+    upstream::Destination,
 };
 
 /// A client's connection, as far as its requests need to know it.
@@ -100,6 +101,8 @@ pub struct Exchange<'c> {
     pub route: Option<Arc<LiveRoute>>,
     /// The route that was found first, if it led on to the one that answers.
     pub outer: Option<Arc<LiveRoute>>,
+    /// The host that it is passed on to, if it is not one that a route knows.
+    pub destination: Option<Arc<Destination>>,
     /// Index of the chosen target among those of the route.
     pub target: Option<usize>,
     /// Endpoint of the last try.
@@ -143,6 +146,7 @@ impl<'c> Exchange<'c> {
             source: None,
             route: None,
             outer: None,
+            destination: None,
             target: None,
             endpoint: None,
             tries: 0,
@@ -231,6 +235,8 @@ impl Exchange<'_> {
         }
         if worker.log.is_on() {
             let target = self.target.and_then(|index| route?.targets.get(index));
+            let target = target.and_then(|target| target.upstream.as_ref().ok());
+            let target = self.destination.as_ref().map(|to| &to.upstream).or(target);
             worker.log.record(&AccessRecord {
                 time: SystemTime::now() - duration,
                 client: self.client_ip,
@@ -243,7 +249,7 @@ impl Exchange<'_> {
                 sent_bytes: self.sent.get(),
                 duration,
                 route: route.map(|route| route.route.id.as_str()),
-                backend: target.and_then(|target| target.upstream.as_ref().ok()).map(|up| up.id.as_str()),
+                backend: target.map(|upstream| upstream.id.as_str()),
                 endpoint: self.endpoint,
                 tries: self.tries,
                 generation: self.generation,

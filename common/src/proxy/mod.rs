@@ -25,6 +25,7 @@ mod identity;
 mod live;
 mod loops;
 mod mirror;
+mod passing;
 mod picking;
 mod rate_limits;
 mod reach;

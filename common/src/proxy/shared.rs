@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     runtime::{access_log::AccessLog, drain::Drain, metrics::Metrics},
-    upstream::Registry,
+    upstream::{Destinations, Registry},
 };
 
 /// The shared state of an engine.
@@ -34,6 +34,8 @@ pub struct Shared {
     pub live: ArcSwap<Live>,
     /// Live sides of backends.
     pub registry: Arc<Registry>,
+    /// Hosts that requests are passed on to.
+    pub destinations: Destinations,
     /// Who calls.
     pub identity: Identity,
     /// Counters.
@@ -82,6 +84,7 @@ impl Shared {
         Arc::new(Self {
             live: ArcSwap::from_pointee(Live::empty()),
             registry: Arc::new(Registry::new()),
+            destinations: Destinations::default(),
             identity: Identity::default(),
             metrics,
             access_log,

@@ -2,6 +2,7 @@
 
 mod balance;
 mod connect;
+mod destinations;
 mod fair;
 mod hashing;
 mod health;
@@ -28,6 +29,7 @@ use std::{
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 
 pub use connect::{ConnectError, connect};
+pub use destinations::{Asking, Destination, Destinations, Looking, Lookup, NoDestination, Question};
 pub use fair::{Share, Turn, Waiter};
 pub use hashing::hash;
 pub use own::OwnAddresses;
