@@ -36,6 +36,7 @@ mod retry_status;
 mod service_names;
 mod service_rules;
 mod shedding;
+mod spreading;
 mod streaming;
 mod strictness;
 mod tcp;

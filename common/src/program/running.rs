@@ -169,6 +169,7 @@ impl<T> Plan<T> {
                 upstream_idle: self.backend.upstream_idle_timeout,
                 connections: connections(self.client.max_connections_total),
                 requests: self.client.max_requests,
+                spread_every: self.serve.spread_interval,
                 reason_field: !self.serve.hide_reason,
             },
             metrics,

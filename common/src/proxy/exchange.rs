@@ -176,6 +176,7 @@ impl<'c> Exchange<'c> {
     /// Notes the route that answers, and counts the request there.
     pub fn set_route(&mut self, route: Arc<LiveRoute>) {
         route.metrics.begin();
+        self.worker().shared.workers[self.worker().index].begin();
         self.route = Some(route);
     }
 
@@ -210,8 +211,12 @@ impl Drop for Exchange<'_> {
         if self.is_recorded {
             self.record();
         }
+        let worker = &self.client.worker;
+        if self.route.is_some() {
+            worker.shared.workers[worker.index].end();
+        }
         if self.is_counted {
-            self.client.worker.shared.load.leave();
+            worker.shared.load.leave();
         }
         self.client.worker.give_request(std::mem::take(&mut self.head));
     }

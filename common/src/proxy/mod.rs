@@ -39,6 +39,7 @@ mod send_http2;
 mod sending;
 mod shared;
 mod shedding;
+mod spreading;
 mod tcp;
 mod timing;
 pub mod tls;

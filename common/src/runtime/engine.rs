@@ -155,6 +155,11 @@ impl Engine {
         self.shared.destinations.look_up_with(lookup);
     }
 
+    /// Requests and tunnels in flight at each worker.
+    pub fn worker_requests(&self) -> Vec<usize> {
+        self.shared.workers.iter().map(|load| load.requests()).collect()
+    }
+
     /// The snapshot in effect and its generation.
     pub fn snapshot(&self) -> (u64, Arc<Snapshot>) {
         let live = self.shared.live.load();
