@@ -283,3 +283,19 @@ fn a_service_that_hangs_takes_only_its_part_of_the_router() {
     }
     drop(busy);
 }
+
+#[test]
+fn an_unknown_host_is_refused_or_with_the_flag_passed_on_but_never_to_this_machine() {
+    let secret = Origin::named("secret");
+    let manifests = folder();
+    let folder = manifests.path().to_str().unwrap();
+    let host = secret.address.to_string();
+    for (flags, status, reason) in [
+        (vec!["--manifests", folder], 404, "no_route"),
+        (vec!["--manifests", folder, "--pass-through"], 403, "forbidden_destination"),
+    ] {
+        let answer = Router::start(&flags).get(&host, "/");
+        assert_eq!((answer.status, answer.field("x-selvedge-reason")), (status, Some(reason)));
+    }
+    assert_eq!(secret.connections(), 0);
+}

@@ -8,8 +8,8 @@ use selvedge_common::{
         translation::{Reconciler, Translate},
     },
     model::{
-        Backend, BackendTarget, Endpoint, EndpointState, Listener, ListenerProtocol, PathMatch, Priority,
-        Retry, Route, RouteSet, Severity, Timeouts, VirtualHost,
+        Backend, BackendTarget, Endpoint, EndpointState, Listener, ListenerProtocol, PassThrough, PathMatch,
+        Priority, Retry, Route, RouteSet, Severity, Timeouts, VirtualHost,
     },
 };
 use serde::Serialize;
@@ -83,6 +83,8 @@ fn snapshot<T: Translate>(reconciler: &Reconciler<T>, usual: &Backend) -> Value 
     put("certificates", certificates);
     let default = snapshot.listeners.values().find_map(|listener| listener.default_certificate.clone());
     put("defaultCertificate", json!(default));
+    let passing = snapshot.listeners.values().find_map(|listener| listener.pass_through.as_deref());
+    put("passThrough", passing.map(pass_through).unwrap_or_default());
     // Those that flags make are the same everywhere.
     let asked_for = snapshot.listeners.iter().filter(|(name, _)| !matches!(name.as_str(), "http" | "https"));
     put("listeners", map(asked_for, |made| listener(made)));
@@ -102,10 +104,16 @@ fn listener(listener: &Listener) -> Value {
             json!(format!("tcp {at} to {}", targets.join(", ")))
         }
         _ => {
+            let passes = if listener.pass_through.is_some() { ", passing on" } else { "" };
             let fixed = listener.service_names.as_ref().and_then(|names| names.fixed.as_deref());
-            json!(format!("http {at} for {}", fixed.unwrap_or("hosts")))
+            json!(format!("http {at} for {}{passes}", fixed.unwrap_or("hosts")))
         }
     }
+}
+
+/// What is never reached; how it is spoken to is as the flags say.
+fn pass_through(passing: &PassThrough) -> Value {
+    json!({"forbidden": passing.forbidden, "forbiddenBackends": passing.forbidden_backends})
 }
 
 fn virtual_host(host: &VirtualHost) -> Value {

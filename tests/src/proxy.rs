@@ -42,6 +42,8 @@ pub struct Setup {
     pub access_log: AccessLog,
     /// Requests in flight at once; 0 is no limit.
     pub requests: usize,
+    /// How often it is looked whether HTTP/2 connections had better be on another worker; 0 is never.
+    pub spread_every: Duration,
     /// How long an unused connection to an endpoint is kept.
     pub upstream_idle: Duration,
 }
@@ -54,6 +56,7 @@ impl Default for Setup {
             workers: 1,
             access_log: AccessLog::off(),
             requests: 0,
+            spread_every: Duration::ZERO,
             upstream_idle: Duration::from_secs(60),
         }
     }
@@ -89,6 +92,7 @@ impl Proxy {
                 upstream_idle: setup.upstream_idle,
                 connections: 100_000,
                 requests: setup.requests,
+                spread_every: setup.spread_every,
                 reason_field: true,
             },
             metrics: Metrics::new(),

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{BackendRef, Limits};
+use super::{BackendRef, Limits, PassThrough};
 use crate::id::{CertificateId, RouteSetId};
 
 /// An address on which clients are served.
@@ -49,6 +49,9 @@ pub struct Listener {
     /// choose a Service where a route leads to a router.
     #[serde(default, skip_serializing_if = "super::is_default")]
     pub takes_service_field: bool,
+    /// What happens to requests for hosts that no route knows; `None` refuses them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pass_through: Option<Arc<PassThrough>>,
     /// Refuse requests that went in a circle through us; `None` lets them go round.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loop_protection: Option<LoopProtection>,
@@ -74,6 +77,7 @@ impl Listener {
             connect: false,
             service_names: None,
             takes_service_field: false,
+            pass_through: None,
             loop_protection: None,
             server_timing: false,
         }

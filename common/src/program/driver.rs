@@ -375,6 +375,7 @@ mod tests {
     fn driver() -> (Driver<Idle>, Told) {
         let proxy = ProxySettings {
             requests: 0,
+            spread_every: std::time::Duration::ZERO,
             upstream_idle: std::time::Duration::from_secs(1),
             connections: 1,
             reason_field: true,

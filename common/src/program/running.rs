@@ -95,6 +95,7 @@ impl<T: Role> Program<T> {
         let source = Source::open(&plan.source, scope).await?;
         let engine = Arc::new(Engine::start(settings, &listeners)?);
         engine.set_zone(plan.backend.zone());
+        engine.forbid_destinations(source.api_server().await);
         let admin = TcpListener::bind(plan.admin).await;
         let admin = admin
             .with_context(|| format!("cannot listen on {} (admin); choose another address", plan.admin))?;
@@ -171,6 +172,7 @@ impl<T> Plan<T> {
                 upstream_idle: self.backend.upstream_idle_timeout,
                 connections: connections(self.client.max_connections_total),
                 requests: self.client.max_requests,
+                spread_every: self.serve.spread_interval,
                 reason_field: !self.serve.hide_reason,
             },
             metrics,

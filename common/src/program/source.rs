@@ -1,13 +1,18 @@
 //! Where objects come from, files or an API server, as one stream of events.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
+use http::Uri;
 use kube::{
     Client, Config,
     config::{KubeConfigOptions, Kubeconfig},
 };
-use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::{
+    net::lookup_host,
+    sync::mpsc::{self, Receiver, Sender},
+    time::timeout,
+};
 
 use super::args::SourceArgs;
 use crate::{
@@ -23,13 +28,18 @@ use crate::{
 
 /// Batches that may wait; more gather where they come from.
 const WAITING_BATCHES: usize = 16;
+/// Tells a pod the address of the API server.
+const SERVICE_HOST: &str = "KUBERNETES_SERVICE_HOST";
+/// Longest wait for the addresses of an API server that is given by name.
+const PATIENCE: Duration = Duration::from_secs(5);
+const NO_CLIENT: &str = "cannot make a client of the API server";
 
 /// An open source.
 pub struct Source(Inner);
 
 enum Inner {
     Files(Files),
-    Cluster { client: Client, scope: Scope },
+    Cluster { client: Client, server: Uri, scope: Scope },
 }
 
 /// Folders and files that are followed.
@@ -50,8 +60,10 @@ impl Source {
     /// A path or kubeconfig that cannot be read.
     pub async fn open(args: &SourceArgs, scope: Scope) -> anyhow::Result<Self> {
         if args.manifests.is_empty() {
-            let client = client(args.kubeconfig.as_ref()).await?;
-            return Ok(Self(Inner::Cluster { client, scope }));
+            let config = config(args.kubeconfig.as_ref()).await?;
+            let server = config.cluster_url.clone();
+            let client = Client::try_from(config).context(NO_CLIENT)?;
+            return Ok(Self(Inner::Cluster { client, server, scope }));
         }
         let (sender, batches) = mpsc::channel(1);
         let paths = args.manifests.clone();
@@ -68,11 +80,33 @@ impl Source {
         }
     }
 
+    /// The addresses of the API server: as a pod is told of it, and as it is reached from here, if it is.
+    pub async fn api_server(&self) -> Vec<IpAddr> {
+        let told = std::env::var(SERVICE_HOST).ok();
+        let reached = match &self.0 {
+            Inner::Files(_) => None,
+            Inner::Cluster { server, .. } => server.host().map(str::to_owned),
+        };
+        let mut addresses = Vec::new();
+        for host in told.into_iter().chain(reached) {
+            let host = host.trim_start_matches('[').trim_end_matches(']');
+            match host.parse::<IpAddr>() {
+                Ok(address) => addresses.push(address),
+                Err(_) => match timeout(PATIENCE, lookup_host((host, 443))).await {
+                    Ok(Ok(found)) => addresses.extend(found.map(|address| address.ip())),
+                    Ok(Err(_)) | Err(_) => tracing::warn!(host, "the API server's name cannot be resolved"),
+                },
+            }
+        }
+        addresses.iter_mut().for_each(|address| *address = address.to_canonical());
+        addresses
+    }
+
     /// Follows it for as long as the receiver lives.
     pub fn follow(self, metrics: &Arc<Metrics>) -> Receiver<WatchEvent> {
         let (sender, events) = mpsc::channel(WAITING_BATCHES);
         match self.0 {
-            Inner::Cluster { client, scope } => {
+            Inner::Cluster { client, scope, .. } => {
                 drop(spawn("watch", metrics, watch::run(client, scope, sender)))
             }
             Inner::Files(files) => drop(spawn("files", metrics, follow_files(files, sender))),
@@ -124,17 +158,20 @@ pub(super) fn passed_over(kinds: &[Kind]) -> String {
 
 /// A client of the API server that the kubeconfig names, or as a pod, or as kubectl would.
 pub(super) async fn client(kubeconfig: Option<&PathBuf>) -> anyhow::Result<Client> {
-    let config = match kubeconfig {
+    Client::try_from(config(kubeconfig).await?).context(NO_CLIENT)
+}
+
+async fn config(kubeconfig: Option<&PathBuf>) -> anyhow::Result<Config> {
+    match kubeconfig {
         Some(path) => {
             let wrong = || format!("cannot use kubeconfig {}", path.display());
             let kubeconfig = Kubeconfig::read_from(path).with_context(wrong)?;
             Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
                 .await
-                .with_context(wrong)?
+                .with_context(wrong)
         }
         None => Config::infer().await.context(
             "no API server: not in a pod and no kubeconfig; give --manifests DIR or --kubeconfig FILE",
-        )?,
-    };
-    Client::try_from(config).context("cannot make a client of the API server")
+        ),
+    }
 }

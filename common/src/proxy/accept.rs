@@ -15,6 +15,7 @@ use super::{
     bound::{Bound, Opening},
     detect,
     shared::Shared,
+    spreading::better_worker,
     worker::Worker,
 };
 use crate::{model::Listener, runtime::drain::Phase};
@@ -95,16 +96,12 @@ async fn pause_after(worker: &Worker, error: &io::Error, told: &mut Option<Insta
     tokio::time::sleep(SHORTAGE_PAUSE).await;
 }
 
-/// Serves a connection here, or hands it to a worker that has clearly fewer.
+/// Serves a connection here, or hands it to a worker that has clearly less to do.
 fn place(worker: &Rc<Worker>, bound: &Arc<Bound>, tcp: TcpStream, peer: SocketAddr) {
-    let loads = &worker.shared.worker_connections;
-    let own = loads[worker.index].load(Ordering::Relaxed);
-    let least =
-        loads.iter().map(|load| load.load(Ordering::Relaxed)).enumerate().min_by_key(|(_, load)| *load);
     // A worker that drains may have ended before it takes over.
     let may_hand_over = !worker.shared.drain.is_draining();
-    match least {
-        Some((index, load)) if may_hand_over && own > load + 1 + load / 16 => {
+    match better_worker(&worker.shared, worker.index) {
+        Some(index) if may_hand_over => {
             if let Ok(tcp) = tcp.into_std() {
                 worker.shared.hand_over(index, Handover { bound: bound.clone(), tcp, peer });
             }
@@ -163,7 +160,7 @@ struct Counted {
 impl Counted {
     fn new(shared: &Arc<Shared>, bound: &Arc<Bound>, worker: usize, source: Option<IpAddr>) -> Self {
         bound.connections.fetch_add(1, Ordering::Relaxed);
-        shared.worker_connections[worker].fetch_add(1, Ordering::Relaxed);
+        shared.workers[worker].connections.fetch_add(1, Ordering::Relaxed);
         let of_source = source.map_or(0, |source| shared.sources.enter(source));
         Self { shared: shared.clone(), bound: bound.clone(), worker, source, of_source }
     }
@@ -172,7 +169,7 @@ impl Counted {
 impl Drop for Counted {
     fn drop(&mut self) {
         self.bound.connections.fetch_sub(1, Ordering::Relaxed);
-        self.shared.worker_connections[self.worker].fetch_sub(1, Ordering::Relaxed);
+        self.shared.workers[self.worker].connections.fetch_sub(1, Ordering::Relaxed);
         if let Some(source) = self.source {
             self.shared.sources.leave(source);
         }

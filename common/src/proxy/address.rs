@@ -45,7 +45,11 @@ impl ServiceKey {
         Self { text: [0; KEY_BYTES], name: 0, length: 0 }
     }
 
-    fn of(name: &[u8], port: Option<u16>) -> Result<Self, AuthorityError> {
+    /// This name, and the port if there is one.
+    ///
+    /// # Errors
+    /// When it is longer than any host.
+    pub fn of(name: &[u8], port: Option<u16>) -> Result<Self, AuthorityError> {
         let mut key = Self::empty();
         key.append(name)?;
         key.name = key.length;
@@ -139,6 +143,11 @@ fn strip<'h>(host: &'h [u8], names: &ServiceNames) -> &'h [u8] {
     let without = |suffix: &str| host.strip_suffix(suffix.as_bytes())?.strip_suffix(b".");
     let stripped = names.suffixes.iter().filter_map(|suffix| without(suffix));
     stripped.filter(|name| !name.is_empty()).min_by_key(|name| name.len()).unwrap_or(host)
+}
+
+/// Whether a host has one of the suffixes that only names of services have.
+pub fn is_of_service(host: &[u8], names: &ServiceNames) -> bool {
+    strip(host, names).len() != host.len() || names.suffixes.iter().any(|suffix| suffix.as_bytes() == host)
 }
 
 /// The port of an authority that is known to be one.

@@ -7,7 +7,8 @@ use crate::upstream::{Admitted, Share, Turn, Upstream, Waiter};
 
 /// A request that counts against the limits of its backend until this is dropped.
 pub struct Entered {
-    _share: Option<Share>,
+    /// Apart, as few backends need it and every connection keeps room for it.
+    _share: Option<Box<Share>>,
     _admitted: Option<Admitted>,
 }
 
@@ -24,8 +25,8 @@ pub async fn enter(
     let turn = upstream.share(|| caller(x)).map_err(|_| Failure::Overload)?;
     let share = match turn {
         None => None,
-        Some(Turn::Now(share)) => Some(share),
-        Some(Turn::Later(waiter)) => Some(Box::pin(wait(x, upstream, waiter, responder)).await?),
+        Some(Turn::Now(share)) => Some(Box::new(share)),
+        Some(Turn::Later(waiter)) => Some(Box::new(Box::pin(wait(x, upstream, waiter, responder)).await?)),
     };
     let admitted = upstream.admit().map_err(|_| Failure::Overload)?;
     Ok(Entered { _share: share, _admitted: admitted })

@@ -20,6 +20,7 @@ use crate::{
     model::{Caller, Listener, Source},
     routing::Asked,
     runtime::access_log::AccessRecord,
+    upstream::Destination,
 };
 
 /// A client's connection, as far as its requests need to know it.
@@ -101,6 +102,8 @@ pub struct Exchange<'c> {
     pub route: Option<Arc<LiveRoute>>,
     /// The route that was found first, if it led on to the one that answers.
     pub outer: Option<Arc<LiveRoute>>,
+    /// The host that it is passed on to, if it is not one that a route knows.
+    pub destination: Option<Arc<Destination>>,
     /// Index of the chosen target among those of the route.
     pub target: Option<usize>,
     /// Endpoint of the last try.
@@ -144,6 +147,7 @@ impl<'c> Exchange<'c> {
             source: None,
             route: None,
             outer: None,
+            destination: None,
             target: None,
             endpoint: None,
             tries: 0,
@@ -184,6 +188,7 @@ impl<'c> Exchange<'c> {
     /// Notes the route that answers, and counts the request there.
     pub fn set_route(&mut self, route: Arc<LiveRoute>) {
         route.metrics.begin();
+        self.worker().shared.workers[self.worker().index].begin();
         self.route = Some(route);
     }
 
@@ -218,8 +223,12 @@ impl Drop for Exchange<'_> {
         if self.is_recorded {
             self.record();
         }
+        let worker = &self.client.worker;
+        if self.route.is_some() {
+            worker.shared.workers[worker.index].end();
+        }
         if self.is_counted {
-            self.client.worker.shared.load.leave();
+            worker.shared.load.leave();
         }
         self.client.worker.give_request(std::mem::take(&mut self.head));
     }
@@ -243,6 +252,8 @@ impl Exchange<'_> {
         }
         if worker.log.is_on() {
             let target = self.target.and_then(|index| route?.targets.get(index));
+            let target = target.and_then(|target| target.upstream.as_ref().ok());
+            let target = self.destination.as_ref().map(|to| &to.upstream).or(target);
             worker.log.record(&AccessRecord {
                 time: SystemTime::now() - duration,
                 client: self.client_ip,
@@ -255,7 +266,7 @@ impl Exchange<'_> {
                 sent_bytes: self.sent.get(),
                 duration,
                 route: route.map(|route| route.route.id.as_str()),
-                backend: target.and_then(|target| target.upstream.as_ref().ok()).map(|up| up.id.as_str()),
+                backend: target.map(|upstream| upstream.id.as_str()),
                 endpoint: self.endpoint,
                 tries: self.tries,
                 generation: self.generation,

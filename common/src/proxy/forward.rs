@@ -67,11 +67,14 @@ fn earn(upstream: &Upstream) -> BackendProtocol {
     backend.protocol
 }
 
-/// Chooses a backend of the route by weight.
+/// Chooses a backend of the route by weight; a request that is passed on has one of its own.
 ///
 /// # Errors
 /// When the route has none, or its reference does not resolve.
 pub fn pick_upstream(x: &mut Exchange<'_>) -> Result<Arc<Upstream>, Failure> {
+    if let Some(destination) = &x.destination {
+        return Ok(destination.upstream.clone());
+    }
     let route = x.route.as_ref().ok_or(Failure::NoRoute)?;
     let index = route.pick(x.worker().random()).ok_or(Failure::NoWeight)?;
     x.target = Some(index);

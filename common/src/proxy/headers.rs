@@ -52,6 +52,11 @@ pub fn filter_context<'a>(x: &Exchange<'a>, caller: Option<&'a str>) -> FilterCo
 pub fn towards_backend(x: &mut Exchange<'_>, listener: &Listener, upgrade: bool) {
     let trusted = is_trusted(&listener.trusted_cidrs, x.client.address.ip());
     strip_hop_by_hop(&mut x.head.fields, upgrade);
+    if x.destination.is_some() {
+        // Who calls from where within the cluster is nobody's business beyond it.
+        x.head.fields.retain(|known, _, _| known != Known::Proxy);
+        return;
+    }
     add_request_id(x, trusted);
     let fields = &mut x.head.fields;
     let chain = trusted && fields.contains(Known::XForwardedFor);

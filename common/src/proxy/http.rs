@@ -11,7 +11,7 @@ use super::{
     headers,
     identity::identify,
     live::LiveRoute,
-    loops,
+    loops, passing,
     respond::{self, Failure},
     responder::{Responder, ResponderError},
     rules, shedding, tls,
@@ -58,6 +58,7 @@ pub async fn serve(
         }
     }
     let forwarded = match x.head.method {
+        _ if x.destination.is_some() => Box::pin(passing::serve(x, &listener, body, responder)).await,
         Method::Connect => Box::pin(connect::serve(x, &listener, body, responder)).await,
         _ => forward(x, &listener, body, responder).await,
     };
@@ -113,11 +114,18 @@ fn route(x: &mut Exchange<'_>) -> Result<Arc<Listener>, Failure> {
     if listener.settings.takes_service_field {
         address::take_service_field(&mut x.head);
     }
+    let passing = listener.settings.pass_through.as_ref().filter(|_| passing::is_outward(x));
     let found = match &listener.settings.service_names {
         None if !is_connect => listener.table.find(x.head.host(), x.head.path(), &x.asked()),
         names => find_service(x, names.as_ref().unwrap_or(&address::NO_NAMES), &listener.table)?,
     };
-    let found = found.cloned();
+    let found = match (found.cloned(), passing) {
+        (None, Some(passing)) => {
+            x.destination = Some(passing::destination(x, passing, listener)?);
+            listener.pass_through.clone()
+        }
+        (found, _) => found,
+    };
     x.set_route(found.ok_or(Failure::NoRoute)?);
     shedding::admit(x)?;
     Ok(listener.settings.clone())

@@ -16,6 +16,7 @@ use super::{
     http::{refuse, serve},
     respond::Failure,
     responder::{Http2Responder, Responder},
+    spreading::crowded,
 };
 use crate::{
     http1::{FramingError, HeadLimits, RequestError, Stream},
@@ -50,12 +51,17 @@ pub async fn serve_connection(
     });
     let builder = builder(limits, executor.clone());
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let is_moved = Cell::new(false);
     let ending = async {
+        let crowded = async {
+            crowded(&worker, || active.streams.get()).await;
+            is_moved.set(true);
+        };
         let draining = pin!(worker.shared.drain.reached(Phase::Draining));
         let aged = pin!(tokio::time::sleep(age_limit));
         let left = pin!(bound.left());
         let idle = pin!(active.idle(&worker.deadlines, limits.keep_alive_idle, bound.index));
-        select(select(draining, left), select(aged, idle)).await;
+        select(select(draining, left), select(select(aged, pin!(crowded)), idle)).await;
     };
     let result = match select(connection.as_mut(), pin!(ending)).await {
         Either::Left((result, _)) => result,
@@ -71,7 +77,11 @@ pub async fn serve_connection(
     if let Err(error) = result {
         tracing::debug!(%error, "HTTP/2 connection of a client ended");
     }
-    if traffic.is_flooded() { "flood" } else { "done" }
+    match (traffic.is_flooded(), is_moved.get()) {
+        (true, _) => "flood",
+        (false, true) => "moved",
+        (false, false) => "done",
+    }
 }
 
 fn builder(limits: &Limits, executor: StreamExecutor) -> http2::Builder<StreamExecutor> {

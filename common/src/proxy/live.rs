@@ -9,14 +9,17 @@ use crate::{
     http1::HeadLimits,
     id::{ListenerName, ObjectRef, RouteId, RouteSetId},
     model::{
-        BackendRef, BackendTarget, InvalidBackend, Listener, ListenerProtocol, PathMatch, Retry, Route,
-        RouteSet, Snapshot, TcpRoute,
+        BackendRef, BackendTarget, InvalidBackend, Listener, ListenerProtocol, PassThrough, PathMatch, Retry,
+        Route, RouteSet, Snapshot, TcpRoute,
     },
     routing::Table,
     runtime::metrics::{Metrics, RouteLabels, RouteMetrics},
     source::Rejected,
     upstream::{Registry, Upstream},
 };
+
+/// Id of the route of requests that are passed on, and what they are called in metrics.
+pub const PASS_THROUGH: &str = "pass-through";
 
 /// The state that new requests are served with.
 pub struct Live {
@@ -48,6 +51,8 @@ pub struct LiveListener {
     pub default_certificate: Arc<CertifiedKey>,
     /// Where its connections go if they speak no HTTP.
     pub tcp: Option<Arc<LiveRoute>>,
+    /// What answers requests for hosts that no route knows, if they are passed on.
+    pub pass_through: Option<Arc<LiveRoute>>,
 }
 
 /// A route with what it needs to serve requests.
@@ -174,7 +179,9 @@ impl LiveListener {
             .unwrap_or(parts.self_signed)
             .clone();
         let head_limits = HeadLimits::from(&settings.limits);
-        Some(Arc::new(Self { settings, head_limits, table, default_certificate, tcp }))
+        let pass_through = settings.pass_through.as_ref();
+        let pass_through = pass_through.map(|passing| Arc::new(LiveRoute::build_passing(passing, parts)));
+        Some(Arc::new(Self { settings, head_limits, table, default_certificate, tcp, pass_through }))
     }
 
     /// The same for the connections that it still has; they see the routes change as long as there are any.
@@ -185,6 +192,7 @@ impl LiveListener {
             table: tables.get(&self.settings.routes).unwrap_or(&self.table).clone(),
             default_certificate: self.default_certificate.clone(),
             tcp: self.tcp.clone(),
+            pass_through: self.pass_through.clone(),
         })
     }
 }
@@ -196,6 +204,18 @@ impl LiveRoute {
         let (id, path) = (RouteId::new(name.as_str()), PathMatch::Prefix("/".into()));
         let retry = Retry { attempts: route.connect_retries, ..Retry::default() };
         let route = Route { retry, ..Route::new(id, source, path, route.backends.clone()) };
+        Self::build(&route, parts)
+    }
+
+    /// The route of all requests that are passed on; where they go is said by each.
+    fn build_passing(passing: &PassThrough, parts: &Parts<'_>) -> Self {
+        let source = ObjectRef::new("Listener", "", PASS_THROUGH);
+        let path = PathMatch::Prefix("/".into());
+        let route = Route {
+            timeouts: passing.timeouts.clone(),
+            retry: passing.retry.clone(),
+            ..Route::new(RouteId::new(PASS_THROUGH), source, path, Vec::new())
+        };
         Self::build(&route, parts)
     }
 

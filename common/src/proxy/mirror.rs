@@ -50,7 +50,7 @@ pub enum CopyBody {
 
 /// Draws who gets a copy of a request whose head is ready for its backend. Copies of requests without a body are on
 /// their way at once; the others are given back, to be sent when the body has been read.
-pub fn draw(x: &Exchange<'_>, plan: &Plan, body: &Incoming<'_>) -> Option<Copies> {
+pub fn draw(x: &Exchange<'_>, plan: &Plan, body: &Incoming<'_>) -> Option<Box<Copies>> {
     let route = x.route.as_ref().filter(|route| !route.mirrors.is_empty())?;
     if plan.upgrade {
         return None;
@@ -72,7 +72,8 @@ pub fn draw(x: &Exchange<'_>, plan: &Plan, body: &Incoming<'_>) -> Option<Copies
         copies.send(x.worker(), CopyBody::Whole(Vec::new()));
         return None;
     }
-    Some(copies)
+    // Apart, as few routes have mirrors and every connection would keep room for them.
+    Some(Box::new(copies))
 }
 
 /// What a copy gets of a body that has been sent.

@@ -12,6 +12,7 @@ pub const REASONS: &[(&str, &str)] = &[
     ("connect_timeout", "no endpoint accepted a connection in time"),
     ("deadline", "the time that a client of gRPC gave is over"),
     ("forbidden_backend", "the route leads to a target that is not allowed"),
+    ("forbidden_destination", "the host to pass the request on to has only addresses that are not allowed"),
     ("head_timeout", "the head of the request came too slowly"),
     ("loop", "the request went in a circle through the proxy"),
     ("malformed_backend", "the route's reference to a backend is malformed"),
@@ -27,6 +28,7 @@ pub const REASONS: &[(&str, &str)] = &[
     ("shortage", "the system had nothing left for a connection to an endpoint"),
     ("status", "the answer was worth another try that could not be made"),
     ("timeout", "the backend did not answer in time"),
+    ("unresolved", "the host to pass the request on to has no known address"),
     ("unsupported_resource", "the route leads to a resource, which is not supported"),
     ("upstream_broken", "the backend's answer broke off"),
     ("upstream_closed", "the backend closed the connection before an answer"),
@@ -46,8 +48,9 @@ mod tests {
     fn failures() -> Vec<Failure> {
         use Failure::{
             BadToken, ClientBody, ClientBodyTimeout, ClientClosed, Connect, ConnectTimeout, Deadline,
-            HeadTimeout, Loop, Misdirected, NoEndpoint, NoRoute, NoWeight, NotProxied, Overload, OwnAddress,
-            RequestTimeout, Shortage, Status, UpstreamClosed, UpstreamProtocol,
+            ForbiddenDestination, HeadTimeout, Loop, Misdirected, NoEndpoint, NoRoute, NoWeight, NotProxied,
+            Overload, OwnAddress, RequestTimeout, Shortage, Status, Unresolved, UpstreamClosed,
+            UpstreamProtocol,
         };
         let invalid = [
             InvalidBackend::ServiceNotFound,
@@ -60,9 +63,10 @@ mod tests {
             [HeadTimeout, BadToken, NotProxied, Misdirected, NoRoute, NoWeight, NoEndpoint, Loop, OwnAddress];
         let upstream =
             [Connect, Shortage, Overload, ConnectTimeout, UpstreamClosed, UpstreamProtocol, RequestTimeout];
+        let passing = [ForbiddenDestination, Unresolved];
         let client = [Deadline, Status(503), ClientClosed, ClientBody, ClientBodyTimeout];
         let invalid = invalid.into_iter().map(Failure::InvalidBackend);
-        routing.into_iter().chain(upstream).chain(client).chain(invalid).collect()
+        routing.into_iter().chain(upstream).chain(passing).chain(client).chain(invalid).collect()
     }
 
     #[test]

@@ -54,6 +54,10 @@ pub enum Failure {
     Deadline,
     /// The answer had this status, which was worth another try, and there was none.
     Status(u16),
+    /// The request is to be passed on to a host that may not be reached from here.
+    ForbiddenDestination,
+    /// The host that the request is to be passed on to has no known address.
+    Unresolved,
     /// The request went in a circle through us.
     Loop,
     /// The backend has no endpoint but this very process.
@@ -82,7 +86,12 @@ impl Failure {
             | Self::Shortage
             | Self::Overload
             | Self::OwnAddress => 503,
-            Self::Connect | Self::UpstreamClosed | Self::UpstreamProtocol | Self::Status(_) => 502,
+            Self::ForbiddenDestination => 403,
+            Self::Connect
+            | Self::Unresolved
+            | Self::UpstreamClosed
+            | Self::UpstreamProtocol
+            | Self::Status(_) => 502,
             Self::ConnectTimeout | Self::RequestTimeout | Self::Deadline => 504,
             Self::Loop => 508,
             Self::ClientClosed => 499,
@@ -116,6 +125,8 @@ impl Failure {
             Self::RequestTimeout => "timeout",
             Self::Deadline => "deadline",
             Self::Status(_) => "status",
+            Self::ForbiddenDestination => "forbidden_destination",
+            Self::Unresolved => "unresolved",
             Self::Loop => "loop",
             Self::OwnAddress => "own_address",
             Self::ClientClosed => "client_closed",

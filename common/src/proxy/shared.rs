@@ -21,11 +21,12 @@ use super::{
     live::Live,
     rate_limits::RateLimits,
     shedding::Load,
+    spreading::WorkerLoad,
     tls,
 };
 use crate::{
     runtime::{access_log::AccessLog, drain::Drain, metrics::Metrics},
-    upstream::Registry,
+    upstream::{Destinations, Registry},
 };
 
 /// The shared state of an engine.
@@ -34,6 +35,8 @@ pub struct Shared {
     pub live: ArcSwap<Live>,
     /// Live sides of backends.
     pub registry: Arc<Registry>,
+    /// Hosts that requests are passed on to.
+    pub destinations: Destinations,
     /// Who calls.
     pub identity: Identity,
     /// Counters.
@@ -44,8 +47,8 @@ pub struct Shared {
     pub drain: Drain,
     /// Settings that do not change while it runs.
     pub settings: ProxySettings,
-    /// Open connections of each worker.
-    pub worker_connections: Vec<AtomicUsize>,
+    /// What is going on at each worker.
+    pub workers: Vec<WorkerLoad>,
     /// Whether there is a snapshot to serve; until then clients wait in the queue of the system.
     has_snapshot: watch::Sender<bool>,
     /// Connections that each worker is asked to close, as another one has no room.
@@ -68,6 +71,9 @@ pub struct ProxySettings {
     pub connections: usize,
     /// Requests and tunnels in flight at once on all listeners together; 0 is no limit.
     pub requests: usize,
+    /// How often it is looked whether HTTP/2 connections had better be opened anew, on workers with less to do; 0 is
+    /// never.
+    pub spread_every: Duration,
     /// Say in `x-selvedge-reason` why the proxy itself answered.
     pub reason_field: bool,
 }
@@ -82,13 +88,14 @@ impl Shared {
         Arc::new(Self {
             live: ArcSwap::from_pointee(Live::empty()),
             registry: Arc::new(Registry::new()),
+            destinations: Destinations::default(),
             identity: Identity::default(),
             metrics,
             access_log,
             drain: Drain::default(),
             load: Load::new(settings.requests),
             settings,
-            worker_connections: messages.iter().map(|_| AtomicUsize::new(0)).collect(),
+            workers: messages.iter().map(|_| WorkerLoad::default()).collect(),
             has_snapshot: watch::Sender::new(false),
             room_wanted: messages.iter().map(|_| AtomicUsize::new(0)).collect(),
             sources: Sources::default(),
@@ -110,7 +117,7 @@ impl Shared {
 
     /// Connections open now on all listeners together.
     pub fn connections(&self) -> usize {
-        self.worker_connections.iter().map(|count| count.load(Ordering::Relaxed)).sum()
+        self.workers.iter().map(|load| load.connections.load(Ordering::Relaxed)).sum()
     }
 
     /// The first snapshot is in effect: clients may come.

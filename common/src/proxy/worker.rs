@@ -5,7 +5,7 @@ use std::{
     hash::{BuildHasher, RandomState},
     rc::Rc,
     sync::{Arc, atomic::Ordering},
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use futures_util::FutureExt;
@@ -45,6 +45,8 @@ pub struct Worker {
     pub buffers: Rc<Buffers>,
     /// Connections to endpoints.
     pub pool: Pool,
+    /// When a connection was last asked to be opened anew on another worker.
+    pub sent_away: Cell<Option<Instant>>,
     /// Copies of requests that are under way to mirrors.
     pub copies: Cell<usize>,
     /// Access log.
@@ -72,6 +74,7 @@ impl Worker {
             deadlines: Deadlines::default(),
             buffers: Rc::default(),
             pool: Pool::new(shared.settings.upstream_idle),
+            sent_away: Cell::new(None),
             copies: Cell::new(0),
             log,
             tokens: WorkerTokens::default(),
@@ -163,7 +166,7 @@ impl Worker {
 
     /// Waits until no connection from a client is open on this worker.
     pub async fn connections_ended(&self) {
-        while self.shared.worker_connections[self.index].load(Ordering::Relaxed) > 0 {
+        while self.shared.workers[self.index].connections.load(Ordering::Relaxed) > 0 {
             tokio::time::sleep(DRAIN_LOOK).await;
         }
     }

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -25,7 +25,7 @@ use crate::{
     model::{Endpoints, Listener, Snapshot},
     proxy::{Live, Parts, ProxySettings, Shared, tls},
     source::{Applied, Rejected, Sink, Update, tokens::TokenVerifier},
-    upstream::{OwnAddresses, check, resolve},
+    upstream::{Lookup, OwnAddresses, check, resolve},
 };
 
 /// What an engine is started with.
@@ -142,6 +142,22 @@ impl Engine {
     /// Has tokens of callers verified by this one, on listeners that identify; the first one stays.
     pub fn verify_tokens_with(&self, verifier: Arc<dyn TokenVerifier>) {
         self.shared.identity.tokens.verify_with(verifier);
+    }
+
+    /// Never passes requests on to these addresses; what is said first stays.
+    pub fn forbid_destinations(&self, addresses: Vec<IpAddr>) {
+        self.shared.destinations.forbid(addresses);
+    }
+
+    /// Looks up the hosts that requests are passed on to with this one; the first one stays. Without one the system's
+    /// resolver is asked.
+    pub fn look_up_with(&self, lookup: Arc<dyn Lookup>) {
+        self.shared.destinations.look_up_with(lookup);
+    }
+
+    /// Requests and tunnels in flight at each worker.
+    pub fn worker_requests(&self) -> Vec<usize> {
+        self.shared.workers.iter().map(|load| load.requests()).collect()
     }
 
     /// The snapshot in effect and its generation.

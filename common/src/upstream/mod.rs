@@ -3,6 +3,7 @@
 mod balance;
 pub mod check;
 mod connect;
+mod destinations;
 mod fair;
 mod hashing;
 mod health;
@@ -30,6 +31,7 @@ use std::{
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 
 pub use connect::{ConnectError, connect, connect_for};
+pub use destinations::{Asking, Destination, Destinations, Looking, Lookup, NoDestination, Question};
 pub use fair::{Share, Turn, Waiter};
 pub use hashing::hash;
 pub use own::OwnAddresses;

@@ -81,6 +81,17 @@ impl Registry {
         self.upstreams.load().get(id).cloned()
     }
 
+    /// An upstream beside those of snapshots, whose endpoints are its owner's matter.
+    pub(super) fn apart(&self, id: BackendId, backend: &Backend) -> Arc<Upstream> {
+        let backend = Backend { discovery: Discovery::Endpoints, ..backend.clone() };
+        Upstream::new(id, Arc::new(backend), self.surroundings.clone())
+    }
+
+    /// Lets such an upstream go: requests finish, idle connections close.
+    pub(super) fn retire(&self, upstream: &Upstream) {
+        self.announce(&Effects { departed: upstream.retire(), ..Effects::default() });
+    }
+
     /// Never uses endpoints at these addresses. Those that are in use already stay until they are announced again.
     pub fn set_own(&self, own: OwnAddresses) {
         self.own.store(Arc::new(own));

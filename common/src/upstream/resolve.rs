@@ -170,7 +170,7 @@ fn settle(
 }
 
 /// The addresses that may be used, sorted and without duplicates, as IPv4 where they are that.
-fn usable(addresses: &[SocketAddr], forbidden: &impl Fn(SocketAddr) -> bool) -> Endpoints {
+pub(super) fn usable(addresses: &[SocketAddr], forbidden: &impl Fn(SocketAddr) -> bool) -> Endpoints {
     let mut addresses: Vec<_> = addresses
         .iter()
         .map(|address| SocketAddr::new(address.ip().to_canonical(), address.port()))

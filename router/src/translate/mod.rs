@@ -1,5 +1,6 @@
 //! Translation, pure and total: Services become hosts by their names, with what RouteRules and TrafficPolicies say.
 
+mod passing;
 mod port;
 mod service;
 
@@ -118,6 +119,7 @@ impl Translate for Tier {
         let mut parts = Parts::default();
         let mut listeners: BTreeMap<ListenerName, Listener> = self.settings.listeners.clone();
         let mut cx = rules::Context::new(&self.defaults, reader, &mut parts);
+        passing::allow(&mut cx, &self.settings, &mut listeners);
         let problems = port::listeners(&mut cx, &mut listeners);
         parts.problems.extend(problems);
         BaseTranslation { listeners, fallback: None, parts }

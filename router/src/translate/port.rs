@@ -95,6 +95,7 @@ fn make(
     let mut listener = model.clone();
     listener.address = SocketAddr::new(model.address.ip(), asked.at);
     listener.public_port = asked.at;
+    listener.pass_through = None;
     if !asked.is_tcp {
         let fixed = Some(format!("{name}.{namespace}:{}", asked.port).into());
         listener.service_names = Some(ServiceNames { fixed, ..ServiceNames::default() });

@@ -1,10 +1,14 @@
 //! Flags for how listeners are served, whatever their addresses.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use clap::{Args, builder::RangedU64ValueParser};
 use ipnet::IpNet;
 
+use super::values::duration;
 use crate::{
     id::RouteSetId,
     model::{Limits, Listener, ListenerProtocol},
@@ -26,6 +30,9 @@ pub struct ServeArgs {
     /// Worker threads, at most 1024; 0 is one per core
     #[arg(long, env = "SELVEDGE_WORKERS", value_name = "N", default_value_t = 0, value_parser = RangedU64ValueParser::<usize>::new().range(0..=1024))]
     pub workers: usize,
+    /// How often HTTP/2 connections of a busy worker are looked at, to move one to a worker with less to do; 0 is never
+    #[arg(long, env = "SELVEDGE_SPREAD_INTERVAL", value_name = "TIME", default_value = "10s", value_parser = duration)]
+    pub spread_interval: Duration,
     /// Listen beside another process that shares its ports as well, to take over from it
     #[arg(long, env = "SELVEDGE_SHARE_PORTS")]
     pub share_ports: bool,

@@ -12,7 +12,10 @@ use foldhash::fast::RandomState;
 
 use crate::{
     model::{BackendTarget, Source},
-    proxy::{exchange::Exchange, live::LiveRoute},
+    proxy::{
+        exchange::Exchange,
+        live::{LiveRoute, PASS_THROUGH},
+    },
     runtime::metrics::{EdgeLabels, EdgeMetrics},
 };
 
@@ -77,6 +80,8 @@ fn labels(source: Option<&Source>, route: &LiveRoute, target: Option<usize>) -> 
         Some(BackendTarget::Backend(id)) => {
             id.as_str().rsplit_once(':').map_or(id.as_str(), |(name, _)| name)
         }
+        // Hosts beyond the cluster are one destination: clients choose their names.
+        _ if route.route.id.as_str() == PASS_THROUGH => PASS_THROUGH,
         _ => "",
     };
     EdgeLabels {

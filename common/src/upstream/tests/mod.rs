@@ -1,6 +1,7 @@
 //! Facts about upstreams: what survives a change, who gets requests, and who is ejected.
 
 mod choice;
+mod destinations;
 mod fair;
 mod limits;
 
