@@ -35,6 +35,11 @@ fn from_names_a_namespace_a_service_account_or_both() {
 }
 
 #[test]
+fn an_account_without_a_namespace_is_one_of_the_rules_own() {
+    assert_eq!(matched("{serviceAccount: frontend}"), [3]);
+}
+
+#[test]
 fn a_backend_is_told_who_calls_and_no_caller_can_say_it_is_another() {
     let origin = Origin::named("ok");
     let mesh = Mesh::of(&[orders(&[origin.address]), pods()]);

@@ -59,11 +59,12 @@ fn requests_beyond_a_rate_get_429_and_are_told_when_to_come_again() {
 }
 
 #[test]
-fn a_burst_is_what_comes_at_once() {
-    let (mesh, _origin) = with("{rateLimit: {requests: 1, per: 1h, burst: 4}}");
+fn a_burst_is_what_comes_at_once_and_the_status_is_as_written() {
+    let (mesh, _origin) = with("{rateLimit: {requests: 1, per: 1h, burst: 4, status: 503}}");
     let mut client = mesh.client();
     let statuses = [(); 6].map(|()| ask(&mut client, "GET /", "").status);
-    assert_eq!(statuses, [200, 200, 200, 200, 429, 429]);
+    assert_eq!(statuses, [200, 200, 200, 200, 503, 503]);
+    assert_eq!(told(&ask(&mut client, "GET /", "")), (503, Some("rate_limited")));
 }
 
 #[test]

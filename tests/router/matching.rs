@@ -85,6 +85,25 @@ fn headers_match_by_value_by_regex_and_by_presence() {
 }
 
 #[test]
+fn what_must_not_be_there_is_a_condition_too() {
+    check(
+        &[
+            ("field", "{path: {prefix: /field}, headers: [{name: x-internal, present: false}]}"),
+            ("query", "{path: {prefix: /query}, query: [{name: debug, present: false}]}"),
+        ],
+        &[
+            ("GET /field", "", "field"),
+            ("GET /field", "x-internal: 1\r\n", "plain"),
+            ("GET /field", "X-Internal:\r\n", "plain"),
+            ("GET /query", "", "query"),
+            ("GET /query?a=debug", "", "query"),
+            ("GET /query?debug=1", "", "plain"),
+            ("GET /query?a&debug", "", "plain"),
+        ],
+    );
+}
+
+#[test]
 fn parameters_of_the_query_match_decoded() {
     check(
         &[
