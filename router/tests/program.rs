@@ -188,7 +188,7 @@ fn check_names_every_wrong_object_of_a_folder_with_its_file_and_the_field() {
             "proxy's own",
         ),
         ("RouteRule", rule(json!({"redirect": {}})), "rules[0].redirect: ", "what the redirect changes"),
-        ("RouteRule", rule(json!({"retry": {"on": ["rest"]}})), "retry.on[0]: ", "connect-failure"),
+        ("RouteRule", rule(json!({"retry": {"when": ["rest"]}})), "retry.when[0]: ", "connect-failure"),
         ("RouteRule", rule(json!({"retrys": {}})), "rules[0].retrys is no field", "mean \"retry\""),
         (
             "TrafficPolicy",

@@ -80,7 +80,7 @@ fn a_rule_of_a_host_does_all_that_it_says() {
     let rules = json!([
         {"matches": prefix("/split"), "backends": [{"service": "v1"}, {"service": "v2"}]},
         {"matches": prefix("/mirror"), "backends": [{"service": "v1"}], "mirror": [{"service": "shadow", "percent": 100}]},
-        {"matches": prefix("/retry"), "backends": [{"service": "flaky"}], "retry": {"attempts": 1, "on": [503]}},
+        {"matches": prefix("/retry"), "backends": [{"service": "flaky"}], "retry": {"attempts": 1, "when": [503]}},
         {"matches": prefix("/fault"), "backends": [{"service": "v1"}], "fault": {"abort": {"percent": 100, "status": 429}}},
         {"matches": prefix("/old"), "redirect": {"prefix": "/new", "status": 308}},
         {"matches": prefix("/v1"), "backends": [{"service": "v1"}], "rewrite": {"prefix": "/", "host": "v1.internal"}},

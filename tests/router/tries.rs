@@ -108,7 +108,7 @@ fn who_lists_outcomes_means_just_these() {
             _ => None,
         };
         let bad_address = origin.as_ref().map_or_else(nowhere, |origin| origin.address);
-        let mesh = with(&[bad_address, good.address], &format!("[{{retry: {{on: {on}, backoff: 1ms}}}}]"));
+        let mesh = with(&[bad_address, good.address], &format!("[{{retry: {{when: {on}, backoff: 1ms}}}}]"));
         let failed = two(&mesh, "GET /").iter().filter(|status| **status != 200).count();
         assert_eq!(failed, failing, "{bad} with {on}");
     }
@@ -207,7 +207,7 @@ async fn grpc_statuses_are_outcomes_too() {
             async { answer }
         });
         let service = speaking("grpc", orders(&[origin.address]));
-        let rules = rule("rules", &format!("[{{retry: {{on: {on}, attempts: 2, nonIdempotent: true}}}}]"));
+        let rules = rule("rules", &format!("[{{retry: {{when: {on}, attempts: 2, nonIdempotent: true}}}}]"));
         let mesh = Mesh::of(&[service, rules]);
         let call = Request::post("http://orders.shop/a.B/C").header("content-type", "application/grpc");
         let answer = Http2Client::connect(mesh.router.http).await.whole(call.body(full("x")).unwrap()).await;

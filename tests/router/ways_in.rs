@@ -160,19 +160,26 @@ fn a_port_of_the_router_may_carry_bytes_that_are_no_http() {
 
 #[test]
 fn a_switched_service_has_the_endpoints_of_its_twin_and_its_own_rules() {
-    let (own, twin) = (Origin::named("own"), Origin::named("twin"));
-    let switched = |value| marked("labels", "selvedge.dev/via", value, orders(&[own.address]));
+    let (own, pods) = (Origin::named("router"), Origin::named("pods"));
+    let orders = || {
+        let mut objects = orders(&[own.address]);
+        // The slice by which the Service leads to the router.
+        objects[1]["metadata"]["labels"]["endpointslice.kubernetes.io/managed-by"] =
+            "router.selvedge.dev".into();
+        marked("labels", "selvedge.dev/via", "router", objects)
+    };
+    let twin = || marked("labels", "selvedge.dev/twin-of", "orders", other("orders-direct", &pods));
     let rules =
         || rule("tagged", "[{matches: [{path: {prefix: /tag}}], headers: {response: {set: {x-a: b}}}}]");
-    let mesh = Mesh::of(&[switched("router"), other("orders-direct", &twin), rules()]);
+    let mesh = Mesh::of(&[orders(), twin(), rules()]);
     let answer = mesh.get("/tag");
     assert_eq!(
         (mesh.get("/").text(), answer.text(), answer.field("x-a")),
-        ("twin".into(), "twin".into(), Some("b"))
+        ("pods".into(), "pods".into(), Some("b"))
     );
-    assert!(own.seen().is_empty());
-    mesh.change(&[switched("direct"), other("orders-direct", &twin), rules()]);
-    until(|| (mesh.get("/").text() == "own").then_some(()));
+    mesh.change(&[orders(), rules()]);
+    until(|| (mesh.get("/").status == 503).then_some(()));
+    assert!(own.seen().is_empty(), "the router is no endpoint");
 }
 
 #[test]

@@ -65,13 +65,8 @@ fn settle<'r>(
     for route in of_rules {
         let found = cx.reader.object(Kind::RouteRule, &route.source.namespace, &route.source.name);
         let Some(Object::RouteRule(rule)) = found else { continue };
-        let same = |(_, other): &&Aged<'r>| is_same(other, &route);
-        if let Some((_, winner)) = kept.iter().find(same) {
-            // Within one object the object itself tells it.
-            if winner.source != route.source {
-                let winner = winner.source.clone();
-                tell(cx, (&route.source, rules::field_of(rule, &route.id)), (host, &route.path), &winner);
-            }
+        // That one of them has no effect is told with the rules.
+        if kept.iter().any(|(_, other)| is_same(other, &route)) {
             continue;
         }
         let rival = drafts.get(&route.path).filter(|_| route.conditions.is_empty() && route.priority == 0);
