@@ -120,7 +120,7 @@ fn nine_services_do_not_notice_what_is_wrong_with_the_tenth() {
         world.fall_ill(illness);
         let phase = world.measure();
         let Phase { requests, failed, slow, patient } = &phase;
-        println!("{illness:?}: {failed} of {requests} failed, {slow} slow; in trouble: {}", patient.failed);
+        eprintln!("{illness:?}: {failed} of {requests} failed, {slow} slow; in trouble: {}", patient.failed);
         assert!(
             illness == Illness::Slow || patient.failed > 0,
             "{illness:?}: the trouble is real: {phase:?}"
