@@ -1,4 +1,4 @@
-//! The program `quickstart` as a process.
+//! The programs `quickstart` and `shop` as processes.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -7,7 +7,11 @@ use std::{
 };
 
 fn start(flags: &[&str]) -> Child {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_quickstart"));
+    start_program(env!("CARGO_BIN_EXE_quickstart"), flags)
+}
+
+fn start_program(program: &str, flags: &[&str]) -> Child {
+    let mut command = Command::new(program);
     // Nothing of whoever runs the tests.
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("SELVEDGE_")) {
         command.env_remove(name);
@@ -58,4 +62,46 @@ fn it_proposes_requests_answers_them_and_drains_when_asked_to_end() {
     let process = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(process, rustix::process::Signal::INT).expect("it runs");
     assert!(child.wait().expect("it ends").success());
+}
+
+#[test]
+fn the_shop_proposes_requests_answers_them_and_drains_when_asked_to_end() {
+    let flags = ["--edge=127.0.0.1:0", "--router=127.0.0.1:0", "--admin=127.0.0.1:0"];
+    let mut child = start_program(env!("CARGO_BIN_EXE_shop"), &flags);
+    let mut output = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+    let mut line = |wanted: &str| {
+        let found =
+            output.by_ref().map(|line| line.expect("it writes text")).find(|line| line.contains(wanted));
+        found.unwrap_or_else(|| panic!("no line with {wanted}"))
+    };
+    line("http://shop.example/");
+    let curl = line("http_proxy=");
+    line("graph --admin");
+    line("Ctrl-C");
+    let address =
+        curl.split("http://").nth(1).and_then(|rest| rest.split(' ').next()).expect("it names an address");
+    // What the shop proposes may come before the router has read everything.
+    let answer = (0..1_000).find_map(|_| {
+        let mut stream = TcpStream::connect(address).expect("it listens there");
+        let request = "GET http://catalog.shop/ HTTP/1.1\r\nHost: catalog.shop\r\nConnection: close\r\n\r\n";
+        stream.write_all(request.as_bytes()).expect("it reads requests");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("it answers");
+        answer.starts_with("HTTP/1.1 200 ").then_some(answer)
+    });
+    assert!(answer.is_some_and(|answer| answer.contains("catalog")));
+    let process = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(process, rustix::process::Signal::INT).expect("it runs");
+    assert!(child.wait().expect("it ends").success());
+}
+
+#[test]
+fn a_taken_port_of_the_shop_is_told_with_the_flags_that_help() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
+    let address = taken.local_addr().expect("it is bound").to_string();
+    let flags = ["--edge", &address, "--router=127.0.0.1:0", "--admin=127.0.0.1:0"];
+    let output = start_program(env!("CARGO_BIN_EXE_shop"), &flags).wait_with_output().expect("it ends");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains(&address) && said.contains("--edge"), "{said}");
+    assert_eq!(output.status.code(), Some(1));
 }

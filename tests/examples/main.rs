@@ -5,6 +5,7 @@ mod ingress;
 mod origins;
 mod quickstart;
 mod router;
+mod shop;
 mod tries;
 
 use std::{

@@ -88,7 +88,7 @@ const ABOVE: &[(&str, &[&str])] = &[
 const CRATES: &[(&str, &[&str])] = &[
     ("crds", &["selvedge_crds"]),
     ("common", &["selvedge_common", "selvedge_crds"]),
-    ("examples", &["selvedge_examples", "selvedge_ingress"]),
+    ("examples", &["selvedge_examples", "selvedge_ingress", "selvedge_router"]),
     ("ingress", &["selvedge_common", "selvedge_crds", "selvedge_ingress"]),
     ("router", &["selvedge_common", "selvedge_crds", "selvedge_router"]),
     (

@@ -210,7 +210,7 @@ impl Registry {
         let others = self.own.load().refuse(endpoints);
         let was_known = upstream.leads_back.swap(others.is_some(), Ordering::Relaxed);
         if others.is_some() && !was_known {
-            tracing::warn!(backend = %upstream.id, "endpoints that are this very process are not used");
+            tracing::info!(backend = %upstream.id, "endpoints that are this very process are not used");
         }
         upstream.apply_endpoints(others.as_ref().unwrap_or(endpoints))
     }
