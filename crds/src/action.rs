@@ -180,10 +180,11 @@ pub struct Delay {
     "backend is the time of one try, so it must not be longer than request, the time of all tries",
 ))]
 pub struct RuleTimeouts {
-    /// From the request's head to the end of the response, all tries together. 0s: no limit.
+    /// From the end of the request to the head of the response, all tries together; while a caller still sends its
+    /// body, the limits for bodies hold instead. 0s: no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request: Option<Duration>,
-    /// Of one try, until the head of the backend's response. 0s: no limit.
+    /// The same for each try. 0s: no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backend: Option<Duration>,
 }

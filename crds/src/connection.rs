@@ -17,13 +17,6 @@ pub struct Connection {
     /// How long making a connection may take. Absent: 1s.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
-    /// How long a connection without requests is kept. Absent: 60s.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub idle: Option<Duration>,
-    /// After so many requests a connection is replaced by a new one. Absent: never.
-    #[schemars(range(min = 1, max = 1_000_000_000))]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_requests_per_connection: Option<u32>,
 }
 
 /// TLS to endpoints.
@@ -88,13 +81,14 @@ pub enum ProxyProtocol {
     "backend is the time of one try, so it must not be longer than request, the time of all tries",
 ))]
 pub struct PolicyTimeouts {
-    /// From the request's head to the end of the response, all tries together. 0s: no limit. Absent: 60s.
+    /// From the end of the request to the head of the response, all tries together; while a caller still sends its
+    /// body, the limits for bodies hold instead. 0s: no limit. Absent: 60s.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request: Option<Duration>,
-    /// Of one try, until the head of the backend's response. 0s: no limit. Absent: as long as the request.
+    /// The same for each try. 0s: no limit. Absent: as long as the request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backend: Option<Duration>,
-    /// How long a request or a tunnel may stand still, with no byte in either direction. 0s: no limit. Absent: 60s.
+    /// How long an endpoint may be silent within the body of a response. 0s: no limit. Absent: 60s.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idle: Option<Duration>,
 }

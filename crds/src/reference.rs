@@ -23,7 +23,8 @@ pub struct SecretReference {
     "name exactly one of secret and configMap",
 ))]
 pub struct SecretOrConfigMap {
-    /// Name of the Secret.
+    /// Name of the Secret, which is of type kubernetes.io/tls, as no others are read. A ConfigMap does as well: what
+    /// authorities sign with is not in it.
     #[schemars(transform = limits::name)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret: Option<String>,

@@ -1,9 +1,9 @@
 //! Policy shape: what the schema of a TrafficPolicy refuses but a file may say, and fields without effect.
 
 use selvedge_crds::{
-    TrafficPolicy, TrafficPolicySpec,
+    TrafficPolicy,
     balance::{Affinity, Algorithm, Balance, HashKey},
-    connection::{BackendTls, Connection, PolicyTimeouts, TlsMode},
+    connection::{BackendTls, PolicyTimeouts, TlsMode},
     health::{HealthCheck, HttpCheck},
     load::{CircuitBreaking, Concurrency, LimitKey, RateLimit},
 };
@@ -43,29 +43,6 @@ pub(super) fn check(cx: &mut Context<'_, '_>, object: &ObjectRef, policy: &Traff
             cx.warning(object, format!("spec.targets[{index}]"), "DuplicateTarget", message);
         }
     }
-    for (field, message) in without_effect(spec) {
-        cx.warning(object, format!("spec.{field}"), "NoEffect", message.to_owned());
-    }
-}
-
-/// Fields that are given and that nothing reads.
-fn without_effect(spec: &TrafficPolicySpec) -> Vec<(&'static str, &'static str)> {
-    let mut found = Vec::new();
-    if let Some(Connection { idle, max_requests_per_connection, .. }) = &spec.connection {
-        if idle.is_some() {
-            found.push((
-                "connection.idle",
-                "idle connections are kept as long as flag --upstream-idle-timeout says; remove it",
-            ));
-        }
-        if max_requests_per_connection.is_some() {
-            found.push((
-                "connection.maxRequestsPerConnection",
-                "connections carry as many requests as their endpoints allow; remove it",
-            ));
-        }
-    }
-    found
 }
 
 fn of_balance(given: &Balance) -> Vec<Row> {
