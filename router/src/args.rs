@@ -110,7 +110,7 @@ pub struct NameArgs {
     )]
     pub cluster_domain: Arc<str>,
     /// Pass requests for unknown destinations on instead of refusing them
-    #[arg(long, env = "SELVEDGE_PASS_THROUGH")]
+    #[arg(long, env = "SELVEDGE_PASS_THROUGH", conflicts_with = "namespace")]
     pub pass_through: bool,
 }
 

@@ -173,14 +173,17 @@ fn a_rule_in_the_router_counts_for_requests_from_outside_and_the_host_stays() {
 fn a_client_cannot_choose_a_service_of_the_router() {
     let (edge, _router, _manifests, [orders, _, secret]) = through_router();
     let mut client = Client::connect(edge.http);
-    let mut ask = |host: &str| {
+    let ask = |client: &mut Client, host: &str| {
         let claim = "X-Selvedge-Service: secret.shop:80\r\nx-selvedge-service: secret.shop\r\n";
         client.send(format!("GET / HTTP/1.1\r\nHost: {host}\r\n{claim}\r\n"));
         client.answer()
     };
-    assert_eq!(ask(HOST).text(), "orders");
+    assert_eq!(ask(&mut client, HOST).text(), "orders");
+    // Nor can it name the edge's own field as one that concerns this hop only.
+    client.send(format!("GET / HTTP/1.1\r\nHost: {HOST}\r\nConnection: x-selvedge-service\r\n\r\n"));
+    assert_eq!(client.answer().text(), "orders");
     // A route to the router itself tells it nothing but the host.
-    let answer = ask("router.example");
+    let answer = ask(&mut client, "router.example");
     assert_eq!((answer.status, answer.field("x-selvedge-reason")), (404, Some("no_route")));
-    assert_eq!((orders.seen().len(), secret.seen().len()), (1, 0));
+    assert_eq!((orders.seen().len(), secret.seen().len()), (2, 0));
 }

@@ -62,7 +62,7 @@ fn proxy(zone: &Arc<Zone>, setup: Setup) -> Proxy {
     proxy.engine.look_up_with(zone.clone());
     proxy.backend("default/kubernetes:443", Backend::default());
     proxy.route("kubernetes.default", PathMatch::Prefix("/".into()), "default/kubernetes:443");
-    proxy.route("known.example", PathMatch::Prefix("/v1".into()), "default/kubernetes:443");
+    proxy.route("known.shop", PathMatch::Prefix("/v1".into()), "default/kubernetes:443");
     proxy.apply(&[("default/kubernetes:443", &["10.9.1.3:6443".parse().unwrap()])]);
     proxy
 }
@@ -149,12 +149,14 @@ fn what_can_only_mean_a_service_is_not_passed_on() {
         "localhost",
         "2130706433",
         "orders.shop.svc.cluster.local",
+        "misspelt.shop",
+        "misspelt.shop:8080",
         "a.b.router.local",
         "router.local",
     ] {
         assert_refused(&proxy, host, 404, "no_route");
     }
-    let known = "GET /v2 HTTP/1.1\r\nHost: known.example\r\n\r\n";
+    let known = "GET /v2 HTTP/1.1\r\nHost: known.shop\r\n\r\n";
     assert_eq!(refusal(&proxy, known), (404, "no_route".into()), "what its rules leave out");
     let named = "GET / HTTP/1.1\r\nHost: shop.example\r\nX-Selvedge-Service: orders.shop\r\n\r\n";
     assert_eq!(refusal(&proxy, named), (404, "no_route".into()));
@@ -180,12 +182,15 @@ fn a_request_for_an_unknown_host_reaches_it() {
     let zone = Zone::of(&[("shop.example", "10.9.1.1")]);
     let proxy = proxy(&zone, Setup { access_log, ..Setup::default() });
     let mut client = Client::connect(proxy.http());
-    client.send("GET http://Shop.example:8080/a?b HTTP/1.1\r\nHost: Shop.example:8080\r\nX-Selvedge-Caller: me\r\n\r\n");
+    client.send(
+        "GET http://Shop.example:8080/a?b HTTP/1.1\r\nHost: Shop.example:8080\r\nX-Selvedge-Caller: me\r\n\
+        X-Forwarded-For: 10.1.1.1\r\nForwarded: for=10.1.1.1\r\nX-Real-IP: 10.1.1.1\r\n\r\n",
+    );
     assert_eq!(client.answer().text(), "far!");
     let seen = origin.only();
     assert_eq!((seen.line.as_str(), seen.field("host")), ("GET /a?b HTTP/1.1", Some("Shop.example:8080")));
     assert_eq!(seen.field("via"), Some("1.1 tier"));
-    for told in ["x-forwarded-for", "x-real-ip", "x-selvedge-caller", "x-request-id"] {
+    for told in ["x-forwarded-for", "forwarded", "x-real-ip", "x-selvedge-caller", "x-request-id"] {
         assert_eq!(seen.field(told), None, "{told} is nobody's business");
     }
     let line = lines.next_line();

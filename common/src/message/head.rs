@@ -120,6 +120,8 @@ pub struct RequestHead {
     pub version: Version,
     /// Header fields, `Host` included; for HTTP/2 it is made from `:authority`.
     pub fields: Fields,
+    /// Whether `:scheme` of HTTP/2 is `https`.
+    pub https_scheme: bool,
     target: Span,
     path: Span,
     query: Option<Span>,
@@ -149,6 +151,7 @@ impl Default for RequestHead {
             method: Method::Get,
             version: Version::Http11,
             fields: Fields::default(),
+            https_scheme: false,
             target: empty,
             path: empty,
             query: None,
@@ -164,7 +167,7 @@ impl RequestHead {
         self.fields.clear();
         let empty = Span::default();
         (self.target, self.path, self.query) = (empty, empty, None);
-        (self.authority, self.host) = (empty, empty);
+        (self.authority, self.host, self.https_scheme) = (empty, empty, false);
         (self.method, self.version) = (Method::Get, Version::Http11);
     }
 
@@ -195,6 +198,12 @@ impl RequestHead {
     /// The request target as the client sent it, for logs.
     pub fn target(&self) -> &[u8] {
         self.fields.at(self.target)
+    }
+
+    /// Whether the client asks for something of scheme `https`, by an absolute target or by `:scheme`.
+    pub fn is_https(&self) -> bool {
+        let begin = self.target().get(..8);
+        self.https_scheme || begin.is_some_and(|begin| begin.eq_ignore_ascii_case(b"https://"))
     }
 
     /// Stores the request target as it was sent.

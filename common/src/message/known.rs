@@ -63,13 +63,15 @@ known! {
     XForwardedProto = "x-forwarded-proto",
     XSelvedgeToken = "x-selvedge-token",
     XSelvedgeReason = "x-selvedge-reason",
+    XSelvedgeService = "x-selvedge-service",
+    ProxyAuthorization = "proxy-authorization",
 }
 
 impl Known {
     /// Tells which name this is, without regard to case.
     pub fn of(name: &[u8]) -> Known {
         match name.len() {
-            2..=10 | 12..=17 => Known::of_same_length(name),
+            2..=10 | 12..=19 => Known::of_same_length(name),
             _ => Known::Other,
         }
     }
@@ -86,6 +88,19 @@ impl Known {
                 | Self::TransferEncoding
                 | Self::Upgrade
                 | Self::Http2Settings
+        )
+    }
+
+    /// Whether the field says who asked, or how, on the hops before this one.
+    pub fn tells_of_clients(self) -> bool {
+        matches!(
+            self,
+            Self::XRealIp
+                | Self::XForwardedFor
+                | Self::XForwardedHost
+                | Self::XForwardedPort
+                | Self::XForwardedProto
+                | Self::Forwarded
         )
     }
 

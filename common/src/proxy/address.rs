@@ -4,16 +4,12 @@ use super::respond::Failure;
 use crate::{
     http1::RequestError,
     message::{
-        RequestHead,
+        Known, RequestHead,
         authority::{self, AuthorityError},
     },
     model::ServiceNames,
 };
 
-/// Names the service that a request is for, where its host cannot.
-pub const SERVICE_FIELD: &str = "x-selvedge-service";
-/// Credentials for the next proxy, which are we (RFC 9110 §11.7.2).
-const PROXY_CREDENTIALS: &str = "proxy-authorization";
 /// Room for the longest host, the namespace that completes it, and a port.
 const KEY_BYTES: usize = 253 + 1 + 63 + 1 + 5;
 
@@ -90,7 +86,7 @@ pub fn service_key(
     if let Some(fixed) = &names.fixed {
         return ServiceKey::parse(fixed.as_bytes());
     }
-    if let Some(named) = head.fields.get_by_name(SERVICE_FIELD).filter(|_| names.field) {
+    if let Some(named) = head.fields.get(Known::XSelvedgeService).filter(|_| names.field) {
         let named = ServiceKey::parse(named.trim_ascii())?;
         return complete(strip(named.name(), names), port_of(named.with_port()), namespace);
     }
@@ -111,21 +107,16 @@ pub fn take_key(
     key.map_err(|error| Failure::Refused(RequestError::BadHost(error)))
 }
 
-/// Takes away the fields that are only meant for us.
+/// Takes away the fields that are only meant for us: the name of a service, and credentials for the next proxy, which
+/// are we (RFC 9110 §11.7.2).
 fn take_own_fields(head: &mut RequestHead) {
-    let is_own = |name: &[u8]| {
-        [SERVICE_FIELD, PROXY_CREDENTIALS].iter().any(|own| name.eq_ignore_ascii_case(own.as_bytes()))
-    };
-    if head.fields.iter().any(|(name, _)| is_own(name)) {
-        head.fields.retain(|_, name, _| !is_own(name));
-    }
+    head.fields.remove(Known::XSelvedgeService);
+    head.fields.remove(Known::ProxyAuthorization);
 }
 
 /// Takes away the field that names a service.
 pub fn take_service_field(head: &mut RequestHead) {
-    if head.fields.get_by_name(SERVICE_FIELD).is_some() {
-        head.fields.retain(|_, name, _| !name.eq_ignore_ascii_case(SERVICE_FIELD.as_bytes()));
-    }
+    head.fields.remove(Known::XSelvedgeService);
 }
 
 fn complete(name: &[u8], port: Option<u16>, namespace: Option<&str>) -> Result<ServiceKey, AuthorityError> {

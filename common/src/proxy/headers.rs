@@ -51,10 +51,11 @@ pub fn filter_context<'a>(x: &Exchange<'a>, caller: Option<&'a str>) -> FilterCo
 /// `upgrade` keeps the `Upgrade` field of a request that may become a tunnel.
 pub fn towards_backend(x: &mut Exchange<'_>, listener: &Listener, upgrade: bool) {
     let trusted = is_trusted(&listener.trusted_cidrs, x.client.address.ip());
-    strip_hop_by_hop(&mut x.head.fields, upgrade);
+    // What the client's `Connection` names is gone since it came; what filters have set since then stays.
+    strip_hop_by_hop(&mut x.head.fields, upgrade, &[]);
     if x.destination.is_some() {
         // Who calls from where within the cluster is nobody's business beyond it.
-        x.head.fields.retain(|known, _, _| known != Known::Proxy);
+        x.head.fields.retain(|known, _, _| known != Known::Proxy && !known.tells_of_clients());
         return;
     }
     add_request_id(x, trusted);
@@ -100,15 +101,28 @@ pub fn towards_backend(x: &mut Exchange<'_>, listener: &Listener, upgrade: bool)
     }
 }
 
+/// Removes from a request that has just come what its `Connection` names (RFC 9110 §7.6.1), but never a field that the
+/// message depends on. Before anything else is done with it: else a client could name fields that the proxy adds.
+pub fn drop_nominated(fields: &mut Fields) {
+    let nominated = nominated_fields(fields);
+    if !nominated.is_empty() {
+        fields.retain(|known, name, _| {
+            known.is_hop_by_hop() || known.is_protected() || !is_nominated(&nominated, name)
+        });
+    }
+}
+
 /// Makes an interim answer ready for the client.
 pub fn strip_interim(head: &mut ResponseHead) {
-    strip_hop_by_hop(&mut head.fields, false);
+    let nominated = nominated_fields(&head.fields);
+    strip_hop_by_hop(&mut head.fields, false, &nominated);
 }
 
 /// Makes the head of an answer ready for the client.
 pub fn towards_client(x: &Exchange<'_>, head: &mut ResponseHead) {
     let upgrade = head.status == 101;
-    strip_hop_by_hop(&mut head.fields, upgrade);
+    let nominated = nominated_fields(&head.fields);
+    strip_hop_by_hop(&mut head.fields, upgrade, &nominated);
     add_own_fields(x, head);
 }
 
@@ -138,19 +152,22 @@ fn parse_ip(text: &[u8]) -> Option<IpAddr> {
 
 /// Removes hop-by-hop fields and those that `Connection` names (RFC 9110 §7.6.1), but never one that the
 /// message depends on.
-fn strip_hop_by_hop(fields: &mut Fields, upgrade: bool) {
-    let nominated = nominated_fields(fields);
+fn strip_hop_by_hop(fields: &mut Fields, upgrade: bool, nominated: &[Vec<u8>]) {
     let trailers = fields.all(Known::Te).any(|value| lists(value, b"trailers"));
     fields.retain(|known, name, _| match known {
         Known::Upgrade => upgrade,
         known if known.is_hop_by_hop() => false,
         known if known.is_protected() => true,
-        _ => nominated.is_empty() || nominated.binary_search(&name.to_ascii_lowercase()).is_err(),
+        _ => nominated.is_empty() || !is_nominated(nominated, name),
     });
     if trailers {
         // RFC 9110 §10.1.4: the one value that says something of the next hop too; gRPC insists on it.
         fields.push(b"te", b"trailers");
     }
+}
+
+fn is_nominated(nominated: &[Vec<u8>], name: &[u8]) -> bool {
+    nominated.binary_search(&name.to_ascii_lowercase()).is_ok()
 }
 
 /// Names in `Connection` beyond the usual ones, in lower case and sorted; almost always none.

@@ -107,6 +107,7 @@ fn route(x: &mut Exchange<'_>) -> Result<Arc<Listener>, Failure> {
             return Err(Failure::Misdirected);
         }
     }
+    headers::drop_nominated(&mut x.head.fields);
     if let Some(protection) = &listener.settings.loop_protection {
         loops::check(&x.head.fields, protection)?;
     }
@@ -119,15 +120,14 @@ fn route(x: &mut Exchange<'_>) -> Result<Arc<Listener>, Failure> {
         None if !is_connect => listener.table.find(x.head.host(), x.head.path(), &x.asked()),
         names => find_service(x, names.as_ref().unwrap_or(&address::NO_NAMES), &listener.table)?,
     };
-    let found = match (found.cloned(), passing) {
-        (None, Some(passing)) => {
-            x.destination = Some(passing::destination(x, passing, listener)?);
-            listener.pass_through.clone()
-        }
-        (found, _) => found,
-    };
+    let found = found.cloned();
+    let passing = passing.filter(|_| found.is_none() && passing::may_pass(x, listener));
+    let found = if passing.is_some() { listener.pass_through.clone() } else { found };
     x.set_route(found.ok_or(Failure::NoRoute)?);
     shedding::admit(x)?;
+    if let Some(passing) = passing {
+        x.destination = Some(passing::destination(x, passing)?);
+    }
     Ok(listener.settings.clone())
 }
 

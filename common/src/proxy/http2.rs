@@ -222,6 +222,7 @@ fn read_head(client: &Client, parts: &http::request::Parts, head: &mut RequestHe
     let listener = client.listener(&live).ok_or(Failure::NoRoute)?;
     let limits = &listener.head_limits;
     head.version = Version::Http2;
+    head.https_scheme = parts.uri.scheme() == Some(&http::uri::Scheme::HTTPS);
     head.set_method(parts.method.as_str().as_bytes());
     let target = parts.uri.path_and_query().map_or("*", |target| target.as_str()).as_bytes();
     let refused = |error| Err(Failure::Refused(error));

@@ -1,6 +1,9 @@
 //! Live: what requests read, built from a snapshot and swapped in at once.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
 
 use rustls::sign::CertifiedKey;
 
@@ -53,6 +56,8 @@ pub struct LiveListener {
     pub tcp: Option<Arc<LiveRoute>>,
     /// What answers requests for hosts that no route knows, if they are passed on.
     pub pass_through: Option<Arc<LiveRoute>>,
+    /// Namespaces that Services are in; only where requests are passed on.
+    pub namespaces: HashSet<Box<[u8]>>,
 }
 
 /// A route with what it needs to serve requests.
@@ -181,7 +186,17 @@ impl LiveListener {
         let head_limits = HeadLimits::from(&settings.limits);
         let pass_through = settings.pass_through.as_ref();
         let pass_through = pass_through.map(|passing| Arc::new(LiveRoute::build_passing(passing, parts)));
-        Some(Arc::new(Self { settings, head_limits, table, default_certificate, tcp, pass_through }))
+        // Only where it matters, as it looks at every host.
+        let namespaces = pass_through.as_ref().map(|_| table.namespaces()).unwrap_or_default();
+        Some(Arc::new(Self {
+            settings,
+            head_limits,
+            table,
+            default_certificate,
+            tcp,
+            pass_through,
+            namespaces,
+        }))
     }
 
     /// The same for the connections that it still has; they see the routes change as long as there are any.
@@ -193,6 +208,7 @@ impl LiveListener {
             default_certificate: self.default_certificate.clone(),
             tcp: self.tcp.clone(),
             pass_through: self.pass_through.clone(),
+            namespaces: self.namespaces.clone(),
         })
     }
 }

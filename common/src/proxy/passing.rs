@@ -1,6 +1,7 @@
 //! Passing: requests for hosts that no route knows go to the host that they name, if that may be reached from here.
 
 use std::{
+    collections::HashSet,
     net::IpAddr,
     rc::Rc,
     sync::Arc,
@@ -19,7 +20,7 @@ use super::{
     worker::Worker,
 };
 use crate::{
-    message::{Method, Scheme},
+    message::{Known, Method, Scheme},
     model::{Listener, PassThrough},
     upstream::{Asking, Destination, NoDestination, Question, resolve},
 };
@@ -27,21 +28,28 @@ use crate::{
 /// Longest wait for the addresses of a name.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The host that a request names, if one without a route is passed on: not one that may only be meant for a Service.
+/// Whether the host of a request without a route is one to pass it on to: not one whose rules leave the request out, and
+/// not one that may only be meant for a Service.
+pub fn may_pass(x: &Exchange<'_>, listener: &LiveListener) -> bool {
+    let (host, names) = (x.head.host(), listener.settings.service_names.as_ref());
+    let is_known = listener.table.find_host(host).is_some();
+    let is_of_service = names.is_some_and(|names| address::is_of_service(host, names));
+    !is_known && !is_of_service && !is_in_namespace(host, &listener.namespaces)
+}
+
+/// Whether a host looks like `service.namespace`, with a namespace that there is: a Service that is misspelt or has just
+/// been removed is nothing to ask beyond the cluster for.
+fn is_in_namespace(host: &[u8], namespaces: &HashSet<Box<[u8]>>) -> bool {
+    let Some(dot) = memchr::memchr(b'.', host) else { return false };
+    namespaces.contains(&host[dot + 1..])
+}
+
+/// The host that a request names.
 ///
 /// # Errors
-/// When it is not.
-pub fn destination(
-    x: &Exchange<'_>,
-    passing: &PassThrough,
-    listener: &LiveListener,
-) -> Result<Arc<Destination>, Failure> {
-    let (host, names) = (x.head.host(), listener.settings.service_names.as_ref());
-    // What the rules of a host that is known leave out is refused.
-    let is_known = listener.table.find_host(host).is_some();
-    if is_known || names.is_some_and(|names| address::is_of_service(host, names)) {
-        return Err(Failure::NoRoute);
-    }
+/// When it is none.
+pub fn destination(x: &Exchange<'_>, passing: &PassThrough) -> Result<Arc<Destination>, Failure> {
+    let host = x.head.host();
     let port = address::port_of(x.head.authority()).unwrap_or(Scheme::Http.port());
     let key = address::ServiceKey::of(host, Some(port)).map_err(|_| Failure::NoRoute)?;
     let shared = &x.worker().shared;
@@ -57,8 +65,8 @@ pub fn destination(
 /// namespace only, and a tunnel is what a client needs for HTTPS.
 pub fn is_outward(x: &Exchange<'_>) -> bool {
     let host = x.head.host();
-    let is_https = x.head.target().get(..8).is_some_and(|begin| begin.eq_ignore_ascii_case(b"https://"));
-    let names_service = x.head.fields.get_by_name(address::SERVICE_FIELD).is_some();
+    let is_https = x.head.is_https();
+    let names_service = x.head.fields.contains(Known::XSelvedgeService);
     (host.contains(&b'.') || host.contains(&b':')) && !is_https && !names_service
 }
 
@@ -108,9 +116,9 @@ async fn ask(worker: Rc<Worker>, question: Question) {
 
 /// Whether nothing is passed on to this address, by the word of any listener.
 fn is_forbidden(live: &Live, shared: &Shared, address: IpAddr) -> bool {
-    let listeners = live.listeners.iter().flatten();
-    let mut said = listeners.filter_map(|listener| listener.settings.pass_through.as_deref());
-    let by_listener = |passing: &PassThrough| {
+    let listeners = || live.listeners.iter().flatten();
+    let said = || listeners().filter_map(|listener| listener.settings.pass_through.as_deref());
+    let by_listener = |passing: &PassThrough, address: IpAddr| {
         let is_endpoint = |id| {
             let endpoints = shared.registry.get(id).map(|upstream| upstream.endpoints());
             endpoints.is_some_and(|all| all.iter().any(|one| one.address.ip().to_canonical() == address))
@@ -118,7 +126,11 @@ fn is_forbidden(live: &Live, shared: &Shared, address: IpAddr) -> bool {
         passing.forbidden.contains(&address) || passing.forbidden_backends.iter().any(is_endpoint)
     };
     // Whatever its port: it may be a listener bound to all addresses, or the admin server.
-    resolve::is_local(address) || shared.destinations.is_forbidden(address) || said.any(by_listener)
+    resolve::forms(address).any(|form| {
+        resolve::is_local(form)
+            || shared.destinations.is_forbidden(form)
+            || said().any(|said| by_listener(said, form))
+    })
 }
 
 fn failure(why: NoDestination) -> Failure {

@@ -145,6 +145,10 @@ async fn stream(x: &Exchange<'_>, this: &Try<'_>) -> Result<(Http2Stream, bool),
         Turn::Reuse(stream) => return reuse(stream),
         Turn::Open(slot) => slot,
     };
+    if this.peer.is_told_clients() {
+        // Nobody else can use it, so nobody waits for it.
+        return Ok((connect(x, this, slot).await?, false));
+    }
     let opening = worker.pool.opening(this.peer);
     // Whoever has to wait finds one that is new enough for anybody.
     let first = opening.try_lock().is_ok();

@@ -49,8 +49,13 @@ impl WorkerLoad {
 /// The worker that shall serve a new connection, if it is another one than this: one that has clearly less to do.
 pub fn better_worker(shared: &Shared, own: usize) -> Option<usize> {
     let weights = shared.workers.iter().map(WorkerLoad::weight).enumerate();
-    let (index, least) = weights.min_by_key(|(_, weight)| *weight)?;
-    (shared.workers[own].weight() > least + 1 + least / 16).then_some(index)
+    let (index, _) = weights.min_by_key(|(_, weight)| *weight)?;
+    let (own, least) = (&shared.workers[own], &shared.workers[index]);
+    let (requests, fewest) = (own.requests(), least.requests());
+    let connections = |load: &WorkerLoad| load.connections.load(Relaxed);
+    let is_busier = requests > fewest + LEAST.max(fewest / 8);
+    let is_fuller = requests >= fewest && connections(own) > connections(least) + 1 + connections(least) / 16;
+    (is_busier || is_fuller).then_some(index)
 }
 
 /// Ends when an HTTP/2 connection with so many streams had better be opened anew, on a worker with less to do. That has

@@ -54,14 +54,15 @@ fn take(x: &Exchange<'_>, slots: &Arc<Slots>) -> Option<Slot> {
 }
 
 /// For a request that found no HTTP/2 connection with room for a stream. The first one of a worker to an endpoint
-/// never waits, lest a worker has none at all while others have all of them.
+/// never waits, lest a worker has none at all while others have all of them; where connections are not shared, each one
+/// waits.
 ///
 /// # Errors
 /// When too many wait already, or the wait took too long.
 pub async fn http2(x: &Exchange<'_>, this: &Try<'_>) -> Result<Turn<Http2Stream>, TryError> {
     let Some(slots) = this.peer.slots() else { return Ok(Turn::Open(None)) };
     let slot = slots.take();
-    if slot.is_some() || !x.worker().pool.has_http2(this.peer) {
+    if slot.is_some() || (!this.peer.is_told_clients() && !x.worker().pool.has_http2(this.peer)) {
         return Ok(Turn::Open(slot));
     }
     let left = left(x, this, || x.worker().pool.take_http2(this.peer));

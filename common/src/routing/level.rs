@@ -30,33 +30,35 @@ impl<R> Level<R> {
     /// Compiles routes; of those with the same path the first one is asked first.
     pub(super) fn build(routes: &[&Route], make: &mut impl FnMut(&Route) -> R) -> Self {
         let mut level = Self { paths: PathTable::new(), patterns: Vec::new() };
+        let mut by_pattern = Vec::new();
         for route in routes {
             match &route.path {
-                PathMatch::Regex(text) => {
-                    if let Some(choices) = level.pattern(text) {
-                        choices.push(route, make);
-                    }
-                }
+                PathMatch::Regex(text) => by_pattern.push((text, *route)),
                 PathMatch::Exact(_) | PathMatch::Prefix(_) => level.paths.insert(route, make),
             }
         }
+        // Those of one length keep their order, which is that of their conditions.
+        by_pattern.sort_by_key(|(text, _)| Reverse(text.len()));
+        for (text, route) in by_pattern {
+            if let Some(choices) = level.pattern(text) {
+                choices.push(route, make);
+            }
+        }
         level.paths.shrink();
-        level.patterns.sort_by_key(|pattern| Reverse(pattern.text.len()));
         level
     }
 
-    /// The routes of a pattern; `None` if it is none that can be used.
+    /// The routes of a pattern; `None` if it is none that can be used. The same one again is asked where it stands.
     fn pattern(&mut self, text: &Arc<str>) -> Option<&mut Choices<R>> {
-        let known = self.patterns.iter().position(|pattern| pattern.text == *text);
-        let at = match known {
-            Some(at) => at,
-            None => {
-                let regex = pattern::compile_whole(text).ok()?;
-                self.patterns.push(Pattern { text: text.clone(), regex, choices: Choices::default() });
-                self.patterns.len() - 1
-            }
-        };
-        Some(&mut self.patterns[at].choices)
+        if self.patterns.last().is_none_or(|last| last.text != *text) {
+            let known = self.patterns.iter().find(|pattern| pattern.text == *text);
+            let regex = match known {
+                Some(known) => known.regex.clone(),
+                None => pattern::compile_whole(text).ok()?,
+            };
+            self.patterns.push(Pattern { text: text.clone(), regex, choices: Choices::default() });
+        }
+        self.patterns.last_mut().map(|pattern| &mut pattern.choices)
     }
 
     /// The route for a request with this canonical path: `Exact` first, then patterns, then the longest `Prefix`.

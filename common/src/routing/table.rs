@@ -1,6 +1,9 @@
 //! The hosts of one route set: which entry decides about a request, and which certificate belongs to a name.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use foldhash::fast::RandomState;
 
@@ -121,6 +124,17 @@ impl<R> Table<R> {
     pub fn find_certificate(&self, server_name: &[u8]) -> Option<&CertificateId> {
         let exact = self.exact.get(server_name).and_then(|entry| entry.certificate());
         exact.or_else(|| self.wildcard_entry(server_name)?.certificate())
+    }
+
+    /// What follows the first label of the exact names that have two, without their ports: the namespaces, where hosts are
+    /// names of services.
+    pub fn namespaces(&self) -> HashSet<Box<[u8]>> {
+        let second = |host: &HostName| {
+            let name = host.0.split(':').next()?.as_bytes();
+            let (_, second) = name.split_at_checked(memchr::memchr(b'.', name)? + 1)?;
+            (!second.is_empty() && !second.contains(&b'.')).then(|| Box::from(second))
+        };
+        self.exact.keys().filter_map(second).collect()
     }
 
     fn wildcard_entry(&self, host: &[u8]) -> Option<&Arc<HostTable<R>>> {

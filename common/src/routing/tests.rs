@@ -347,6 +347,11 @@ fn what_a_condition_keeps_out_falls_to_the_next_best_route() {
     type Case = (&'static [&'static str], &'static [(&'static str, &'static str, &'static str)]);
     let cases: &[Case] = &[
         (
+            // Patterns of one length go by their conditions, whichever of them has more routes.
+            &["~/a/.*+x+y", "~/./b*+z", "~/a/.*"],
+            &[("/a/b", "x y z", "~/a/.*+x+y"), ("/a/b", "z", "~/./b*+z"), ("/a/b", "x", "~/a/.*")],
+        ),
+        (
             &["/", "/a+x", "=/a/b+y", "/a/b+x+y", "/a/b+x"],
             &[
                 ("/a/b", "", "/"),

@@ -56,6 +56,9 @@ fn run(shared: Arc<Shared>, post: Post) {
             () = drain.reached(Phase::Stopped) => {}
         }
     });
+    drop(local);
+    // Names that are still being looked up hold nobody up.
+    runtime.shutdown_background();
 }
 
 /// Keeps time: deadlines, the date, the access log, idle connections.

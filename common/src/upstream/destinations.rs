@@ -27,6 +27,8 @@ const MOST: usize = 1024;
 const UNUSED: Duration = Duration::from_secs(300);
 /// Names that are looked up at once; each may hold a thread for as long as the resolver takes.
 const MOST_LOOKUPS: usize = 32;
+/// Addresses of one name that are used; a name may have thousands.
+const MOST_ADDRESSES: usize = 32;
 /// How long addresses are used before the name is looked up again.
 const FRESH: Duration = Duration::from_secs(10);
 /// How long they are still used while that is done.
@@ -260,6 +262,10 @@ impl Question {
             Ok(address) => Ok(vec![SocketAddr::new(address, destination.port)]),
             Err(_) => self.lookup.look_up(destination.host.clone(), destination.port).await,
         };
+        let found = found.map(|mut addresses| {
+            addresses.truncate(MOST_ADDRESSES);
+            addresses
+        });
         let had_any = found.as_ref().is_ok_and(|addresses| !addresses.is_empty());
         let usable = found.map(|addresses| resolve::usable(&addresses, &|address| forbidden(address.ip())));
         destination.settle(usable, had_any, Instant::now());

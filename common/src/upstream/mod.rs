@@ -112,6 +112,12 @@ impl Upstream {
         self.slots.load_full()
     }
 
+    /// Whether neither one caller nor all together have a limit.
+    pub fn lets_all_in(&self) -> bool {
+        let backend = self.backend();
+        backend.fairness.per_caller.is_none() && backend.limits.requests.is_none()
+    }
+
     /// Counts a request in flight until the guard is dropped; no guard if they are not limited.
     ///
     /// # Errors

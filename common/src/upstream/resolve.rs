@@ -182,13 +182,18 @@ pub(super) fn usable(addresses: &[SocketAddr], forbidden: &impl Fn(SocketAddr) -
     addresses.into_iter().map(endpoint).collect()
 }
 
+/// Where clouds tell machines their secrets, beside the link-local 169.254.169.254.
+const METADATA_V4: [Ipv4Addr; 2] = [Ipv4Addr::new(100, 100, 100, 200), Ipv4Addr::new(168, 63, 129, 16)];
+const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
+
 /// Whether an address that a user's name gives is never used: loopback, link-local, unspecified, multicast
-/// and broadcast, also where they are written inside an IPv6 address (RFC 4291 §2.5.5, RFC 6052).
+/// and broadcast, those where clouds tell machines their secrets, also where they are written inside an IPv6 address (RFC 4291 §2.5.5, RFC 6052).
 pub fn is_never_a_backend(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_never_v4(address),
         IpAddr::V6(address) => {
             let special = address.is_unspecified() || address.is_loopback() || address.is_multicast();
+            let special = special || address == METADATA_V6;
             special || address.is_unicast_link_local() || inner_v4(address).is_some_and(is_never_v4)
         }
     }
@@ -203,8 +208,15 @@ pub fn is_local(address: IpAddr) -> bool {
         IpAddr::V4(_) => Ipv4Addr::new(192, 0, 2, 1).into(),
         IpAddr::V6(_) => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(),
     };
-    let can_bind = |address| UdpSocket::bind((address, 0)).is_ok();
-    can_bind(address) && (!can_bind(nobody) || source_towards(address).is_ok_and(|source| source == address))
+    // Only these say that it is not ours; a lack of descriptors says nothing, and then it is better not to use it.
+    let is_foreign = |error: &io::Error| {
+        matches!(error.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported)
+            || error.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error())
+    };
+    let can_bind = |address| UdpSocket::bind((address, 0)).map_or_else(|error| !is_foreign(&error), |_| true);
+    can_bind(address)
+        && (UdpSocket::bind((nobody, 0)).is_err()
+            || source_towards(address).is_ok_and(|source| source == address))
 }
 
 /// The address that packets to this one would come from. Nothing is sent.
@@ -221,14 +233,31 @@ pub(super) fn source_towards(address: IpAddr) -> io::Result<IpAddr> {
 fn is_never_v4(address: Ipv4Addr) -> bool {
     let special = address.is_loopback() || address.is_link_local() || address.is_multicast();
     // All of 0.0.0.0/8 means "this host" (RFC 1122 §3.2.1.3).
+    let special = special || METADATA_V4.contains(&address);
     special || address.is_broadcast() || address.octets()[0] == 0
 }
 
-/// The IPv4 address inside a mapped, a compatible or a NAT64 address.
+/// The IPv4 address inside a mapped, compatible, translated (RFC 2765), NAT64 (RFC 6052, RFC 8215), 6to4 (RFC 3056) or
+/// ISATAP (RFC 5214) address.
 fn inner_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let [a, b, c, d, e, f, high, low] = address.segments();
-    let inner = matches!((a, b, c, d, e, f), (0, 0, 0, 0, 0, 0 | 0xffff) | (0x64, 0xff9b, 0, 0, 0, 0));
-    inner.then(|| Ipv4Addr::from((u32::from(high) << 16) | u32::from(low)))
+    let inner = |high, low| Some(Ipv4Addr::from((u32::from(high) << 16) | u32::from(low)));
+    match (a, b, c, d, e, f) {
+        (0, 0, 0, 0, 0, 0 | 0xffff) | (0, 0, 0, 0, 0xffff, 0) => inner(high, low),
+        (0x64, 0xff9b, 0, 0, 0, 0) | (0x64, 0xff9b, 1, ..) => inner(high, low),
+        (0x2002, high, low, ..) => inner(high, low),
+        (.., 0 | 0x200, 0x5efe) => inner(high, low),
+        _ => None,
+    }
+}
+
+/// An address, and the IPv4 address inside it if there is one: whoever carries packets between both leads to either.
+pub fn forms(address: IpAddr) -> impl Iterator<Item = IpAddr> {
+    let inner = match address {
+        IpAddr::V4(_) => None,
+        IpAddr::V6(address) => inner_v4(address).map(IpAddr::V4),
+    };
+    [Some(address.to_canonical()), inner].into_iter().flatten()
 }
 
 #[cfg(test)]
@@ -403,6 +432,14 @@ mod tests {
             ("::127.0.0.1", true),
             ("64:ff9b::7f00:1", true),
             ("64:ff9b::a9fe:a9fe", true),
+            ("64:ff9b:1::7f00:1", true),
+            ("2002:7f00:1::1", true),
+            ("::ffff:0:127.0.0.1", true),
+            ("2001:db8::5efe:127.0.0.1", true),
+            ("100.100.100.200", true),
+            ("168.63.129.16", true),
+            ("fd00:ec2::254", true),
+            ("2002:a00:1::1", false),
             ("10.0.0.1", false),
             ("192.168.1.1", false),
             ("100.64.0.1", false),
