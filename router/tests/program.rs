@@ -132,18 +132,11 @@ fn check_prints_what_is_wrong_and_exits_1_on_errors() {
     assert_eq!(json["problems"][0]["reason"], "ForbiddenBackend", "{json}");
 }
 
-#[test]
-fn check_names_every_wrong_object_of_a_folder_with_its_file_and_the_field() {
-    let manifests = folder();
-    let path = manifests.path().to_str().unwrap();
-    write(manifests.path(), "orders.json", &service("shop", "orders", 80, &[]));
-    let object = |kind: &str, name: &str, spec: serde_json::Value| {
-        let metadata = json!({"name": name, "namespace": "shop"});
-        json!({"apiVersion": "selvedge.dev/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec})
-    };
+/// Kind and `spec` of objects that are wrong, the field that is, and a part of what is said of it.
+fn wrong_objects() -> Vec<(&'static str, serde_json::Value, &'static str, &'static str)> {
     let target = json!([{"service": "orders"}]);
     let rule = |rule: serde_json::Value| json!({"targets": target, "rules": [rule]});
-    let rows = [
+    vec![
         (
             "RouteRule",
             json!({"targets": [{"service": "ordres"}], "rules": [{}]}),
@@ -208,7 +201,19 @@ fn check_names_every_wrong_object_of_a_folder_with_its_file_and_the_field() {
             "ratelimit is",
             "mean \"rateLimit\"",
         ),
-    ];
+    ]
+}
+
+#[test]
+fn check_names_every_wrong_object_of_a_folder_with_its_file_and_the_field() {
+    let manifests = folder();
+    let path = manifests.path().to_str().unwrap();
+    write(manifests.path(), "orders.json", &service("shop", "orders", 80, &[]));
+    let object = |kind: &str, name: &str, spec: serde_json::Value| {
+        let metadata = json!({"name": name, "namespace": "shop"});
+        json!({"apiVersion": "selvedge.dev/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec})
+    };
+    let rows = wrong_objects();
     for (at, (kind, spec, ..)) in rows.iter().enumerate() {
         write(manifests.path(), &format!("{at:02}.json"), &[object(kind, &format!("o{at}"), spec.clone())]);
     }
