@@ -46,7 +46,8 @@ pub struct PathMatch {
     #[schemars(transform = limits::path)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prefix: Option<String>,
-    /// A regular expression (syntax of RE2) that the whole path fits.
+    /// A regular expression (syntax of RE2) that the whole path fits. It is asked after exact paths and before
+    /// prefixes, the longest one first.
     #[schemars(transform = limits::regex)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub regex: Option<String>,
