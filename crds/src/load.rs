@@ -80,7 +80,8 @@ pub struct LimitKey {
     "queue is for requests above perCaller; give perCaller too",
 ))]
 pub struct Concurrency {
-    /// So many requests of one caller (namespace and service account) are under way to the Service.
+    /// So many requests of one caller are under way to the Service: of one namespace and service account, or of one
+    /// source address where these are not known.
     #[schemars(range(min = 1, max = 1_000_000))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub per_caller: Option<u32>,
