@@ -81,7 +81,7 @@ pub fn tell<T: Role>(
         status.await;
     });
     let (switches, steps) = mpsc::unbounded_channel();
-    let switching = switch::run(client.clone(), T::PROGRAM, leads.clone(), steps);
+    let switching = switch::run(client.clone(), T::PROGRAM, leads.clone(), (steps, problems.clone()));
     let watch = PanicWatch::new("switch", metrics);
     writers.spawn(async move {
         let _watch = watch;
