@@ -27,7 +27,7 @@ pub struct Retry {
     /// How long to wait before the second try, more before each further one, with jitter. Absent: 25ms.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backoff: Option<Duration>,
-    /// How much all requests of the rule may be tried again. Absent: that of the Service.
+    /// How much all requests of the rule may be tried again. What is absent is as policies say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub budget: Option<RetryBudget>,
     /// Whether requests such as POST, which may not bear being done twice, are tried again too after a part of them

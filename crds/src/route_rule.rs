@@ -83,6 +83,8 @@ use crate::{
 pub struct RouteRuleSpec {
     /// For which Services of this namespace, or for which hosts, the rules count. A host belongs to the namespaces of
     /// the Ingresses that name it, or if there are none to that of the oldest RouteRule; those of others have no effect.
+    /// For a host the policies of a Service count where a rule sends to that one only: its rate limit, timeouts and
+    /// priority.
     #[schemars(length(min = 1, max = 16))]
     pub targets: Vec<RouteTarget>,
     /// Which RouteRule goes first where several count for the same target: the one with the higher number. Of equal
@@ -111,7 +113,8 @@ pub struct RouteTarget {
     #[schemars(range(min = 1, max = 65535))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
-    /// A host that clients ask the edge for, such as `api.example.com`, or `*.example.com` for all with one label before it.
+    /// A host that clients ask the edge for, such as `api.example.com`, or `*.example.com` for all with one label before
+    /// it. The router does not serve it.
     #[schemars(transform = limits::host_or_wildcard)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,

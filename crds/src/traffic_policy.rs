@@ -30,7 +30,8 @@ use crate::{
     derive = "PartialEq",
     derive = "Default",
     doc = "How requests get to the endpoints of a Service: balancing, health, limits, connections. It counts for \
-           Services, routes or a whole namespace; the nearer policy wins field by field.",
+           Services, routes or a whole namespace; the nearer policy wins field by field, in circuitBreaking, outlier, \
+           retryBudget, timeouts, connection and zone part by part.",
     printcolumn(
         name = "Targets",
         type_ = "string",

@@ -15,7 +15,7 @@ use selvedge_common::{
 };
 
 use crate::{
-    args::{CheckArgs, RunArgs},
+    args::{CheckArgs, DEFAULT_LEASE, RunArgs},
     class, translate,
 };
 
@@ -25,11 +25,12 @@ pub type Edge = Program<translate::Edge>;
 impl Role for translate::Edge {
     const PROGRAM: &'static str = "selvedge-ingress";
     const CONTROLLER: &'static str = class::CONTROLLER;
+    const LEASE: &'static str = DEFAULT_LEASE;
     const KINDS: &'static [Kind] = translate::KINDS;
 
-    fn status(&self, object: &Object, change: StatusChange) -> Option<StatusInput> {
+    fn status(&self, object: &Object, change: StatusChange, entry: &str) -> Option<StatusInput> {
         let Object::Ingress(ingress) = object else {
-            return status::rules::seen(object, change, Self::CONTROLLER);
+            return status::rules::seen(object, change, entry);
         };
         let balancer = ingress.status.as_ref().and_then(|status| status.load_balancer.as_ref());
         let current = balancer.and_then(|balancer| balancer.ingress.clone()).unwrap_or_default();

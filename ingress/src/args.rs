@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Name of the lease where no other is given.
-const DEFAULT_LEASE: &str = "selvedge-ingress";
+pub const DEFAULT_LEASE: &str = "selvedge-ingress";
 
 /// Selvedge's edge: Kubernetes Ingress objects to an L7 proxy
 #[derive(Parser, Clone, Debug)]

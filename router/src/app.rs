@@ -19,6 +19,7 @@ pub type Router = Program<Tier>;
 impl Role for Tier {
     const PROGRAM: &'static str = "selvedge-router";
     const CONTROLLER: &'static str = "selvedge.dev/router";
+    const LEASE: &'static str = DEFAULT_LEASE;
     const KINDS: &'static [Kind] = crate::translate::KINDS;
 
     fn switches_to(&self) -> Option<ServiceName> {

@@ -239,7 +239,7 @@ struct Writer {
 impl Writer {
     /// One as the edge has it, which knows no addresses.
     fn new(client: &Client, leads: bool) -> Self {
-        let author = Author { manager: "selvedge-ingress", controller: "selvedge.dev/ingress" };
+        let author = Author { manager: "selvedge-ingress".into(), controller: "selvedge.dev/ingress".into() };
         let (leader, leads) = watch::channel(leads);
         let (_, addresses) = watch::channel(None);
         let (inputs, inbox) = mpsc::unbounded_channel();

@@ -1,5 +1,7 @@
 //! Addresses in the status of Ingress objects.
 
+use std::borrow::Cow;
+
 use k8s_openapi::api::networking::v1::{Ingress, IngressLoadBalancerIngress};
 use kube::{
     Api, Client,
@@ -16,7 +18,8 @@ use tokio::sync::{mpsc, watch};
 use crate::servers::{create, create_namespace, ingress, on_each};
 use selvedge_tests::waiting::eventually;
 
-const EDGE: Author = Author { manager: "selvedge-ingress", controller: "selvedge.dev/ingress" };
+const EDGE: Author =
+    Author { manager: Cow::Borrowed("selvedge-ingress"), controller: Cow::Borrowed("selvedge.dev/ingress") };
 
 struct Writer {
     leader: watch::Sender<bool>,

@@ -9,6 +9,7 @@ use kube::{
     api::{Patch, PatchParams, PostParams},
 };
 use selvedge_common::kube::{
+    events::ProblemInput,
     store::ServiceName,
     switch::{self, Action, Steps},
 };
@@ -203,14 +204,16 @@ async fn a_service_that_cannot_be_switched_is_told_and_stays() {
 struct Executor {
     leader: watch::Sender<bool>,
     steps: mpsc::UnboundedSender<Steps>,
+    problems: mpsc::UnboundedReceiver<Vec<ProblemInput>>,
 }
 
 impl Executor {
     fn new(client: &Client, leads: bool) -> Self {
         let (leader, leads) = watch::channel(leads);
         let (steps, inbox) = mpsc::unbounded_channel();
-        tokio::spawn(switch::run(client.clone(), "selvedge-router", leads, inbox));
-        Self { leader, steps }
+        let (problem_sender, problems) = mpsc::unbounded_channel();
+        tokio::spawn(switch::run(client.clone(), "selvedge-router", leads, (inbox, problem_sender)));
+        Self { leader, steps, problems }
     }
 
     fn send(&self, namespace: &str, name: &str, actions: Vec<Action>) {
@@ -265,6 +268,48 @@ async fn steps_that_came_too_late_change_nothing() {
         eventually(async || cluster.services.get_opt("w-direct").await.unwrap()).await;
         assert_eq!(cluster.selector("orders").await, json!({"app": "orders"}));
         assert_eq!(cluster.service(TWIN).await.metadata.uid, gone.metadata.uid);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_step_that_fails_is_told_until_it_is_taken() {
+    on_each(async |client, namespace| {
+        let cluster = Cluster::new(&client, &namespace);
+        let orders = create(&cluster.services, service("orders", json!({}))).await;
+        let twin = create(&cluster.services, service(TWIN, json!({}))).await;
+        let mut executor = Executor::new(&client, true);
+        let delete = |uid: Option<String>| vec![Action::DeleteTwin { name: TWIN.into(), uid }];
+        executor.send(&namespace, "orders", delete(Some("another".into())));
+        let told = executor.problems.recv().await.unwrap();
+        let [ProblemInput::Added { problem, uid }] = &told[..] else { panic!("{told:?}") };
+        assert_eq!((&*problem.reason, uid), ("SwitchFailed", &orders.metadata.uid));
+        assert_eq!(problem.object.to_string(), format!("Service {namespace}/orders"));
+        executor.send(&namespace, "orders", delete(twin.metadata.uid));
+        assert_eq!(executor.problems.recv().await, Some(vec![ProblemInput::Removed(problem.clone())]));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_slice_of_somebody_else_is_not_taken_over() {
+    on_each(async |client, namespace| {
+        let cluster = Cluster::new(&client, &namespace);
+        let slice = |address: &str, manager: &str| {
+            let labels = json!({"endpointslice.kubernetes.io/managed-by": manager});
+            json!({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+                "metadata": {"name": SLICE, "labels": labels}, "addressType": "IPv4",
+                "ports": [{"name": "http", "port": 8080, "protocol": "TCP"}],
+                "endpoints": [{"addresses": [address]}]})
+        };
+        let theirs = create(&cluster.slices, slice("192.0.2.9", "somebody.example")).await;
+        let mut executor = Executor::new(&client, true);
+        let ours = EndpointSlice::deserialize(slice("192.0.2.1", "router.selvedge.dev")).unwrap();
+        executor.send(&namespace, "orders", vec![Action::ApplySlice(Box::new(ours))]);
+        let told = executor.problems.recv().await.unwrap();
+        assert!(matches!(&told[..], [ProblemInput::Added { .. }]), "{told:?}");
+        let left = cluster.slices.get(SLICE).await.unwrap();
+        assert_eq!((left.metadata.uid, left.endpoints), (theirs.metadata.uid, theirs.endpoints));
     })
     .await;
 }

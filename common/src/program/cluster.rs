@@ -1,6 +1,6 @@
 //! What is told to the cluster: status, events and the switch of Services, by the leader.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use kube::Client;
 use tokio::{
@@ -39,6 +39,8 @@ pub struct Teller {
     pub statuses: mpsc::UnboundedSender<Vec<StatusInput>>,
     /// What is wrong.
     pub problems: mpsc::UnboundedSender<Vec<ProblemInput>>,
+    /// Name of our entry in the status of RouteRules and TrafficPolicies.
+    pub entry: Cow<'static, str>,
     /// Steps of Services that are switched.
     pub switches: mpsc::UnboundedSender<switch::Steps>,
 }
@@ -70,7 +72,8 @@ pub fn tell<T: Role>(
             follow_service(client, &service.namespace, &service.name, sender).await;
         });
     }
-    let author = Author { manager: T::PROGRAM, controller: T::CONTROLLER };
+    let author = Author::of(T::PROGRAM, T::CONTROLLER, (&args.name, T::LEASE));
+    let entry = author.controller.clone();
     let status = status::run(client.clone(), author, leads.clone(), addresses, status_inputs);
     let watch = PanicWatch::new("status", metrics);
     writers.spawn(async move {
@@ -78,7 +81,7 @@ pub fn tell<T: Role>(
         status.await;
     });
     let (switches, steps) = mpsc::unbounded_channel();
-    let switching = switch::run(client.clone(), T::PROGRAM, leads.clone(), steps);
+    let switching = switch::run(client.clone(), T::PROGRAM, leads.clone(), (steps, problems.clone()));
     let watch = PanicWatch::new("switch", metrics);
     writers.spawn(async move {
         let _watch = watch;
@@ -96,7 +99,7 @@ pub fn tell<T: Role>(
         // Nobody may write without the lease.
         writers.shutdown().await;
     });
-    (Teller { statuses, problems, switches }, telling)
+    (Teller { statuses, problems, entry, switches }, telling)
 }
 
 /// In a pod its name.

@@ -263,7 +263,8 @@ impl<T: Role> Driver<T> {
     fn status(&self, change: StatusChange) -> Option<StatusInput> {
         let ObjectKey { kind, namespace, name } = &change.key;
         let object = self.reconciler.objects().get(*kind, namespace, name)?;
-        self.role().status(object, change)
+        let entry = self.teller.as_ref().map_or(T::CONTROLLER, |teller| &teller.entry);
+        self.role().status(object, change, entry)
     }
 
     fn role(&self) -> &T {
@@ -351,9 +352,10 @@ mod tests {
     impl Role for Idle {
         const PROGRAM: &'static str = "selvedge-idle";
         const CONTROLLER: &'static str = "selvedge.dev/idle";
+        const LEASE: &'static str = "selvedge-idle";
         const KINDS: &'static [Kind] = &[Kind::Service];
 
-        fn status(&self, _: &Object, change: StatusChange) -> Option<StatusInput> {
+        fn status(&self, _: &Object, change: StatusChange, _: &str) -> Option<StatusInput> {
             Some(seen(change.key, change.ours))
         }
 
@@ -387,7 +389,11 @@ mod tests {
         let (statuses, told_statuses) = mpsc::unbounded_channel();
         let (problems, told_problems) = mpsc::unbounded_channel();
         let (switches, _) = mpsc::unbounded_channel();
-        let driver = Driver::new(Idle, engine, Some(Teller { statuses, problems, switches }));
+        let driver = Driver::new(
+            Idle,
+            engine,
+            Some(Teller { statuses, problems, entry: Idle::CONTROLLER.into(), switches }),
+        );
         (driver, Told { problems: told_problems, statuses: told_statuses })
     }
 

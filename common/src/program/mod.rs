@@ -38,13 +38,17 @@ pub trait Role: Translate {
     /// Name of the controller in Events, for example `selvedge.dev/ingress`.
     const CONTROLLER: &'static str;
 
+    /// Name of the usual lease of its instances.
+    const LEASE: &'static str;
+
     /// Every kind that the translation reads; objects of other kinds are not watched.
     const KINDS: &'static [Kind];
 
     /// What the writer of statuses must know of an object whose status may have to be written. `None` for kinds whose
-    /// status is nobody's; by default these are all but RouteRules and TrafficPolicies.
-    fn status(&self, object: &Object, change: StatusChange) -> Option<StatusInput> {
-        status::rules::seen(object, change, Self::CONTROLLER)
+    /// status is nobody's; by default these are all but RouteRules and TrafficPolicies. `entry` is the name of our entry
+    /// in theirs.
+    fn status(&self, object: &Object, change: StatusChange, entry: &str) -> Option<StatusInput> {
+        status::rules::seen(object, change, entry)
     }
 
     /// The same for an object that is gone.

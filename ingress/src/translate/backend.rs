@@ -107,26 +107,24 @@ fn lead(
     (name, found): (BackendName<'_>, FoundPort),
     near: &Near,
 ) -> Result<Led, BackendFault> {
-    match via::choose(cx, draft, name) {
-        Via::Direct => {
-            let way = Way { near: Some(near), balance: draft.balance.as_ref(), protocol: None };
-            let (id, policy) = rules::make(&mut cx.rules(), (name, found), way);
-            let rules = rules::has_rules_for(&cx.rules(), name).then(|| lead_on(cx, name));
-            let limited = limited(draft, Some(name), (near, &policy));
-            Ok(Led { target: BackendTarget::Backend(id), policy, limited, filters: Vec::new(), rules })
-        }
-        Via::Router => {
-            let (id, of_router) = via::router(cx, draft, found.backend.protocol)?;
-            // The router waits as long as these say, so the edge must not give up before.
-            let of_service =
-                Policy::of_service(&mut cx.rules(), name.namespace, name.service, found.port).times();
-            let policy = near.policy.clone().or(of_service).or(of_router);
-            let limited = limited(draft, Some(name), (near, &policy));
-            let filters = vec![via::tell(draft, name)?];
-            cx.parts.problems.extend(found.problem);
-            Ok(Led { target: BackendTarget::Backend(id), policy, limited, filters, rules: None })
-        }
-    }
+    let router = match via::choose(cx, draft, name) {
+        Via::Direct => None,
+        Via::Router => via::router(cx, draft, found.backend.protocol)?,
+    };
+    let Some((id, of_router)) = router else {
+        let way = Way { near: Some(near), balance: draft.balance.as_ref(), protocol: None };
+        let (id, policy) = rules::make(&mut cx.rules(), (name, found), way);
+        let rules = rules::has_rules_for(&cx.rules(), name).then(|| lead_on(cx, name));
+        let limited = limited(draft, Some(name), (near, &policy));
+        return Ok(Led { target: BackendTarget::Backend(id), policy, limited, filters: Vec::new(), rules });
+    };
+    // The router waits as long as these say, so the edge must not give up before.
+    let of_service = Policy::of_service(&mut cx.rules(), name.namespace, name.service, found.port);
+    let policy = near.policy.clone().or(of_service.times()).or(of_router.times());
+    let limited = limited(draft, Some(name), (near, &policy));
+    let filters = vec![via::tell(draft, name)?];
+    cx.parts.problems.extend(found.problem);
+    Ok(Led { target: BackendTarget::Backend(id), policy, limited, filters, rules: None })
 }
 
 /// The rules of a port of a Service, which are translated as long as a route leads there.

@@ -129,7 +129,7 @@ impl Translate for Edge {
                 let owners = |host: &HostMatch| self.context(reader).owners(host);
                 // Those of Services alone are the router's, whether or not an Ingress leads there.
                 let ours = rules::is_for_hosts(rule);
-                let mut said = rules::translate_route_rule(&mut cx.rules(), rule, (ours, &owners));
+                let mut said = rules::translate_route_rule(&mut cx.rules(), rule, (ours, Some(&owners)));
                 // There callers are known.
                 said.problems.retain(|problem| ours || problem.reason != CALLER_UNKNOWN);
                 said

@@ -7,13 +7,13 @@ use selvedge_common::{
     kube::{
         objects::Kind,
         rules::{self, BackendName, Way},
-        service::{self, PortRef},
+        service::{self, PortRef, ServiceFault},
         switch::VIA_LABEL,
     },
     model::{BackendProtocol, InvalidBackend, Problem},
 };
 
-use super::{Context, RouteDraft, backend::BackendFault};
+use super::{Context, RouteDraft, backend::BackendFault, ingress_ref};
 
 /// The field by which the router is told which Service is meant; it takes it off.
 const SERVICE_FIELD: &str = "X-Selvedge-Service";
@@ -62,23 +62,42 @@ fn said_by(service: &core::Service) -> Option<(&'static str, &str)> {
     parts.into_iter().find_map(|(part, said)| Some((part, said.as_ref()?.get(VIA_LABEL)?.as_str())))
 }
 
-/// The backend that is the router, and what its own policies say of it; `protocol` is what the Service speaks.
+/// The backend that is the router, and what its own policies say of it; `protocol` is what the Service speaks. `None` if
+/// the router is not there and only the Service asks for it: then its endpoints are better than nothing.
 ///
 /// # Errors
-/// The router is not where the settings say.
+/// The router is not where the settings say, and the Ingress itself asks for it.
 pub(super) fn router(
     cx: &mut Context<'_, '_>,
     draft: &RouteDraft<'_>,
     protocol: BackendProtocol,
-) -> Result<(BackendId, rules::Policy), BackendFault> {
+) -> Result<Option<(BackendId, rules::Policy)>, BackendFault> {
     let router = &cx.settings.router;
     let (namespace, name) = (&*router.namespace, &*router.service);
-    let found = service::find(cx.reader, namespace, name, PortRef::Number(router.port.into()));
-    let found = found.map_err(|fault| BackendFault {
-        field: match draft.via {
-            Some(_) => format!("metadata.annotations[{VIA_LABEL}]"),
-            None => format!("{}.service.name", draft.field),
-        },
+    let found = match service::find(cx.reader, namespace, name, PortRef::Number(router.port.into())) {
+        Ok(found) => found,
+        Err(fault) if draft.via.is_some() => return Err(not_found(fault)),
+        Err(fault) => {
+            let message = format!(
+                "the Service asks for the router by {VIA_LABEL}, and {}; run the router, or name its Service by \
+                 --router; until then requests go to the endpoints of the Service",
+                fault.message
+            );
+            let field = format!("{}.service.name", draft.field);
+            let problem = Problem::warning(&ingress_ref(draft.ingress), field, "RouterNotFound", message);
+            cx.parts.problems.push(problem);
+            return Ok(None);
+        }
+    };
+    let name = BackendName { namespace, service: name, port: Some(router.port) };
+    // A call of gRPC cannot go on as HTTP/1.1; all else the router takes as its port says.
+    let protocol = Some(protocol).filter(|protocol| *protocol == BackendProtocol::Http2);
+    Ok(Some(rules::make(&mut cx.rules(), (name, found), Way { protocol, ..Way::default() })))
+}
+
+fn not_found(fault: ServiceFault) -> BackendFault {
+    BackendFault {
+        field: format!("metadata.annotations[{VIA_LABEL}]"),
         reason: "RouterNotFound",
         invalid: fault.invalid,
         message: format!(
@@ -86,11 +105,7 @@ pub(super) fn router(
              {VIA_LABEL}: direct",
             fault.message
         ),
-    })?;
-    let name = BackendName { namespace, service: name, port: Some(router.port) };
-    // A call of gRPC cannot go on as HTTP/1.1; all else the router takes as its port says.
-    let protocol = Some(protocol).filter(|protocol| *protocol == BackendProtocol::Http2);
-    Ok(rules::make(&mut cx.rules(), (name, found), Way { protocol, ..Way::default() }))
+    }
 }
 
 /// The filter that tells the router which Service is meant, whatever the client or another filter says.

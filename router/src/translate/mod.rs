@@ -64,13 +64,6 @@ impl Tier {
     }
 }
 
-/// The namespaces of the Services that have a name.
-fn owners<'r>(reader: &Reader<'r>, host: &HostMatch) -> Vec<&'r str> {
-    let declaring = reader.declaring(&Unit::Host(ROUTE_SET.into(), host.clone()));
-    let services = declaring.filter(|object| matches!(object, Object::Service(_)));
-    services.map(|object| object.metadata().namespace.as_deref().unwrap_or_default()).collect()
-}
-
 impl Translate for Tier {
     fn route_set(&self) -> RouteSetId {
         ROUTE_SET.into()
@@ -81,6 +74,8 @@ impl Translate for Tier {
             return Vec::new();
         }
         let mut units = rules::attached_units(object, &self.route_set());
+        // Those that are left name objects; the hosts of RouteRules are the edge's to serve.
+        units.retain(|unit| !matches!(unit, Unit::Host(..)));
         match object {
             Object::Service(service) => {
                 units.extend(service::hosts(service).map(|(host, _)| Unit::Host(self.route_set(), host)));
@@ -103,10 +98,11 @@ impl Translate for Tier {
             Object::Service(service) => {
                 ObjectTranslation { problems: port::problems(service), ..ObjectTranslation::default() }
             }
-            // Those of hosts alone are the edge's.
+            Object::RouteRule(rule) if rules::is_for_hosts(rule) && rules::is_for_hosts_only(rule) => {
+                ObjectTranslation::default()
+            }
             Object::RouteRule(rule) => {
-                let owners = |host: &HostMatch| owners(reader, host);
-                rules::translate_route_rule(&mut cx, rule, (!rules::is_for_hosts_only(rule), &owners))
+                rules::translate_route_rule(&mut cx, rule, (!rules::is_for_hosts_only(rule), None))
             }
             Object::TrafficPolicy(policy) => {
                 rules::translate_policy(&mut cx, policy, (!rules::is_for_ingresses_only(policy), KINDS))
@@ -133,10 +129,7 @@ impl Translate for Tier {
             Object::Service(found) => Some(found),
             _ => None,
         });
-        let routes = match service {
-            Some(service) => service::routes(&mut cx, service, host),
-            None => rules::of_host(&mut cx, host, &[]),
-        };
+        let routes = service.map(|service| service::routes(&mut cx, service, host)).unwrap_or_default();
         let virtual_host = (!routes.is_empty()).then_some(VirtualHost { certificate: None, routes });
         HostTranslation { virtual_host, has_tls: false, parts }
     }

@@ -52,8 +52,8 @@ pub(super) fn problems(service: &core::Service) -> Vec<Problem> {
     asked(service).err().map(wrong).into_iter().collect()
 }
 
-/// Adds a listener for each port that is asked for. Where two Services ask for the same one the first by namespace
-/// and name gets it; the others are told.
+/// Adds a listener for each port that is asked for. Where two Services ask for the same one the older gets it, or the
+/// first by namespace and name; the others are told.
 pub(super) fn listeners(
     cx: &mut Context<'_, '_>,
     listeners: &mut BTreeMap<ListenerName, Listener>,
@@ -65,8 +65,13 @@ pub(super) fn listeners(
         .collect();
     let mut problems = Vec::new();
     let reader = cx.reader;
-    for object in reader.declaring(&Unit::Base) {
-        let Object::Service(service) = object else { continue };
+    let asking = reader.declaring(&Unit::Base).filter_map(|object| match object {
+        Object::Service(service) => Some(service),
+        _ => None,
+    });
+    let mut asking: Vec<_> = asking.collect();
+    asking.sort_by(|a, b| rules::age(&a.metadata).cmp(&rules::age(&b.metadata)));
+    for service in asking {
         let (namespace, name) = names(service);
         for asked in asked(service).unwrap_or_default() {
             let listener = format!("{namespace}/{name}:{}", asked.port);

@@ -53,12 +53,17 @@ pub fn resolve(
     name: BackendName<'_>,
     near: Option<&Near>,
 ) -> Result<(BackendId, Policy), ServiceFault> {
-    let port = match name.port {
-        Some(port) => port,
-        None => only_port(cx, name)?,
-    };
+    let port = port(cx, name)?;
     let found = service::find(cx.reader, name.namespace, name.service, PortRef::Number(port.into()))?;
     Ok(make(cx, (name, found), Way { near, ..Way::default() }))
+}
+
+/// The port that is meant: the one that is named, or the only one.
+///
+/// # Errors
+/// None is named and there is not just one.
+pub(super) fn port(cx: &Context<'_, '_>, name: BackendName<'_>) -> Result<u16, ServiceFault> {
+    name.port.map_or_else(|| only_port(cx, name), Ok)
 }
 
 /// Makes the backend of a port that was found, and gives what policies say of it, the nearest first.

@@ -28,7 +28,7 @@ pub(super) fn check_target<'r>(
     cx: &Context<'_, 'r>,
     rule: &RouteRule,
     field: &str,
-    (target, owners): (&RouteTarget, Owners<'_, 'r>),
+    (target, owners): (&RouteTarget, Option<Owners<'_, 'r>>),
 ) -> Option<Problem> {
     let object = object_ref(Kind::RouteRule, &rule.metadata);
     let wrong = |part: &str, reason: &str, message: String| {
@@ -102,7 +102,7 @@ fn check_service(
 fn check_host<'r>(
     cx: &Context<'_, 'r>,
     own: &str,
-    (text, owners): (&str, Owners<'_, 'r>),
+    (text, owners): (&str, Option<Owners<'_, 'r>>),
 ) -> Option<(&'static str, String)> {
     let host = match host::parse(text) {
         Ok(host) => host,
@@ -111,15 +111,7 @@ fn check_host<'r>(
             return Some(("InvalidTarget", message));
         }
     };
-    let unit = Unit::Host(cx.defaults.hosts.clone(), host.clone());
-    if cx.reader.declaring(&unit).any(|object| matches!(object, Object::Service(_))) {
-        let message = format!(
-            "{text} is the name of a Service; name it as service, in a RouteRule of its namespace; the rules have no \
-             effect for the host"
-        );
-        return Some(("HostIsService", message));
-    }
-    let owner = owner_elsewhere(cx, own, &host, owners)?;
+    let owner = owner_elsewhere(cx, own, &host, owners?)?;
     let message = format!(
         "host {text} belongs to namespace {owner:?}, whose objects named it first; the rules have no effect"
     );

@@ -159,6 +159,16 @@ impl Policy {
         }
     }
 
+    /// Says this of the retry budget before anything else.
+    pub(super) fn put_budget(&mut self, budget: RetryBudget) {
+        self.retry_budget = merge(Some(budget), self.retry_budget.take(), budget_or);
+    }
+
+    /// What it says of requests and not of backends: how long they may take, their rate and their priority.
+    pub(super) fn of_requests(&self) -> Self {
+        Self { rate_limit: self.rate_limit.clone(), priority: self.priority, ..self.times() }
+    }
+
     /// Whether it limits the rate of requests.
     pub fn limits_rate(&self) -> bool {
         self.rate_limit.is_some()
@@ -169,11 +179,11 @@ impl Policy {
         Self {
             balance: self.balance.or(other.balance),
             affinity: self.affinity.or(other.affinity),
-            limits: self.limits.or(other.limits),
+            limits: merge(self.limits, other.limits, limits_or),
             fairness: self.fairness.or(other.fairness),
-            outlier: self.outlier.or(other.outlier),
+            outlier: merge(self.outlier, other.outlier, outlier_or),
             check: self.check.or(other.check),
-            retry_budget: self.retry_budget.or(other.retry_budget),
+            retry_budget: merge(self.retry_budget, other.retry_budget, budget_or),
             connect_timeout: self.connect_timeout.or(other.connect_timeout),
             tls: self.tls.or(other.tls),
             slow_start: self.slow_start.or(other.slow_start),
@@ -199,12 +209,7 @@ impl Policy {
         set(&mut backend.connect_timeout, self.connect_timeout.as_ref());
         set(&mut backend.prefer_zone, self.prefer_zone.as_ref());
         if let Some(limits) = &self.limits {
-            let BackendLimits { connections, pending, requests } = backend.limits;
-            backend.limits = BackendLimits {
-                connections: limits.connections.or(connections),
-                pending: limits.pending.or(pending),
-                requests: limits.requests.or(requests),
-            };
+            backend.limits = limits_or(limits.clone(), backend.limits.clone());
         }
         backend.affinity = self.affinity.clone().or(backend.affinity.take());
         backend.check = self.check.clone().or(backend.check.take());
@@ -242,6 +247,36 @@ impl Policy {
         });
         limit.into_iter().collect()
     }
+}
+
+/// Puts two together where both are given.
+fn merge<T>(near: Option<T>, far: Option<T>, or: impl FnOnce(T, T) -> T) -> Option<T> {
+    match (near, far) {
+        (Some(near), Some(far)) => Some(or(near, far)),
+        (near, far) => near.or(far),
+    }
+}
+
+fn limits_or(near: BackendLimits, far: BackendLimits) -> BackendLimits {
+    BackendLimits {
+        connections: near.connections.or(far.connections),
+        pending: near.pending.or(far.pending),
+        requests: near.requests.or(far.requests),
+    }
+}
+
+fn outlier_or(near: Outlier, far: Outlier) -> Outlier {
+    Outlier {
+        failures: near.failures.or(far.failures),
+        ejection: near.ejection.or(far.ejection),
+        longest_ejection: near.longest_ejection.or(far.longest_ejection),
+        most_ejected_percent: near.most_ejected_percent.or(far.most_ejected_percent),
+        panic_percent: near.panic_percent.or(far.panic_percent),
+    }
+}
+
+fn budget_or(near: RetryBudget, far: RetryBudget) -> RetryBudget {
+    RetryBudget { percent: near.percent.or(far.percent), per_second: near.per_second.or(far.per_second) }
 }
 
 fn read_balance(given: &GivenBalance) -> Balance {

@@ -154,9 +154,12 @@ fn fields(policy: &TrafficPolicy) -> BTreeSet<String> {
     };
     let parts = |(name, value): (String, Value)| match (name.as_str(), value) {
         ("targets", _) => Vec::new(),
-        ("timeouts" | "connection" | "zone", Value::Object(parts)) => {
-            parts.into_iter().map(|(part, _)| format!("{name}.{part}")).collect()
-        }
+        // An empty one of these says something, too.
+        ("outlier", Value::Object(parts)) if parts.is_empty() => vec![name],
+        (
+            "circuitBreaking" | "connection" | "outlier" | "retryBudget" | "timeouts" | "zone",
+            Value::Object(parts),
+        ) => parts.into_iter().map(|(part, _)| format!("{name}.{part}")).collect(),
         _ => vec![name],
     };
     given.into_iter().flat_map(parts).collect()

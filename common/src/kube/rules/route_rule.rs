@@ -110,6 +110,15 @@ pub(super) struct Drafted {
     pub(super) route: Route,
 }
 
+/// Where the requests of a rule go.
+struct Sent {
+    backends: Vec<BackendRef>,
+    /// What policies say of the requests, the nearest first.
+    policy: Policy,
+    /// The Service whose policies count.
+    service: Option<String>,
+}
+
 /// One rule of a RouteRule while it is translated.
 struct Draft<'d> {
     rule: &'d RouteRule,
@@ -129,7 +138,8 @@ impl Draft<'_> {
             false => &self.given.matches,
         };
         let near = self.near_with_budget();
-        let (backends, policy) = self.backends(cx, &object, &field, (target, &near));
+        let sent = self.backends(cx, &object, &field, (target, &near));
+        let Sent { backends, policy, .. } = &sent;
         let mirrors = self.mirrors(cx, &object, &field, &near);
         let changes = headers::translate(cx, &object, &field, self.given.headers.as_ref());
         for (at, given) in matches.iter().enumerate() {
@@ -140,7 +150,7 @@ impl Draft<'_> {
             let is_limited = target.is_some_and(|target| target.is_limited);
             let mut filters = match is_limited && !self.near.policy.limits_rate() {
                 true => Vec::new(),
-                false => policy.filters(&self.limited(target)),
+                false => policy.filters(&self.limited(sent.service.as_deref())),
             };
             filters.extend(answers::translate(cx, &object, &field, (self.given, &path)));
             filters.extend(changes.iter().cloned());
@@ -152,7 +162,7 @@ impl Draft<'_> {
                 load_priority: policy.load_priority(),
                 priority: shape::priority(self.rule),
                 filters,
-                timeouts: sending::timeouts(cx.defaults, &policy, self.given.timeouts.as_ref()),
+                timeouts: sending::timeouts(cx.defaults, policy, self.given.timeouts.as_ref()),
                 retry: sending::retry(cx.defaults, self.given.retry.as_ref()),
                 mirrors: mirrors.clone(),
                 ..Route::new(id, object.clone(), path, backends.clone())
@@ -180,28 +190,28 @@ impl Draft<'_> {
         };
         let mut near = self.near.clone();
         near.owner.name = format!("{}/{}", near.owner.name, self.name()).into();
-        near.policy.retry_budget = Some(budget);
+        near.policy.put_budget(budget);
         near
     }
 
-    /// What a limit of the rate counts together: the requests to the target, or those of this RouteRule if its own
-    /// policy says so.
-    fn limited(&self, target: Option<&Rules<'_>>) -> String {
-        match target {
-            Some(target) if self.near.policy.rate_limit.is_none() => target.service.to_string(),
+    /// What a limit of the rate counts together: the requests to the Service whose policies count, or those of this
+    /// RouteRule if its own policy says so.
+    fn limited(&self, service: Option<&str>) -> String {
+        match service {
+            Some(service) if self.near.policy.rate_limit.is_none() => service.to_owned(),
             _ => format!("{}/{}", namespace(&self.rule.metadata), name(&self.rule.metadata)),
         }
     }
 
-    /// Where requests go, and what policies say: those of the RouteRule, then those of the Service that is the
-    /// target.
+    /// Where requests go, and what policies say: those of the RouteRule, then those of the Service that is the target,
+    /// or for a host of the only Service that requests are sent to.
     fn backends(
         &self,
         cx: &mut Context<'_, '_>,
         object: &ObjectRef,
         field: &str,
         (target, near): (Option<&Rules<'_>>, &Near),
-    ) -> (Vec<BackendRef>, Policy) {
+    ) -> Sent {
         let near_policy = near.policy.clone();
         let policy = match target.map(|target| target.service) {
             Some(BackendName { namespace, service, port }) => {
@@ -209,24 +219,20 @@ impl Draft<'_> {
             }
             None => near_policy,
         };
+        let service = target.map(|target| target.service.to_string());
         if self.given.redirect.is_some() || self.given.respond.is_some() {
-            return (Vec::new(), policy);
+            return Sent { backends: Vec::new(), policy, service };
         }
         if self.given.backends.is_empty() {
-            let Some(target) = target else { return (Vec::new(), policy) };
+            let Some(target) = target else { return Sent { backends: Vec::new(), policy, service } };
             let is_target = |given: &RouteTarget| counts(target.service, given);
             let at = self.rule.spec.targets.iter().position(is_target).unwrap_or_default();
             let field = format!("spec.targets[{at}]");
             let target = backends::refer(cx, object, &field, (target.service, near), "requests get 503");
-            return (vec![BackendRef { target, weight: 1 }], policy);
+            return Sent { backends: vec![BackendRef { target, weight: 1 }], policy, service };
         }
-        let own = namespace(&self.rule.metadata);
         let refer = |(at, given): (usize, &GivenBackend)| {
-            let name = BackendName {
-                namespace: given.namespace.as_deref().unwrap_or(own),
-                service: &given.service,
-                port: given.port,
-            };
+            let name = self.name_of(given);
             let field = format!("{field}.backends[{at}]");
             let target =
                 backends::refer(cx, object, &field, (name, near), "its share of the requests gets 503");
@@ -237,7 +243,32 @@ impl Draft<'_> {
             let message = "all weights are 0, so no request can be sent; requests get 503".to_owned();
             cx.error(object, format!("{field}.backends"), "NoWeight", message);
         }
-        (backends, policy)
+        match target {
+            Some(_) => Sent { backends, policy, service },
+            None => self.sent_for_host(cx, backends, policy),
+        }
+    }
+
+    /// The same for a host, which has no policies of its own.
+    fn sent_for_host(&self, cx: &mut Context<'_, '_>, backends: Vec<BackendRef>, near: Policy) -> Sent {
+        let mut targets = backends.iter().map(|backend| &backend.target);
+        let is_only = match targets.next() {
+            Some(first @ BackendTarget::Backend(_)) => targets.all(|target| target == first),
+            _ => false,
+        };
+        let only = self.given.backends.first().filter(|_| is_only).map(|given| self.name_of(given));
+        let resolved = only.and_then(|name| Some((name, backends::port(cx, name).ok()?)));
+        let Some((name, port)) = resolved else { return Sent { backends, policy: near, service: None } };
+        let policy = near.or(Policy::of_service(cx, name.namespace, name.service, port).of_requests());
+        Sent { backends, policy, service: Some(name.to_string()) }
+    }
+
+    fn name_of<'n>(&'n self, given: &'n GivenBackend) -> BackendName<'n> {
+        BackendName {
+            namespace: given.namespace.as_deref().unwrap_or(namespace(&self.rule.metadata)),
+            service: &given.service,
+            port: given.port,
+        }
     }
 
     fn mirrors(&self, cx: &mut Context<'_, '_>, object: &ObjectRef, field: &str, near: &Near) -> Vec<Mirror> {
@@ -258,11 +289,12 @@ impl Draft<'_> {
     }
 }
 
-/// What is said of a RouteRule as an object: its problems, and conditions for each of its targets.
+/// What is said of a RouteRule as an object: its problems, and conditions for each of its targets. Without `owners` hosts
+/// are not served here, and nothing is said of them.
 pub fn translate<'r>(
     cx: &mut Context<'_, 'r>,
     rule: &RouteRule,
-    (ours, owners): (bool, Owners<'_, 'r>),
+    (ours, owners): (bool, Option<Owners<'_, 'r>>),
 ) -> ObjectTranslation {
     let object = object_ref(Kind::RouteRule, &rule.metadata);
     let near = Near::of(cx, Kind::RouteRule, namespace(&rule.metadata), name(&rule.metadata));
@@ -279,6 +311,9 @@ pub fn translate<'r>(
     shape::check(cx, &object, rule);
     let (mut targets, mut of_targets) = (Vec::new(), Vec::new());
     for (index, target) in rule.spec.targets.iter().enumerate() {
+        if owners.is_none() && targets::is_host(target) {
+            continue;
+        }
         let field = format!("spec.targets[{index}]");
         let wrong = check::check_target(cx, rule, &field, (target, owners));
         targets.push(conditions(targets::print_route_target(target), &cx.problems, wrong.as_ref()));

@@ -48,7 +48,12 @@ pub fn is_for_hosts_only(rule: &RouteRule) -> bool {
 
 /// Whether a RouteRule counts for a host, so that the edge has a say in its status.
 pub fn is_for_hosts(rule: &RouteRule) -> bool {
-    rule.spec.targets.iter().any(|target| target.service.is_none() && target.host.is_some())
+    rule.spec.targets.iter().any(is_host)
+}
+
+/// Whether a target is a host.
+pub(super) fn is_host(target: &RouteTarget) -> bool {
+    target.service.is_none() && target.host.is_some()
 }
 
 /// Whether a TrafficPolicy counts for an Ingress, so that the edge has a say in its status.

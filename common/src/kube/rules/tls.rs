@@ -46,7 +46,10 @@ fn authorities(cx: &mut Context<'_, '_>, object: &ObjectRef, given: &SecretOrCon
             let data =
                 cx.reader.secret(namespace, name).and_then(|secret| secret::value(secret, AUTHORITIES));
             let text = data.and_then(|data| String::from_utf8(data.to_vec()).ok());
-            text.ok_or_else(|| ("secret", format!("Secret {namespace}/{name}")))
+            // Others are not asked for, as they may be anything.
+            let from =
+                || format!("Secret {namespace}/{name} of type kubernetes.io/tls (no other type is read)");
+            text.ok_or_else(|| ("secret", from()))
         }
         (None, Some(name)) => {
             let map = cx.reader.config_map(namespace, name);

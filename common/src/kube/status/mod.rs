@@ -4,6 +4,7 @@ mod ingress;
 pub mod rules;
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
@@ -23,6 +24,12 @@ use tokio::{
 
 use super::{addresses, backoff::Backoff, objects::ObjectKey};
 use rules::Verdict;
+
+/// Longest name under which the API server keeps fields.
+const LONGEST_MANAGER: usize = 128;
+
+/// Longest name of an entry.
+const LONGEST_CONTROLLER: usize = 253;
 
 /// Writes under way at once.
 const CONCURRENCY: usize = 8;
@@ -64,12 +71,24 @@ pub enum KnownStatus {
 pub type Addresses = Option<Vec<IngressLoadBalancerIngress>>;
 
 /// Who writes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Author {
     /// Name under which the API server keeps what fields are ours, for example `selvedge-ingress`.
-    pub manager: &'static str,
+    pub manager: Cow<'static, str>,
     /// Name of our entry in the status of RouteRules and TrafficPolicies, for example `selvedge.dev/ingress`.
-    pub controller: &'static str,
+    pub controller: Cow<'static, str>,
+}
+
+impl Author {
+    /// The writer of a program of this name that takes part in a lease. Those who have another lease than the usual one,
+    /// as edges of different classes do, have entries of their own, so that none takes away what another one wrote.
+    pub fn of(program: &'static str, controller: &'static str, (lease, usual): (&str, &str)) -> Self {
+        let named = |name: &'static str, longest: usize| match lease == usual {
+            true => name.into(),
+            false => format!("{name}/{lease}").chars().take(longest).collect::<String>().into(),
+        };
+        Self { manager: named(program, LONGEST_MANAGER), controller: named(controller, LONGEST_CONTROLLER) }
+    }
 }
 
 /// Writes while `leader` is true, until the sender of `inputs` is gone.
@@ -194,13 +213,13 @@ impl Writer {
         let mut writes = Vec::new();
         for key in std::mem::take(&mut self.pending) {
             let Some(known) = self.entries.get(&key) else { continue };
-            match known.due(self.author.controller, addresses) {
+            match known.due(&self.author.controller, addresses) {
                 Due::Nothing => {}
                 Due::Forget => drop(self.entries.remove(&key)),
                 Due::Write(write) => writes.push((key, *write)),
             }
         }
-        let (client, manager) = (&self.client, self.author.manager);
+        let (client, manager) = (&self.client, &*self.author.manager);
         let results = stream::iter(writes).map(|(key, Write { status, then })| async move {
             // Leadership may be lost while a long list is being written.
             let result =
@@ -255,4 +274,23 @@ async fn apply(
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &key.namespace, &resource);
     let parameters = PatchParams::apply(manager).force();
     api.patch_status(&key.name, &parameters, &Patch::Apply(patch)).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_a_lease_of_its_own_has_an_entry_of_its_own() {
+        let of = |lease| {
+            let Author { manager, controller } =
+                Author::of("selvedge-ingress", "selvedge.dev/ingress", (lease, "selvedge-ingress"));
+            (manager.into_owned(), controller.into_owned())
+        };
+        let wanted = |manager: &str, controller: &str| (manager.to_owned(), controller.to_owned());
+        assert_eq!(of("selvedge-ingress"), wanted("selvedge-ingress", "selvedge.dev/ingress"));
+        assert_eq!(of("internal"), wanted("selvedge-ingress/internal", "selvedge.dev/ingress/internal"));
+        let (manager, controller) = of(&"l".repeat(253));
+        assert_eq!((manager.len(), controller.len()), (128, 253));
+    }
 }

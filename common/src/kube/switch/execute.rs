@@ -14,8 +14,12 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{Action, VIA_LABEL, VIA_ROUTER};
-use crate::kube::{backoff::Backoff, store::ServiceName};
+use super::{Action, VIA_LABEL, VIA_ROUTER, is_of_router};
+use crate::{
+    id::ObjectRef,
+    kube::{backoff::Backoff, events::ProblemInput, objects::Kind, store::ServiceName},
+    model::Problem,
+};
 
 /// Services whose steps are taken at once.
 const CONCURRENCY: usize = 8;
@@ -24,17 +28,19 @@ const CONCURRENCY: usize = 8;
 pub type Steps = Vec<(ServiceName, Vec<Action>)>;
 
 /// Takes the steps that come in while `leader` is true, until the sender of `inputs` is gone. `manager` is the name under
-/// which the API server keeps what fields are ours.
+/// which the API server keeps what fields are ours. Of a step that fails the owner of the Service is told by `problems`.
 pub async fn run(
     client: Client,
     manager: &'static str,
     mut leader: watch::Receiver<bool>,
-    mut inputs: mpsc::UnboundedReceiver<Steps>,
+    (mut inputs, problems): (mpsc::UnboundedReceiver<Steps>, mpsc::UnboundedSender<Vec<ProblemInput>>),
 ) {
     let mut executor = Executor {
         writer: Writer { client, manager },
         due: BTreeMap::new(),
         failed: BTreeMap::new(),
+        told: BTreeMap::new(),
+        problems,
         backoff: Backoff::new(Duration::from_millis(200), Duration::from_secs(30)),
         retry_at: None,
     };
@@ -63,6 +69,9 @@ struct Executor {
     due: BTreeMap<ServiceName, Vec<Action>>,
     /// Steps that could not be taken and wait for another try.
     failed: BTreeMap<ServiceName, Vec<Action>>,
+    /// What was told of Services whose steps fail.
+    told: BTreeMap<ServiceName, Problem>,
+    problems: mpsc::UnboundedSender<Vec<ProblemInput>>,
     backoff: Backoff,
     retry_at: Option<Instant>,
 }
@@ -77,7 +86,10 @@ impl Executor {
         for (service, actions) in steps {
             self.failed.remove(&service);
             match actions.is_empty() {
-                true => drop(self.due.remove(&service)),
+                true => {
+                    self.withdraw(&service);
+                    self.due.remove(&service);
+                }
                 false => drop(self.due.insert(service, actions)),
             }
         }
@@ -102,17 +114,27 @@ impl Executor {
             }
             (service, Vec::new(), None)
         });
-        let mut results = std::pin::pin!(results.buffer_unordered(CONCURRENCY));
+        let mut outcomes = Vec::new();
+        let mut results = Box::pin(results.buffer_unordered(CONCURRENCY));
         while let Some((service, left, error)) = results.next().await {
-            if let Some(error) = error {
+            if let Some(error) = &error {
                 let service = format!("{}/{}", service.namespace, service.name);
                 match self.failed.is_empty() {
                     true => tracing::warn!(service, %error, "cannot be switched; trying again"),
                     false => tracing::debug!(service, %error, "cannot be switched; trying again"),
                 }
             }
+            outcomes.push((service.clone(), error.filter(|error| !is_outdated(left.first(), error))));
             if !left.is_empty() {
                 self.failed.insert(service, left);
+            }
+        }
+        drop(results);
+        for (service, error) in outcomes {
+            match error {
+                Some(error) => self.tell(service, &error).await,
+                None if self.failed.contains_key(&service) => {}
+                None => self.withdraw(&service),
             }
         }
         match self.failed.is_empty() {
@@ -122,6 +144,41 @@ impl Executor {
             }
         }
     }
+}
+
+impl Executor {
+    /// Tells the owner of a Service that a step fails, once until it is taken.
+    async fn tell(&mut self, service: ServiceName, error: &kube::Error) {
+        if self.told.contains_key(&service) {
+            return;
+        }
+        let message = format!(
+            "the next step of its way to the router or back cannot be taken: {error}; it is tried again; see that the \
+             router may write Services and EndpointSlices here, and that nobody else has objects of these names"
+        );
+        let object = ObjectRef::new(Kind::Service.name(), &service.namespace, &service.name);
+        let problem =
+            Problem::error(&object, format!("metadata.labels[{VIA_LABEL}]"), "SwitchFailed", message);
+        let services: Api<core::Service> = Api::namespaced(self.writer.client.clone(), &service.namespace);
+        let found = services.get_opt(&service.name).await.ok().flatten();
+        let uid = found.and_then(|found| found.metadata.uid);
+        // The writers only end with the process.
+        let _ = self.problems.send(vec![ProblemInput::Added { problem: problem.clone(), uid }]);
+        self.told.insert(service, problem);
+    }
+
+    /// Takes back what was told of a Service.
+    fn withdraw(&mut self, service: &ServiceName) {
+        if let Some(problem) = self.told.remove(service) {
+            let _ = self.problems.send(vec![ProblemInput::Removed(problem)]);
+        }
+    }
+}
+
+/// Whether a step failed as the Service has changed meanwhile: it is looked at anew, so nobody needs to know.
+fn is_outdated(action: Option<&Action>, error: &kube::Error) -> bool {
+    let is_conflict = matches!(error, kube::Error::Api(status) if status.code == 409);
+    is_conflict && matches!(action, Some(Action::SetSelector { .. }))
 }
 
 impl Writer {
@@ -142,7 +199,16 @@ impl Writer {
             }
             Action::ApplySlice(slice) => {
                 let name = slice.metadata.name.as_deref().unwrap_or_default();
-                slices.patch(name, &apply.force(), &Patch::Apply(slice)).await?;
+                // One that leads elsewhere names another Service, so it is not observed.
+                let parameters = match slices.get_opt(name).await? {
+                    None => apply,
+                    Some(found) if is_of_router(&found) => apply.force(),
+                    Some(_) => {
+                        let why = format!("there is an EndpointSlice {name:?} that the router did not make");
+                        return Err(kube::Error::Service(why.into()));
+                    }
+                };
+                slices.patch(name, &parameters, &Patch::Apply(slice)).await?;
                 format!("slice {name} with the router written")
             }
             Action::DeleteSlice { name, uid } => {

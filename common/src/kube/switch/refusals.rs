@@ -11,8 +11,13 @@ use crate::{
 
 /// Longest name of a Service.
 const LONGEST_NAME: usize = 63;
-/// The port that speaks TLS where nothing says what is spoken.
-const HTTPS: i32 = 443;
+/// Ports that speak TLS where nothing says what is spoken.
+const TLS_PORTS: &[i32] = &[443, 8443];
+/// What names of ports begin with that are no HTTP in clear text.
+const FOREIGN_NAMES: &[&str] =
+    &["https", "grpcs", "wss", "tls", "tcp", "postgres", "mysql", "mongo", "redis", "kafka", "amqp"];
+/// What names of ports begin with that are HTTP in clear text.
+const HTTP_NAMES: &[&str] = &["http", "grpc", "h2c", "ws"];
 
 /// What speaks against switching a Service; errors refuse it.
 pub(super) fn refusals(service: &core::Service) -> Vec<Problem> {
@@ -20,8 +25,9 @@ pub(super) fn refusals(service: &core::Service) -> Vec<Problem> {
     found.metadata(service);
     if let Some(spec) = &service.spec {
         found.spec(spec);
+        let is_only = spec.ports.as_ref().is_none_or(|ports| ports.len() < 2);
         for (index, port) in spec.ports.iter().flatten().enumerate() {
-            found.port(index, port);
+            found.port(index, port, is_only);
         }
     }
     found.problems
@@ -104,17 +110,24 @@ impl Found {
         }
     }
 
-    fn port(&mut self, index: usize, port: &core::ServicePort) {
+    fn port(&mut self, index: usize, port: &core::ServicePort, is_only: bool) {
         if !matches!(port.protocol.as_deref(), None | Some("" | "TCP")) {
             self.refuse(format!("spec.ports[{index}].protocol"), "the router takes TCP only");
         }
         let name = port.name.as_deref().unwrap_or_default();
+        let begins = |with: &[&str]| with.iter().any(|with| name.starts_with(with));
         match port.app_protocol.as_deref() {
             Some("http" | "kubernetes.io/ws" | "kubernetes.io/h2c" | "grpc") => {}
-            None | Some("") if port.port != HTTPS && name != "https" => {}
+            None | Some("") if TLS_PORTS.contains(&port.port) || begins(FOREIGN_NAMES) => self.refuse(
+                format!("spec.ports[{index}]"),
+                "by its name or number it looks like TLS or another protocol than HTTP, which the router does not take \
+                 here (say appProtocol: http if it is HTTP in clear text)",
+            ),
+            None | Some("") if is_only || begins(HTTP_NAMES) => {}
             None | Some("") => self.refuse(
                 format!("spec.ports[{index}]"),
-                "it looks like TLS, which the router does not take here (say appProtocol: http if it is none)",
+                "it is one of several and does not say that it is HTTP (say appProtocol: http, or begin its name with \
+                 http, grpc, h2c or ws)",
             ),
             Some(other) => {
                 let why = format!("the router cannot be called with {other:?}");
@@ -150,6 +163,7 @@ mod tests {
             port.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
             with("ports", json!([port]))
         };
+        let several = |port: Value| with("ports", json!([{"name": "http", "port": 80}, port]));
         let rows = [
             (with("type", json!("ClusterIP")), None),
             (with("type", json!("ExternalName")), Some("spec.type")),
@@ -168,6 +182,23 @@ mod tests {
             (port(json!({"name": "https"})), Some("spec.ports[0]")),
             (port(json!({"port": 443})), Some("spec.ports[0]")),
             (port(json!({"port": 443, "appProtocol": "http"})), None),
+            (port(json!({"port": 8443})), Some("spec.ports[0]")),
+            (port(json!({"name": "tls-web"})), Some("spec.ports[0]")),
+            (port(json!({"name": "tcp"})), Some("spec.ports[0]")),
+            (port(json!({"name": "postgresql"})), Some("spec.ports[0]")),
+            (port(json!({"name": "mysql"})), Some("spec.ports[0]")),
+            (port(json!({"name": "mongodb"})), Some("spec.ports[0]")),
+            (port(json!({"name": "redis"})), Some("spec.ports[0]")),
+            (port(json!({"name": "kafka"})), Some("spec.ports[0]")),
+            (port(json!({"name": "amqp"})), Some("spec.ports[0]")),
+            (port(json!({"name": "redis", "appProtocol": "http"})), None),
+            (port(json!({"name": "web"})), None),
+            (several(json!({"name": "grpc-api", "port": 81})), None),
+            (several(json!({"name": "h2c", "port": 81})), None),
+            (several(json!({"name": "ws", "port": 81})), None),
+            (several(json!({"name": "admin", "port": 81, "appProtocol": "http"})), None),
+            (several(json!({"name": "admin", "port": 81})), Some("spec.ports[1]")),
+            (several(json!({"port": 81})), Some("spec.ports[1]")),
         ];
         for (spec, wanted) in rows {
             let wanted: Vec<_> =

@@ -81,30 +81,35 @@ pub fn plan(observed: &Observed<'_>) -> Plan {
         // All that is ours goes with it.
         return Plan::default();
     }
-    let problems = match way {
-        None | Some("" | VIA_DIRECT) => Vec::new(),
+    let mut problems = match way {
+        None | Some("" | VIA_DIRECT) => return Plan { actions: observed.back(), problems: Vec::new() },
         Some(VIA_ROUTER) if observed.is_switched_by_hand() => return Plan::default(),
-        Some(VIA_ROUTER) => observed.obstacles(),
-        Some(other) => return Plan { actions: Vec::new(), problems: vec![unknown_way(service, other)] },
+        Some(VIA_ROUTER) => Vec::new(),
+        Some(other) => vec![unknown_way(service, other)],
     };
-    let on = way == Some(VIA_ROUTER) && !refusals::refuse(&problems);
-    let forward = match (on, observed.router) {
-        (false, _) => None,
-        // Nothing is known of the router: what is there stays as it is.
-        (true, None) => {
-            let problem = refusal(service, label_field(), "RouterUnknown", UNKNOWN_ROUTER);
-            return Plan { actions: Vec::new(), problems: with(problems, problem) };
-        }
-        (true, Some(router)) => objects::slices(service, router),
-    };
-    match forward {
-        Some(slices) => Plan { actions: observed.forward(&slices), problems },
-        None if on => {
-            let problem = refusal(service, label_field(), "RouterNotReady", NO_ROUTER);
-            Plan { actions: observed.back(), problems: with(problems, problem) }
-        }
-        None => Plan { actions: observed.back(), problems },
+    let is_unknown = !problems.is_empty();
+    if is_unknown && !observed.leads_to_router() {
+        return Plan { actions: Vec::new(), problems };
     }
+    let obstacles = observed.obstacles();
+    let refused = refusals::refuse(&obstacles);
+    problems.extend(obstacles);
+    if refused {
+        return Plan { actions: observed.back(), problems };
+    }
+    let missing = match observed.router.map(|router| objects::slices(service, router)) {
+        Some(Some(slices)) => {
+            let mut actions = observed.forward(&slices);
+            // What is there is kept up, and goes no further.
+            actions.retain(|action| !is_unknown || !matches!(action, Action::SetSelector { .. }));
+            return Plan { actions, problems };
+        }
+        Some(None) => refusal(service, label_field(), "RouterNotReady", NO_ROUTER),
+        // Nobody would answer where the traffic goes now.
+        None => refusal(service, label_field(), "RouterUnknown", UNKNOWN_ROUTER),
+    };
+    problems.push(missing);
+    Plan { actions: observed.back(), problems }
 }
 
 const UNKNOWN_ROUTER: &str = "the Service of the router is not known (give it by --router-service; its namespace must be \
@@ -198,6 +203,11 @@ impl Observed<'_> {
         self.slices.iter().copied().filter(|slice| is_of_router(slice))
     }
 
+    /// Whether callers of the Service may come to the router.
+    fn leads_to_router(&self) -> bool {
+        objects::is_switched(self.service) || self.of_router().next().is_some()
+    }
+
     fn ready_of_service(&self) -> usize {
         count_pods(&self.slices)
     }
@@ -234,11 +244,6 @@ fn unknown_way(service: &core::Service, way: &str) -> Problem {
 
 fn label_field() -> String {
     format!("metadata.labels[{VIA_LABEL}]")
-}
-
-fn with(mut problems: Vec<Problem>, problem: Problem) -> Vec<Problem> {
-    problems.push(problem);
-    problems
 }
 
 /// The Service whose traffic hangs on what is said about a Service of this name: its own, or that whose twin it is.

@@ -207,7 +207,7 @@ fn what_was_switched_follows_its_service_and_the_router() {
         change(&mut world);
         world
     };
-    let port = json!({"name": "admin", "port": 90, "protocol": "TCP"});
+    let port = json!({"name": "http-admin", "port": 90, "protocol": "TCP"});
     let mut more_ports = on();
     more_ports.service["spec"]["ports"].as_array_mut().unwrap().push(port);
     check(&[
@@ -217,7 +217,7 @@ fn what_was_switched_follows_its_service_and_the_router() {
             &["192.0.2.1 http=18080"],
             &[],
         ),
-        ("a port more", more_ports, &["twin again", "192.0.2.1,192.0.2.2 http=18080,admin=18080"], &[]),
+        ("a port more", more_ports, &["twin again", "192.0.2.1,192.0.2.2 http=18080,http-admin=18080"], &[]),
         (
             "another selector",
             with(|w| w.service["spec"]["selector"]["app"] = "new".into()),
@@ -255,7 +255,14 @@ fn what_cannot_be_goes_back_or_stays_and_is_told() {
         world
     };
     check(&[
-        ("no Service of the router", with(on(), |w| w.router = None), &[], &["RouterUnknown"]),
+        ("no Service of the router", with(on(), |w| w.router = None), &["no key at 7"], &["RouterUnknown"]),
+        (
+            "nor when the pods are back",
+            with(World::via("router").twin(PODS).slices(PODS, Some(ROUTER)), |w| w.router = None),
+            &["no orders-via-router-ipv4"],
+            &["RouterUnknown"],
+        ),
+        ("nor at first", with(World::via("router"), |w| w.router = None), &[], &["RouterUnknown"]),
         (
             "no router is ready",
             with(on(), |w| w.router.as_mut().unwrap()["endpoints"] = json!([])),
@@ -280,6 +287,39 @@ fn what_cannot_be_goes_back_or_stays_and_is_told() {
             with(on(), |w| w.service["metadata"]["labels"][VIA_LABEL] = "train".into()),
             &[],
             &["UnknownWay"],
+        ),
+        (
+            "then it follows the router",
+            with(on(), |w| {
+                w.service["metadata"]["labels"][VIA_LABEL] = "train".into();
+                w.router.as_mut().unwrap()["endpoints"].as_array_mut().unwrap().pop();
+            }),
+            &["192.0.2.1 http=18080"],
+            &["UnknownWay"],
+        ),
+        (
+            "and keeps its twin",
+            with(on(), |w| {
+                w.service["metadata"]["labels"][VIA_LABEL] = "train".into();
+                w.twin = None;
+            }),
+            &["twin"],
+            &["UnknownWay"],
+        ),
+        (
+            "and goes no further",
+            World::via("train").twin(PODS).slices(PODS, Some(ROUTER)),
+            &[],
+            &["UnknownWay"],
+        ),
+        (
+            "and back without a router",
+            with(on(), |w| {
+                w.service["metadata"]["labels"][VIA_LABEL] = "train".into();
+                w.router = None;
+            }),
+            &["no key at 7"],
+            &["UnknownWay", "RouterUnknown"],
         ),
     ]);
 }
