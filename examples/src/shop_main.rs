@@ -43,7 +43,7 @@ struct ServeArgs {
     /// Address to listen on
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8081")]
     listen: SocketAddr,
-    /// Proxy that the monolith calls through, as http://HOST[:PORT]
+    /// Proxy that the monolith calls through, such as http://router:8080; without a port it is 80
     #[arg(long, env = "http_proxy", value_name = "URL")]
     http_proxy: Option<String>,
 }
