@@ -109,7 +109,7 @@ pub struct NameArgs {
         value_parser = domain
     )]
     pub cluster_domain: Arc<str>,
-    /// Pass requests for unknown destinations on instead of refusing them
+    /// Pass requests for unknown hosts on, but never to this machine, the link or the API server; not with --namespace
     #[arg(long, env = "SELVEDGE_PASS_THROUGH", conflicts_with = "namespace")]
     pub pass_through: bool,
 }
@@ -139,7 +139,7 @@ pub struct ListenArgs {
     /// Address for HTTP/1.1 and HTTP/2 in clear text; port 0 lets the system choose
     #[arg(long, env = "SELVEDGE_HTTP", value_name = "ADDR", default_value = "0.0.0.0:8080")]
     pub http: SocketAddr,
-    /// Address for /healthz, /readyz, /metrics and /snapshot
+    /// Address for /healthz, /readyz, /metrics, /snapshot and /graph
     #[arg(long, env = "SELVEDGE_ADMIN", value_name = "ADDR", default_value = "127.0.0.1:9911")]
     pub admin: SocketAddr,
     /// Port that clients of --http see, told in X-Forwarded-Port
