@@ -22,12 +22,6 @@ macro_rules! known {
                 }
             }
 
-            fn of_same_length(name: &[u8]) -> Known {
-                $(if $name.len() == name.len() && name.eq_ignore_ascii_case($name.as_bytes()) {
-                    return Known::$variant;
-                })*
-                Known::Other
-            }
         }
     };
 }
@@ -57,23 +51,42 @@ known! {
     Http2Settings = "http2-settings",
     XForwardedFor = "x-forwarded-for",
     ProxyConnection = "proxy-connection",
+    XSelvedgeToken = "x-selvedge-token",
     XForwardedHost = "x-forwarded-host",
     XForwardedPort = "x-forwarded-port",
     TransferEncoding = "transfer-encoding",
     XForwardedProto = "x-forwarded-proto",
-    XSelvedgeToken = "x-selvedge-token",
     XSelvedgeReason = "x-selvedge-reason",
     XSelvedgeService = "x-selvedge-service",
     ProxyAuthorization = "proxy-authorization",
 }
 
-impl Known {
-    /// Tells which name this is, without regard to case.
-    pub fn of(name: &[u8]) -> Known {
-        match name.len() {
-            2..=10 | 12..=19 => Known::of_same_length(name),
-            _ => Known::Other,
+/// Length of the longest known name.
+const LONGEST: usize = 19;
+
+/// Where the names of each length begin in [`Known::ALL`], which is sorted by length; those of the next length end them.
+const BEGIN: [usize; LONGEST + 2] = {
+    let mut begin = [0; LONGEST + 2];
+    let (mut length, mut at) = (0, 0);
+    while length < begin.len() {
+        while at < Known::ALL.len() && Known::ALL[at].name().len() < length {
+            at += 1;
         }
+        begin[length] = at;
+        length += 1;
+    }
+    begin
+};
+
+impl Known {
+    /// Tells which name this is, without regard to case. Only names of its length are looked at.
+    pub fn of(name: &[u8]) -> Known {
+        if name.len() > LONGEST {
+            return Known::Other;
+        }
+        let same_length = &Known::ALL[BEGIN[name.len()]..BEGIN[name.len() + 1]];
+        let found = same_length.iter().find(|known| name.eq_ignore_ascii_case(known.name().as_bytes()));
+        found.copied().unwrap_or(Known::Other)
     }
 
     /// Whether the field concerns one hop only (RFC 9110 §7.6.1); framing fields are among them, as each hop
@@ -138,6 +151,12 @@ mod tests {
             assert_eq!(Known::of(known.name().as_bytes()), *known, "{}", known.name());
             assert_eq!(Known::of(known.name().to_uppercase().as_bytes()), *known);
         }
+    }
+
+    #[test]
+    fn names_are_sorted_by_their_length() {
+        assert!(Known::ALL.is_sorted_by_key(|known| known.name().len()));
+        assert_eq!(Known::ALL.last().map(|known| known.name().len()), Some(LONGEST));
     }
 
     #[test]
