@@ -69,35 +69,53 @@ fn settle<'r>(
         if kept.iter().any(|(_, other)| is_same(other, &route)) {
             continue;
         }
-        let rival = drafts.get(&route.path).filter(|_| route.conditions.is_empty() && route.priority == 0);
-        if let Some(draft) = rival {
-            if draft.is_for_all_else() || older(&rule.metadata, &draft.ingress.metadata) == Ordering::Less {
-                let field = draft.field.strip_suffix(".backend").unwrap_or(&draft.field).to_owned();
-                let loser = ingress_ref(draft.ingress);
-                drafts.remove(&route.path);
-                tell(cx, (&loser, field), (host, &route.path), &route.source);
-            } else {
-                let winner = ingress_ref(draft.ingress);
-                tell(cx, (&route.source, rules::field_of(rule, &route.id)), (host, &route.path), &winner);
+        if let Some(draft) = rival(drafts, &route) {
+            if !yields(draft, &rule.metadata) {
+                // Told with the rules as well.
                 continue;
             }
+            tell(cx, draft, host, &route);
+            drafts.remove(&route.path);
         }
         kept.push((&rule.metadata, route));
     }
     kept
 }
 
-fn tell(
-    cx: &mut Context<'_, '_>,
-    (loser, field): (&ObjectRef, String),
-    (host, path): (&HostMatch, &PathMatch),
-    winner: &ObjectRef,
-) {
+/// The route of an Ingress that looks at the same requests.
+fn rival<'d, 'r>(
+    drafts: &'d BTreeMap<PathMatch, RouteDraft<'r>>,
+    route: &Route,
+) -> Option<&'d RouteDraft<'r>> {
+    drafts.get(&route.path).filter(|_| route.conditions.is_empty() && route.priority == 0)
+}
+
+/// Whether the route of an Ingress gives way to one of a RouteRule that looks at the same requests.
+fn yields(draft: &RouteDraft<'_>, rule: &ObjectMeta) -> bool {
+    draft.is_for_all_else() || older(rule, &draft.ingress.metadata) == Ordering::Less
+}
+
+/// The routes of a RouteRule, by their place, that an Ingress already answers, with that Ingress.
+pub(super) fn taken(
+    drafts: &BTreeMap<PathMatch, RouteDraft<'_>>,
+    rule: &ObjectMeta,
+    routes: &[&Route],
+) -> Vec<(usize, ObjectRef)> {
+    let winner = |(at, route): (usize, &&Route)| {
+        let winner = rival(drafts, route).filter(|draft| !yields(draft, rule))?;
+        Some((at, ingress_ref(winner.ingress)))
+    };
+    routes.iter().enumerate().filter_map(winner).collect()
+}
+
+/// Tells the owner of an Ingress that one of its routes gave way.
+fn tell(cx: &mut Context<'_, '_>, loser: &RouteDraft<'_>, host: &HostMatch, route: &Route) {
+    let field = loser.field.strip_suffix(".backend").unwrap_or(&loser.field);
+    let (path, winner) = (route.path.text(), &route.source);
     let message = format!(
-        "path {} of host {host} is already answered by {winner}, which comes first; it has no effect",
-        path.text()
+        "path {path} of host {host} is already answered by {winner}, which comes first; it has no effect"
     );
-    cx.parts.problems.push(Problem::error(loser, field, "PathConflict", message));
+    cx.parts.problems.push(Problem::error(&ingress_ref(loser.ingress), field, "PathConflict", message));
 }
 
 /// Whether two routes look at the same requests.

@@ -13,7 +13,7 @@ mod via;
 
 use std::sync::Arc;
 
-use k8s_openapi::api::networking::v1 as networking;
+use k8s_openapi::{api::networking::v1 as networking, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use selvedge_common::{
     id::{ObjectRef, RouteSetId},
     kube::{
@@ -22,7 +22,7 @@ use selvedge_common::{
         rules::{self, CALLER_UNKNOWN, Defaults},
         translation::{BaseTranslation, HostTranslation, ObjectTranslation, Parts, Translate},
     },
-    model::{HostMatch, ListenerProtocol, VirtualHost},
+    model::{HostMatch, ListenerProtocol, Route, VirtualHost},
 };
 
 pub use draft::RouteDraft;
@@ -126,10 +126,10 @@ impl Translate for Edge {
             }
             Object::RouteRule(rule) => {
                 let mut cx = self.context(reader);
-                let owners = |host: &HostMatch| self.context(reader).owners(host);
+                let hosts = OfIngresses { edge: self, reader };
                 // Those of Services alone are the router's, whether or not an Ingress leads there.
                 let ours = rules::is_for_hosts(rule);
-                let mut said = rules::translate_route_rule(&mut cx.rules(), rule, (ours, Some(&owners)));
+                let mut said = rules::translate_route_rule(&mut cx.rules(), rule, (ours, Some(&hosts)));
                 // There callers are known.
                 said.problems.retain(|problem| ours || problem.reason != CALLER_UNKNOWN);
                 said
@@ -183,6 +183,25 @@ impl Edge {
         let hosts = hosts.filter_map(|(_, host)| host.ok()).map(|host| Unit::Host(self.route_set(), host));
         let has_default = spec(ingress).is_some_and(|spec| spec.default_backend.is_some());
         hosts.chain(has_default.then_some(Unit::Base)).collect()
+    }
+}
+
+/// What Ingresses say about hosts, for RouteRules.
+struct OfIngresses<'e, 'r> {
+    edge: &'e Edge,
+    reader: &'e Reader<'r>,
+}
+
+impl<'r> rules::Hosts<'r> for OfIngresses<'_, 'r> {
+    fn owners(&self, host: &HostMatch) -> Vec<&'r str> {
+        self.edge.context(self.reader).owners(host)
+    }
+
+    fn taken(&self, rule: &ObjectMeta, host: &HostMatch, routes: &[&Route]) -> Vec<(usize, ObjectRef)> {
+        // What is gathered there is the matter of the host.
+        let mut cx = self.edge.context(self.reader);
+        let ingresses = cx.ours(&Unit::Host(ROUTE_SET.into(), host.clone()));
+        host_rules::taken(&rule::drafts(&mut cx, &ingresses, host), rule, routes)
     }
 }
 

@@ -9,7 +9,7 @@ use selvedge_crds::{
 
 use super::{
     Context,
-    route_rule::{Drafted, Owners},
+    route_rule::{Drafted, Hosts},
     targets::{self, namespace, object_ref},
 };
 use crate::{
@@ -23,39 +23,56 @@ use crate::{
     model::{Conditions, HostMatch, PathMatch, Problem},
 };
 
-/// What is wrong with a target; `None` if the rules count for it.
+/// What is wrong with a target; nothing if the rules count for it.
 pub(super) fn check_target<'r>(
     cx: &Context<'_, 'r>,
-    rule: &RouteRule,
+    (rule, drafted): (&RouteRule, &[Drafted]),
     field: &str,
-    (target, owners): (&RouteTarget, Option<Owners<'_, 'r>>),
-) -> Option<Problem> {
+    (target, hosts): (&RouteTarget, Option<&dyn Hosts<'r>>),
+) -> Vec<Problem> {
     let object = object_ref(Kind::RouteRule, &rule.metadata);
     let wrong = |part: &str, reason: &str, message: String| {
-        Some(Problem::error(&object, format!("{field}{part}"), reason, message))
+        vec![Problem::error(&object, format!("{field}{part}"), reason, message)]
     };
     match (&target.service, &target.host) {
         (Some(_), Some(_)) => {
             let message = "name exactly one of service and host; the service counts";
             wrong("", "InvalidTarget", message.to_owned())
         }
-        (Some(service), None) => {
-            let (part, message) = check_service(cx, namespace(&rule.metadata), (service, target.port))?;
-            wrong(part, "TargetNotFound", message)
-        }
+        (Some(service), None) => match check_service(cx, namespace(&rule.metadata), (service, target.port)) {
+            Some((part, message)) => wrong(part, "TargetNotFound", message),
+            None => Vec::new(),
+        },
         (None, Some(_)) if target.port.is_some() => {
             let message = "port is one of a Service's and needs service; it has no effect";
             wrong(".port", "InvalidTarget", message.to_owned())
         }
-        (None, Some(host)) => match check_host(cx, namespace(&rule.metadata), (host, owners)) {
-            Some((reason, message)) => wrong(".host", reason, message),
-            None => no_backends(rule),
+        (None, Some(host)) => match check_host(cx, namespace(&rule.metadata), (host, hosts)) {
+            Err((reason, message)) => wrong(".host", reason, message),
+            Ok(host) => {
+                let taken = hosts.map(|hosts| taken((rule, drafted), &host, hosts)).unwrap_or_default();
+                no_backends(rule).into_iter().chain(taken).collect()
+            }
         },
         (None, None) => {
             let message = "name exactly one of service and host; it has no effect";
             wrong("", "InvalidTarget", message.to_owned())
         }
     }
+}
+
+/// The matches that another object already answers at a host.
+fn taken((rule, drafted): (&RouteRule, &[Drafted]), host: &HostMatch, hosts: &dyn Hosts<'_>) -> Vec<Problem> {
+    let routes: Vec<_> = drafted.iter().map(|drafted| &drafted.route).collect();
+    let taken = hosts.taken(&rule.metadata, host, &routes).into_iter().map(|(at, winner)| {
+        let Drafted { field, route } = &drafted[at];
+        let path = route.path.text();
+        let message = format!(
+            "path {path} of host {host} is already answered by {winner}, which comes first; it has no effect"
+        );
+        Problem::error(&route.source, field, "PathConflict", message)
+    });
+    taken.collect()
 }
 
 /// A rule that does not say where requests for a host go, which has no endpoints of its own.
@@ -98,24 +115,27 @@ fn check_service(
     }
 }
 
-/// What is wrong with a host as target, with the reason.
+/// The host that a target names.
+///
+/// # Errors
+/// What is wrong with it, with the reason.
 fn check_host<'r>(
     cx: &Context<'_, 'r>,
     own: &str,
-    (text, owners): (&str, Option<Owners<'_, 'r>>),
-) -> Option<(&'static str, String)> {
-    let host = match host::parse(text) {
-        Ok(host) => host,
-        Err(why) => {
-            let message = format!("{text:?} is no host: {why}; the rules have no effect for it");
-            return Some(("InvalidTarget", message));
+    (text, hosts): (&str, Option<&dyn Hosts<'r>>),
+) -> Result<HostMatch, (&'static str, String)> {
+    let host = host::parse(text).map_err(|why| {
+        ("InvalidTarget", format!("{text:?} is no host: {why}; the rules have no effect for it"))
+    })?;
+    match hosts.and_then(|hosts| owner_elsewhere(cx, own, &host, hosts)) {
+        None => Ok(host),
+        Some(owner) => {
+            let message = format!(
+                "host {text} belongs to namespace {owner:?}, whose objects named it first; the rules have no effect"
+            );
+            Err(("HostNotOwned", message))
         }
-    };
-    let owner = owner_elsewhere(cx, own, &host, owners?)?;
-    let message = format!(
-        "host {text} belongs to namespace {owner:?}, whose objects named it first; the rules have no effect"
-    );
-    Some(("HostNotOwned", message))
+    }
 }
 
 /// The namespace that a host belongs to, if it is not this one.
@@ -123,9 +143,9 @@ fn owner_elsewhere<'r>(
     cx: &Context<'_, 'r>,
     own: &str,
     host: &HostMatch,
-    owners: Owners<'_, 'r>,
+    hosts: &dyn Hosts<'r>,
 ) -> Option<&'r str> {
-    let mut owners = owners(host);
+    let mut owners = hosts.owners(host);
     if owners.is_empty() {
         let unit = Unit::Host(cx.defaults.hosts.clone(), host.clone());
         let rules = cx.reader.declaring(&unit).filter(|object| matches!(object, Object::RouteRule(_)));

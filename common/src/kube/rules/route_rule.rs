@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use selvedge_crds::{
     RouteRule,
     action::{Backend as GivenBackend, Mirror as GivenMirror},
@@ -36,8 +37,15 @@ pub struct Rules<'t> {
     pub is_limited: bool,
 }
 
-/// The namespaces that a host belongs to, by the objects that name it beside RouteRules; empty if there are none.
-pub type Owners<'o, 'r> = &'o dyn Fn(&HostMatch) -> Vec<&'r str>;
+/// What the objects beside RouteRules say about hosts.
+pub trait Hosts<'r> {
+    /// The namespaces that a host belongs to by them; empty if none of them names it.
+    fn owners(&self, host: &HostMatch) -> Vec<&'r str>;
+
+    /// Which of the routes that a RouteRule makes for a host are already answered by another object, by their place,
+    /// with that object.
+    fn taken(&self, rule: &ObjectMeta, host: &HostMatch, routes: &[&Route]) -> Vec<(usize, ObjectRef)>;
+}
 
 /// Whether a target of a RouteRule of this namespace is this port.
 fn counts(BackendName { service, port, .. }: BackendName<'_>, given: &RouteTarget) -> bool {
@@ -289,12 +297,12 @@ impl Draft<'_> {
     }
 }
 
-/// What is said of a RouteRule as an object: its problems, and conditions for each of its targets. Without `owners` hosts
+/// What is said of a RouteRule as an object: its problems, and conditions for each of its targets. Without `hosts` they
 /// are not served here, and nothing is said of them.
 pub fn translate<'r>(
     cx: &mut Context<'_, 'r>,
     rule: &RouteRule,
-    (ours, owners): (bool, Option<Owners<'_, 'r>>),
+    (ours, hosts): (bool, Option<&dyn Hosts<'r>>),
 ) -> ObjectTranslation {
     let object = object_ref(Kind::RouteRule, &rule.metadata);
     let near = Near::of(cx, Kind::RouteRule, namespace(&rule.metadata), name(&rule.metadata));
@@ -311,12 +319,12 @@ pub fn translate<'r>(
     shape::check(cx, &object, rule);
     let (mut targets, mut of_targets) = (Vec::new(), Vec::new());
     for (index, target) in rule.spec.targets.iter().enumerate() {
-        if owners.is_none() && targets::is_host(target) {
+        if hosts.is_none() && targets::is_host(target) {
             continue;
         }
         let field = format!("spec.targets[{index}]");
-        let wrong = check::check_target(cx, rule, &field, (target, owners));
-        targets.push(conditions(targets::print_route_target(target), &cx.problems, wrong.as_ref()));
+        let wrong = check::check_target(cx, (rule, &drafted), &field, (target, hosts));
+        targets.push(conditions(targets::print_route_target(target), &cx.problems, wrong.first()));
         of_targets.extend(wrong);
     }
     let mut problems = std::mem::take(&mut cx.problems);
@@ -340,13 +348,4 @@ fn target_service<'t>(
         Some(port) => Some(ports.find(|other| *other == port)?),
     };
     Some(Rules { service: BackendName { namespace, service, port }, is_limited: false })
-}
-
-/// The field of a RouteRule that a route of it is made of.
-pub fn field_of(rule: &RouteRule, route: &RouteId) -> String {
-    let part = route.as_str().split('/').nth(2).unwrap_or_default();
-    let is_named = |index: &usize| shape::name(rule, *index).as_deref() == Some(part);
-    let named = (0..rule.spec.rules.len()).find(is_named);
-    let index = named.or_else(|| part.parse().ok()).unwrap_or_default();
-    format!("spec.rules[{index}]")
 }
