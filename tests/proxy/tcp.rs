@@ -122,6 +122,15 @@ fn a_connection_that_leads_nowhere_is_reset_and_its_record_says_why() {
 }
 
 #[test]
+fn a_backend_that_is_the_proxy_itself_is_told_as_such() {
+    let (access_log, lines) = lines();
+    let (mut proxy, address) = proxy(Setup { access_log, ..Setup::default() }, tcp(one()), &[]);
+    proxy.apply(&[("test/db:5432", &[address])]);
+    Client::connect(address).rest().unwrap_err();
+    assert_eq!(lines.next_line()["reason"], "own_address");
+}
+
+#[test]
 fn a_connection_has_one_record_with_its_bytes_and_is_counted() {
     let origin = echo();
     let (access_log, lines) = lines();

@@ -2,8 +2,8 @@
 
 use std::{
     collections::BTreeMap,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
-    sync::Arc,
+    net::{Ipv4Addr, SocketAddr},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -21,6 +21,7 @@ use selvedge_common::{
     },
     source::{Applied, Sink, Update},
 };
+use socket2::{Domain, Socket, Type};
 
 /// An engine under test with the snapshot it serves.
 pub struct Proxy {
@@ -203,9 +204,13 @@ pub fn ready(addresses: &[SocketAddr]) -> Endpoints {
     list.into()
 }
 
-/// An address on loopback where nobody listens.
+/// An address on loopback where nobody listens, nor will as long as the test program runs: a bound socket that does not
+/// listen keeps the port, else a listener that is opened later could get it.
 pub fn nowhere() -> SocketAddr {
-    let socket =
-        std::net::TcpListener::bind((IpAddr::V4(Ipv4Addr::LOCALHOST), 0)).expect("loopback has free ports");
-    socket.local_addr().expect("a bound socket has an address")
+    static KEPT: Mutex<Vec<Socket>> = Mutex::new(Vec::new());
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket can be made");
+    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).expect("loopback has free ports");
+    let address = socket.local_addr().expect("a bound socket has an address");
+    KEPT.lock().expect("nobody panics with the list").push(socket);
+    address.as_socket().expect("an IPv4 socket has a socket address")
 }

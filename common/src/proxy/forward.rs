@@ -137,7 +137,8 @@ async fn attempt(
     }
 }
 
-fn no_endpoint(upstream: &Upstream) -> Failure {
+/// Why a backend has nobody who could be asked.
+pub fn no_endpoint(upstream: &Upstream) -> Failure {
     match upstream.leads_back() {
         true => Failure::OwnAddress,
         false => Failure::NoEndpoint,

@@ -6,7 +6,7 @@ use super::{
     attempt::open_to,
     entry::{Entered, enter},
     exchange::Exchange,
-    forward::{is_allowed, note_failure, pick_upstream},
+    forward::{is_allowed, no_endpoint, note_failure, pick_upstream},
     picking::Choice,
     respond::Failure,
     responder::Responder,
@@ -45,7 +45,7 @@ pub async fn reach(x: &mut Exchange<'_>, responder: &mut Responder<'_>) -> Resul
     loop {
         // Taken out at once: what guards the settings is not to be held while a connection is made.
         let connect_timeout = upstream.backend().connect_timeout;
-        let peer = choice.pick(x, &upstream, avoid.as_deref()).ok_or(Failure::NoEndpoint)?;
+        let peer = choice.pick(x, &upstream, avoid.as_deref()).ok_or_else(|| no_endpoint(&upstream))?;
         let busy = peer.begin();
         x.endpoint = Some(peer.address);
         x.tries += 1;
