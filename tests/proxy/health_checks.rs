@@ -18,7 +18,7 @@ use selvedge_tests::{
     client::Client,
     http2::{Body, Http2Origin, full, grpc_trailers, pieces},
     origin::{After, Origin},
-    proxy::{Proxy, Setup, nowhere},
+    proxy::{Proxy, Setup, nowhere, vacate},
     tls::{Shaken, TlsOrigin},
     waiting::until,
 };
@@ -165,6 +165,7 @@ fn an_endpoint_that_takes_no_connections_is_unhealthy_and_no_request_finds_out()
     until_result(&proxy, "connect", 3);
     send(&proxy, 20);
     assert_eq!(proxy.engine.metrics().upstream.failed.total(), 0);
+    vacate(dead);
     let risen = Origin::on(dead, true, |_, stream| {
         match stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n") {
             Ok(()) => After::KeepOpen,

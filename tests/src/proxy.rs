@@ -204,13 +204,25 @@ pub fn ready(addresses: &[SocketAddr]) -> Endpoints {
     list.into()
 }
 
-/// An address on loopback where nobody listens, nor will as long as the test program runs: a bound socket that does not
+/// Sockets that keep an address without listening.
+static KEPT: Mutex<Vec<Socket>> = Mutex::new(Vec::new());
+
+/// An address on loopback where nobody listens, nor will until it is [vacated](vacate): a bound socket that does not
 /// listen keeps the port, else a listener that is opened later could get it.
 pub fn nowhere() -> SocketAddr {
-    static KEPT: Mutex<Vec<Socket>> = Mutex::new(Vec::new());
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket can be made");
     socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).expect("loopback has free ports");
-    let address = socket.local_addr().expect("a bound socket has an address");
+    let address = address(&socket);
     KEPT.lock().expect("nobody panics with the list").push(socket);
+    address
+}
+
+/// Gives an address of [`nowhere`] up, so that somebody can listen there.
+pub fn vacate(given: SocketAddr) {
+    KEPT.lock().expect("nobody panics with the list").retain(|socket| address(socket) != given);
+}
+
+fn address(socket: &Socket) -> SocketAddr {
+    let address = socket.local_addr().expect("a bound socket has an address");
     address.as_socket().expect("an IPv4 socket has a socket address")
 }
