@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use crate::message::{Fields, Known};
+use crate::message::{Fields, Known, KnownSet};
 
 /// Changes of header fields: first some go, then some are set, then some are added.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,7 +66,7 @@ pub(super) fn check_name(name: &str) -> Result<(), String> {
         Known::ContentLength | Known::Trailer | Known::Expect | Known::Via => {
             Err(format!("{name} is the proxy's own business and cannot be changed"))
         }
-        known if known.is_hop_by_hop() => {
+        known if KnownSet::HOP_BY_HOP.contains(known) => {
             Err(format!("{name} concerns one connection only, which is the proxy's own business"))
         }
         _ => Ok(()),

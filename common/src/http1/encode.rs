@@ -3,7 +3,7 @@
 use http::StatusCode;
 
 use super::framing::BodyFraming;
-use crate::message::{Fields, Known, Method, RequestHead, ResponseHead};
+use crate::message::{Fields, Known, KnownSet, Method, RequestHead, ResponseHead};
 
 /// The interim response that lets a client send its body (RFC 9110 §15.2.1).
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -34,7 +34,7 @@ pub fn encode_request(head: &RequestHead, body: BodyFraming, connection: Persist
         out.extend_from_slice(query);
     }
     out.extend_from_slice(b" HTTP/1.1\r\n");
-    write_fields(&head.fields, out);
+    head.fields.write(FRAMING, out);
     let usually_has_body = matches!(head.method, Method::Post | Method::Put | Method::Patch);
     match body {
         BodyFraming::Length(0) | BodyFraming::None
@@ -67,7 +67,7 @@ pub fn encode_response(
     out: &mut Vec<u8>,
 ) {
     write_status_line(head, out);
-    write_fields(&head.fields, out);
+    head.fields.write(FRAMING, out);
     let never_has_body = matches!(head.status, 100..=199 | 204);
     match body {
         _ if never_has_body => {}
@@ -109,7 +109,7 @@ pub fn chunk_prefix(length: usize, out: &mut Vec<u8>) {
 /// Appends the last chunk with the trailer fields.
 pub fn last_chunk(trailers: &Fields, out: &mut Vec<u8>) {
     out.extend_from_slice(b"0\r\n");
-    write_fields(trailers, out);
+    trailers.write(FRAMING, out);
     out.extend_from_slice(b"\r\n");
 }
 
@@ -128,16 +128,14 @@ fn write_status_line(head: &ResponseHead, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Writes all fields but those that tell framing and connection.
-fn write_fields(fields: &Fields, out: &mut Vec<u8>) {
-    for (known, name, value) in fields.iter_known() {
-        match known {
-            Known::ContentLength | Known::TransferEncoding | Known::Connection => {}
-            Known::KeepAlive | Known::ProxyConnection => {}
-            _ => write_field(name, value, out),
-        }
-    }
-}
+/// The fields that tell framing and connection, which are never written as they came.
+const FRAMING: KnownSet = KnownSet::of(&[
+    Known::ContentLength,
+    Known::TransferEncoding,
+    Known::Connection,
+    Known::KeepAlive,
+    Known::ProxyConnection,
+]);
 
 fn write_field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
     out.reserve(name.len() + value.len() + 4);

@@ -128,7 +128,7 @@ pub fn parse_response(
     for field in tokens.headers.iter() {
         let known = Known::of(field.name.as_bytes());
         framing.see(known, field.value);
-        head.fields.push_known(known, span(text, field.name.as_bytes()), span(text, field.value));
+        head.fields.push_stored(known, span(text, field.name.as_bytes()), span(text, field.value));
     }
     let (body, keep_alive) = body(&framing, head, request)?;
     Ok(Some(ResponseStart { head_bytes: length, body, keep_alive }))

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Known;
+use super::{Known, KnownSet};
 
 /// A range of bytes in the buffer of a [`Fields`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,17 +41,22 @@ struct Entry {
     known: Known,
     name: Span,
     value: Span,
+    /// Whether it lies in the buffer as it is written: name, colon, space, value, CRLF.
+    is_line: bool,
 }
 
 /// Header or trailer fields in their order, names in the case they came in.
 ///
 /// Names and values live in one buffer that only grows until [`Fields::clear`], so a cleared value can be
-/// filled again without allocation. Neither ever holds CR, LF or NUL: whoever stores bytes from outside
+/// filled again without allocation. Most of them lie there as they are written to the wire, in lines one after the
+/// other, so that many can be written at once. Neither ever holds CR, LF or NUL: whoever stores bytes from outside
 /// checks them first.
 #[derive(Clone, Default)]
 pub struct Fields {
     bytes: Vec<u8>,
     entries: Vec<Entry>,
+    /// The known names among them, and maybe some that were removed.
+    names: KnownSet,
 }
 
 impl Fields {
@@ -59,6 +64,7 @@ impl Fields {
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.entries.clear();
+        self.names = KnownSet::default();
     }
 
     /// Number of fields.
@@ -90,28 +96,53 @@ impl Fields {
         &self.bytes[span.start as usize..span.end as usize]
     }
 
-    /// Appends a field whose name and value are stored already.
-    pub fn push_stored(&mut self, name: Span, value: Span) {
-        self.push_known(Known::of(self.at(name)), name, value);
+    /// Appends a field that is stored already and of whose name it is known which it is.
+    pub fn push_stored(&mut self, known: Known, name: Span, value: Span) {
+        let is_at = |at: u32, byte| self.bytes.get(at as usize) == Some(&byte);
+        let is_line = name.end + 2 == value.start
+            && is_at(name.end, b':')
+            && is_at(name.end + 1, b' ')
+            && is_at(value.end, b'\r')
+            && is_at(value.end + 1, b'\n');
+        self.push_entry(Entry { known, name, value, is_line });
     }
 
-    /// Appends a field that is stored already and of whose name it is known which it is.
-    pub fn push_known(&mut self, known: Known, name: Span, value: Span) {
-        debug_assert_eq!(known, Known::of(self.at(name)));
-        self.entries.push(Entry { known, name, value });
+    fn push_entry(&mut self, entry: Entry) {
+        debug_assert_eq!(entry.known, Known::of(self.at(entry.name)));
+        self.names.insert(entry.known);
+        self.entries.push(entry);
     }
 
     /// Appends a field.
     pub fn push(&mut self, name: &[u8], value: &[u8]) {
-        let (name, value) = (self.store(name), self.store(value));
-        self.push_stored(name, value);
+        self.push_line(Known::of(name), name, |bytes| bytes.extend_from_slice(value));
     }
 
-    /// Appends a field whose value is made by a closure that writes to the buffer.
+    /// Appends a field whose value is made by a closure, which must only append to what it is given.
     pub fn push_with(&mut self, name: &[u8], write: impl FnOnce(&mut Vec<u8>)) {
-        let name = self.store(name);
-        let (value, ()) = self.store_with(write);
-        self.push_stored(name, value);
+        self.push_line(Known::of(name), name, write);
+    }
+
+    /// Appends a field of a known name, in lower case.
+    pub fn push_known(&mut self, known: Known, value: &[u8]) {
+        self.push_line(known, known.name().as_bytes(), |bytes| bytes.extend_from_slice(value));
+    }
+
+    /// Appends a field of a known name, in lower case, whose value is made by a closure, which must only append.
+    pub fn push_known_with(&mut self, known: Known, write: impl FnOnce(&mut Vec<u8>)) {
+        self.push_line(known, known.name().as_bytes(), write);
+    }
+
+    fn push_line(&mut self, known: Known, name: &[u8], write: impl FnOnce(&mut Vec<u8>)) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(name);
+        self.bytes.extend_from_slice(b": ");
+        let value = self.bytes.len();
+        write(&mut self.bytes);
+        let end = self.bytes.len();
+        self.bytes.extend_from_slice(b"\r\n");
+        let (name, value) = (Span::new(start, start + name.len()), Span::new(value, end));
+        self.push_entry(Entry { known, name, value, is_line: true });
     }
 
     /// Removes all fields of this name and appends one.
@@ -122,7 +153,7 @@ impl Fields {
 
     /// The value of the first field of this name.
     pub fn get(&self, known: Known) -> Option<&[u8]> {
-        self.entries.iter().find(|e| e.known == known).map(|e| self.at(e.value))
+        self.all(known).next()
     }
 
     /// The value of the first field of this name, whatever its case.
@@ -132,24 +163,60 @@ impl Fields {
 
     /// The values of all fields of this name, in order.
     pub fn all(&self, known: Known) -> impl Iterator<Item = &[u8]> {
-        self.entries.iter().filter(move |e| e.known == known).map(|e| self.at(e.value))
+        let entries = if self.may_have(known) { &self.entries[..] } else { &[] };
+        entries.iter().filter(move |e| e.known == known).map(|e| self.at(e.value))
     }
 
     /// Whether there is a field of this name.
     pub fn contains(&self, known: Known) -> bool {
-        self.entries.iter().any(|e| e.known == known)
+        self.may_have(known) && self.entries.iter().any(|e| e.known == known)
+    }
+
+    fn may_have(&self, known: Known) -> bool {
+        known == Known::Other || self.names.contains(known)
     }
 
     /// Removes all fields of this name.
     pub fn remove(&mut self, known: Known) {
-        self.entries.retain(|e| e.known != known);
+        if self.may_have(known) {
+            self.entries.retain(|e| e.known != known);
+        }
+    }
+
+    /// Removes all fields of these names.
+    pub fn remove_all(&mut self, names: KnownSet) {
+        if self.names.meets(names) {
+            self.entries.retain(|e| !names.contains(e.known));
+            self.names = self.names.without(names);
+        }
     }
 
     /// Keeps the fields for which the closure says so.
     pub fn retain(&mut self, mut keep: impl FnMut(Known, &[u8], &[u8]) -> bool) {
-        let Self { bytes, entries } = self;
+        let Self { bytes, entries, .. } = self;
         let at = |span: Span| &bytes[span.start as usize..span.end as usize];
         entries.retain(|e| keep(e.known, at(e.name), at(e.value)));
+    }
+
+    /// Appends all fields but those of these names to a text, each as a line of HTTP/1.1 (RFC 9112 §5).
+    pub fn write(&self, but: KnownSet, out: &mut Vec<u8>) {
+        let mut run = Span::default();
+        for entry in self.entries.iter().filter(|entry| !but.contains(entry.known)) {
+            let line = Span { start: entry.name.start, end: entry.value.end + 2 };
+            if !entry.is_line {
+                out.extend_from_slice(self.at(run));
+                run = Span::default();
+                for part in [self.at(entry.name), b": ", self.at(entry.value), b"\r\n"] {
+                    out.extend_from_slice(part);
+                }
+            } else if line.start == run.end {
+                run.end = line.end;
+            } else {
+                out.extend_from_slice(self.at(run));
+                run = line;
+            }
+        }
+        out.extend_from_slice(self.at(run));
     }
 
     /// All fields in order, as name and value.
@@ -197,6 +264,45 @@ mod tests {
         fields.set(Known::Via, b"via", b"3");
         let all: Vec<_> = fields.iter().map(|(n, v)| (n.to_vec(), v.to_vec())).collect();
         assert_eq!(all, [(b"a".to_vec(), b"b".to_vec()), (b"via".to_vec(), b"3".to_vec())]);
+    }
+
+    #[test]
+    fn removed_names_are_gone_and_may_come_back() {
+        let mut fields = fields(&[("te", "1"), ("via", "2"), ("b", "3"), ("TE", "4")]);
+        fields.remove_all(KnownSet::HOP_BY_HOP);
+        assert_eq!((fields.get(Known::Te), fields.get(Known::Via)), (None, Some(&b"2"[..])));
+        fields.remove(Known::Via);
+        assert!(!fields.contains(Known::Via) && fields.contains(Known::Other));
+        fields.push_known(Known::Te, b"5");
+        assert_eq!(fields.all(Known::Te).collect::<Vec<_>>(), [b"5"]);
+        fields.retain(|known, _, _| known != Known::Te);
+        assert!(!fields.contains(Known::Te) && fields.len() == 1);
+    }
+
+    #[test]
+    fn fields_are_written_as_lines_wherever_they_lie() {
+        let mut fields = Fields::default();
+        let text = b"a: 1\r\nb:2 \r\nhost: x\r\nc: 3\r\n";
+        fields.store(text);
+        let span = |part: &str| {
+            let start = std::str::from_utf8(text).unwrap().find(part).unwrap();
+            Span::new(start, start + part.len())
+        };
+        for (known, name, value) in [
+            (Known::Other, "a", "1"),
+            (Known::Other, "b", "2"),
+            (Known::Host, "host", "x"),
+            (Known::Other, "c", "3"),
+        ] {
+            fields.push_stored(known, span(name), span(value));
+        }
+        let elsewhere = fields.store(b"via");
+        fields.push_stored(Known::Via, elsewhere, span("x"));
+        fields.push(b"d", b"");
+        fields.push_known_with(Known::Te, |out| out.extend_from_slice(b"4"));
+        let mut out = b"-".to_vec();
+        fields.write(KnownSet::of(&[Known::Host]), &mut out);
+        assert_eq!(out, b"-a: 1\r\nb: 2\r\nc: 3\r\nvia: x\r\nd: \r\nte: 4\r\n");
     }
 
     #[test]

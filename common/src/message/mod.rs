@@ -10,4 +10,4 @@ pub mod pattern;
 pub use fields::{Fields, Span};
 pub(crate) use head::Parts;
 pub use head::{Method, RequestHead, ResponseHead, Scheme, Version, lists};
-pub use known::Known;
+pub use known::{Known, KnownSet};

@@ -112,7 +112,7 @@ fn place(worker: &Rc<Worker>, bound: &Arc<Bound>, tcp: TcpStream, peer: SocketAd
 
 /// Serves an accepted connection in a task of its own, if the limits allow one more.
 pub fn serve_connection(worker: &Rc<Worker>, bound: &Arc<Bound>, tcp: TcpStream, peer: SocketAddr) {
-    let live = worker.shared.live.load();
+    let live = worker.live();
     let Some(live) = live.listeners.get(bound.index).and_then(Option::as_ref) else { return };
     let settings = live.settings.clone();
     let Some(counted) = admit(worker, bound, &settings, peer.ip()) else {

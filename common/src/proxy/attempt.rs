@@ -72,6 +72,10 @@ pub struct Plan {
     pub upgrade: bool,
     /// When it is sent again.
     pub again: Again,
+    /// Longest time to open a connection, TLS included.
+    pub connect_timeout: Duration,
+    /// What decides its endpoint.
+    pub choice: Choice,
 }
 
 impl Plan {
@@ -91,6 +95,8 @@ impl Plan {
             tunnel_idle: limits.tunnel_idle,
             upgrade,
             again,
+            connect_timeout: Duration::ZERO,
+            choice: Choice::default(),
         }
     }
 

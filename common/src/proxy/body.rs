@@ -16,7 +16,7 @@ use super::replay::Replay;
 use crate::{
     http1::{BodyError, BodyReader, BodyWriter, chunked::may_be_trailer},
     http2::{BodySender, BrokenOff},
-    message::{Fields, Known},
+    message::{Fields, Known, KnownSet},
     runtime::deadline::Deadlines,
 };
 
@@ -266,7 +266,7 @@ fn trailer_map(trailers: &Fields) -> Option<HeaderMap> {
     }
     let mut map = HeaderMap::with_capacity(trailers.len());
     for (known, name, value) in trailers.iter_known() {
-        if known.is_hop_by_hop() || matches!(known, Known::ContentLength | Known::Host) {
+        if KnownSet::HOP_BY_HOP.contains(known) || matches!(known, Known::ContentLength | Known::Host) {
             // HTTP/2 has no room for them (RFC 9113 §8.2.2), and they say nothing where they stand.
             continue;
         }

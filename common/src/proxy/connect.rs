@@ -71,7 +71,8 @@ async fn through_http1(
     reached: Reached,
 ) -> Result<(), &'static str> {
     let Reached { stream, open, busy: _busy, limits: (_entered, slot) } = reached;
-    let link = Http1Link { connection: Connection::new(stream, x.worker().buffers.clone()), open, slot };
+    let link =
+        Box::new(Http1Link { connection: Connection::new(stream, x.worker().buffers.clone()), open, slot });
     Box::pin(upgrade::tunnel(x, idle, body, responder, link)).await
 }
 

@@ -11,7 +11,6 @@ use super::{
     bound::Bound,
     exchange::{Client, ClientTls},
     http1, http2,
-    identity::Found,
     shared::Shared,
     tcp,
     worker::Worker,
@@ -50,7 +49,7 @@ pub async fn serve(
         }
     }
     let age_limit = with_jitter(limits.connection_age, worker.random());
-    let mut client = Client { worker, bound, address, tls: None, found: Found::default() };
+    let mut client = Client::new(worker, bound, address);
     match &settings.protocol {
         ListenerProtocol::Http => serve_plain(client, &settings, socket, age_limit).await,
         ListenerProtocol::Https => {

@@ -3,6 +3,7 @@
 use std::{
     cell::Cell,
     net::{IpAddr, SocketAddr},
+    ops::{Deref, DerefMut},
     rc::Rc,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
@@ -11,6 +12,7 @@ use std::{
 use super::{
     bound::Bound,
     identity::{self, Found},
+    ip_text::IpText,
     live::{Live, LiveListener, LiveRoute},
     timing::Timing,
     worker::Worker,
@@ -31,6 +33,8 @@ pub struct Client {
     pub bound: Arc<Bound>,
     /// Address of the client, or what the PROXY protocol says it is.
     pub address: SocketAddr,
+    /// The same without port, as fields have it.
+    pub address_text: IpText,
     /// TLS of the connection.
     pub tls: Option<ClientTls>,
     /// Who is behind it, as last looked up.
@@ -47,15 +51,15 @@ pub struct ClientTls {
 }
 
 impl Client {
+    /// A connection without TLS from this address.
+    pub fn new(worker: Rc<Worker>, bound: Arc<Bound>, address: SocketAddr) -> Self {
+        let address_text = IpText::new(address.ip());
+        Self { worker, bound, address, address_text, tls: None, found: Found::default() }
+    }
+
     /// A connection of nobody, for what we send on our own account beside the requests of this one.
     pub fn unconnected(&self) -> Self {
-        Self {
-            worker: self.worker.clone(),
-            bound: self.bound.clone(),
-            address: self.address,
-            tls: None,
-            found: Found::default(),
-        }
+        Self::new(self.worker.clone(), self.bound.clone(), self.address)
     }
 
     /// How the client reached us, before trusted proxies are believed.
@@ -82,7 +86,7 @@ pub struct Exchange<'c> {
     /// Who asks.
     pub client: &'c Client,
     /// What is asked; the exchange gives the memory back when it ends.
-    pub head: Box<RequestHead>,
+    pub head: Lent,
     /// Settings of the listener that it came to. Neither a request nor a connection holds the state that it was
     /// routed with: streams may live for hours, and tables are large.
     pub listener: Option<Arc<Listener>>,
@@ -129,15 +133,32 @@ pub struct Exchange<'c> {
     is_recorded: bool,
 }
 
+/// A request head that goes back to its worker when the exchange ends, and not before.
+pub struct Lent(Option<Box<RequestHead>>);
+
+impl Deref for Lent {
+    type Target = RequestHead;
+
+    fn deref(&self) -> &RequestHead {
+        self.0.as_deref().expect("it is there until the end")
+    }
+}
+
+impl DerefMut for Lent {
+    fn deref_mut(&mut self) -> &mut RequestHead {
+        self.0.as_deref_mut().expect("it is there until the end")
+    }
+}
+
 impl<'c> Exchange<'c> {
     /// A request that begins now.
     pub fn new(client: &'c Client, head: Box<RequestHead>) -> Self {
-        let live = client.worker.shared.live.load();
+        let live = client.worker.live();
         let listener = client.listener(&live);
         Self {
             timing: Timing::asked(listener.map(|listener| &*listener.settings), &head),
             client,
-            head,
+            head: Lent(Some(head)),
             listener: listener.map(|listener| listener.settings.clone()),
             generation: live.generation,
             https_port: live.https_port,
@@ -230,7 +251,9 @@ impl Drop for Exchange<'_> {
         if self.is_counted {
             worker.shared.load.leave();
         }
-        self.client.worker.give_request(std::mem::take(&mut self.head));
+        if let Some(head) = self.head.0.take() {
+            self.client.worker.give_request(head);
+        }
     }
 }
 

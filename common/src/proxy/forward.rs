@@ -43,11 +43,7 @@ pub async fn forward(
     if let Some(protection) = &listener.loop_protection {
         loops::leave_trace(x, protection);
     }
-    let again = x.route.as_ref().map(|route| Again::new(&route.route.retry, x.head.method));
-    let mut plan = Plan::new(x, &listener.limits, (upgrade, again.unwrap_or_default()));
-    if earn(&upstream) == BackendProtocol::Http2 {
-        plan.deadline = grpc_timeout::deadline(x);
-    }
+    let mut plan = plan(x, &upstream, listener, upgrade);
     let copies = mirror::draw(x, &plan, body);
     if (plan.again.repeatable || copies.is_some()) && !body.is_done() {
         let length = headers::content_length(&x.head.fields);
@@ -60,11 +56,20 @@ pub async fn forward(
     result
 }
 
-/// Counts a request towards what may be sent again, and says what is spoken to the backend.
-fn earn(upstream: &Upstream) -> BackendProtocol {
+/// What all tries have in common. The settings of the backend are looked at here alone, as far as they matter for every
+/// request, and not held: what guards them is not to be held while a request lasts.
+fn plan(x: &mut Exchange<'_>, upstream: &Upstream, listener: &Listener, upgrade: bool) -> Plan {
     let backend = upstream.backend();
+    // Counts towards what may be sent again.
     upstream.retries.earn(&backend.retry_allowance);
-    backend.protocol
+    let again = x.route.as_ref().map(|route| Again::new(&route.route.retry, x.head.method));
+    let mut plan = Plan::new(x, &listener.limits, (upgrade, again.unwrap_or_default()));
+    plan.connect_timeout = backend.connect_timeout;
+    plan.choice = Choice::new(x, &backend);
+    if backend.protocol == BackendProtocol::Http2 {
+        plan.deadline = grpc_timeout::deadline(x);
+    }
+    plan
 }
 
 /// Chooses a backend of the route by weight; a request that is passed on has one of its own.
@@ -99,15 +104,17 @@ async fn attempt(
     body: &mut Incoming<'_>,
     responder: &mut Responder<'_>,
 ) -> Result<(), Failure> {
-    let choice = Choice::new(x, upstream);
+    let choice = &plan.choice;
     let mut tries = Tries { start: Instant::now(), left: plan.again.attempts, avoid: None, fresh: false };
     loop {
-        let peer = choice.pick(x, upstream, tries.avoid.as_deref()).ok_or_else(|| no_endpoint(upstream))?;
+        let now = if x.tries == 0 { tries.start } else { Instant::now() };
+        let peer =
+            choice.pick(x, (upstream, now), tries.avoid.as_deref()).ok_or_else(|| no_endpoint(upstream))?;
         let busy: InFlight = peer.begin();
         headers::name_host(x, peer.address);
         x.endpoint = Some(peer.address);
         x.tries += 1;
-        let this = next_try(x, (upstream, plan, &choice), &peer, &tries)?;
+        let this = next_try(x, (upstream, plan), &peer, &tries)?;
         let waiting = choice.watch(&peer);
         let result = match peer.protocol {
             BackendProtocol::Http1 => send_http1::send(x, &this, body, responder).await,
@@ -115,11 +122,11 @@ async fn attempt(
         };
         drop(busy);
         let Err(mut error) = result else {
-            note_answer(x, upstream, (&peer, &choice));
+            note_answer(x, upstream, (&peer, choice));
             return Ok(());
         };
         error.failure = plan.name(error.failure);
-        note_failure(x, upstream, (&peer, &choice), &error);
+        note_failure(x, upstream, (&peer, choice), &error);
         drop(waiting);
         if !may_go_on(upstream, plan, &mut tries, &error) || !rewind(x, body) {
             return Err(error.failure);
@@ -148,12 +155,11 @@ pub fn no_endpoint(upstream: &Upstream) -> Failure {
 /// What the next try needs to know.
 fn next_try<'t>(
     x: &mut Exchange<'_>,
-    (upstream, plan, choice): (&'t Arc<Upstream>, &'t Plan, &'t Choice),
+    (upstream, plan): (&'t Arc<Upstream>, &'t Plan),
     peer: &'t Arc<Peer>,
     tries: &Tries,
 ) -> Result<Try<'t>, Failure> {
-    // Taken out at once: what guards the settings is not to be held while a request lasts.
-    let mut connect_timeout = upstream.backend().connect_timeout;
+    let mut connect_timeout = plan.connect_timeout;
     let mut answer_limit = match x.tries {
         1 => plan.answer_limit,
         _ => plan.answer_limit.saturating_sub(tries.start.elapsed()),
@@ -170,7 +176,7 @@ fn next_try<'t>(
         x.timing.last_try = Some(Instant::now());
     }
     let may_drop = (plan.again.drops_answers && tries.left > 0).then_some(&**upstream);
-    Ok(Try { connect_timeout, peer, plan, answer_limit, fresh: tries.fresh, may_drop, choice })
+    Ok(Try { connect_timeout, peer, plan, answer_limit, fresh: tries.fresh, may_drop, choice: &plan.choice })
 }
 
 /// Notes that a peer answered, which may be a failure by its status.

@@ -4,10 +4,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
-use super::{exchange::Exchange, identity::name_caller, respond::add_own_fields};
+use super::{exchange::Exchange, identity::name_caller, ip_text::IpText, respond::add_own_fields};
 use crate::{
     filter::FilterContext,
-    message::{Fields, Known, ResponseHead, Scheme, lists},
+    message::{Fields, Known, KnownSet, ResponseHead, Scheme, lists},
     model::Listener,
 };
 
@@ -55,7 +55,7 @@ pub fn towards_backend(x: &mut Exchange<'_>, listener: &Listener, upgrade: bool)
     strip_hop_by_hop(&mut x.head.fields, upgrade, &[]);
     if x.destination.is_some() {
         // Who calls from where within the cluster is nobody's business beyond it.
-        x.head.fields.retain(|known, _, _| known != Known::Proxy && !known.tells_of_clients());
+        x.head.fields.remove_all(KnownSet::OF_CLIENTS.with(KnownSet::of(&[Known::Proxy])));
         return;
     }
     add_request_id(x, trusted);
@@ -64,37 +64,34 @@ pub fn towards_backend(x: &mut Exchange<'_>, listener: &Listener, upgrade: bool)
     let has = |known| trusted && fields.contains(known);
     let (proto, host, port) =
         (has(Known::XForwardedProto), has(Known::XForwardedHost), has(Known::XForwardedPort));
-    fields.retain(|known, _, _| match known {
-        Known::XRealIp | Known::Proxy => false,
-        Known::XForwardedProto => proto,
-        Known::XForwardedHost => host,
-        Known::XForwardedPort => port,
-        Known::XForwardedFor | Known::Forwarded => trusted,
-        _ => true,
+    fields.remove_all(match trusted {
+        true => KnownSet::of(&[Known::XRealIp, Known::Proxy]),
+        false => KnownSet::OF_CLIENTS.with(KnownSet::of(&[Known::Proxy])),
     });
-    let peer = x.client.address.ip();
+    let peer = &x.client.address_text;
     match chain {
-        true => append_to_chain(fields, peer),
-        false => push_ip(fields, b"x-forwarded-for", peer),
+        true => append_to_chain(fields, peer.as_bytes()),
+        false => fields.push_known(Known::XForwardedFor, peer.as_bytes()),
     }
-    push_ip(fields, b"x-real-ip", x.client_ip);
+    match x.client_ip == x.client.address.ip() {
+        true => fields.push_known(Known::XRealIp, peer.as_bytes()),
+        false => fields.push_known(Known::XRealIp, IpText::new(x.client_ip).as_bytes()),
+    }
     let authority = x.head.authority_span();
     if !host && !authority.is_empty() {
         let fields = &mut x.head.fields;
         let name = fields.store(b"x-forwarded-host");
-        fields.push_stored(name, authority);
+        fields.push_stored(Known::XForwardedHost, name, authority);
     }
     if !port {
-        let port = listener.public_port;
-        x.head.fields.push_with(b"x-forwarded-port", |out| {
-            out.extend_from_slice(itoa::Buffer::new().format(port).as_bytes())
-        });
+        let mut text = itoa::Buffer::new();
+        x.head.fields.push_known(Known::XForwardedPort, text.format(listener.public_port).as_bytes());
     }
     if !proto {
-        x.head.fields.push(b"x-forwarded-proto", x.scheme.as_str().as_bytes());
+        x.head.fields.push_known(Known::XForwardedProto, x.scheme.as_str().as_bytes());
     }
     if listener.forwarded_field {
-        push_forwarded(x, peer);
+        push_forwarded(x);
     }
     if listener.identify {
         name_caller(x);
@@ -104,11 +101,10 @@ pub fn towards_backend(x: &mut Exchange<'_>, listener: &Listener, upgrade: bool)
 /// Removes from a request that has just come what its `Connection` names (RFC 9110 §7.6.1), but never a field that the
 /// message depends on. Before anything else is done with it: else a client could name fields that the proxy adds.
 pub fn drop_nominated(fields: &mut Fields) {
+    const KEPT: KnownSet = KnownSet::HOP_BY_HOP.with(KnownSet::PROTECTED);
     let nominated = nominated_fields(fields);
     if !nominated.is_empty() {
-        fields.retain(|known, name, _| {
-            known.is_hop_by_hop() || known.is_protected() || !is_nominated(&nominated, name)
-        });
+        fields.retain(|known, name, _| KEPT.contains(known) || !is_nominated(&nominated, name));
     }
 }
 
@@ -153,16 +149,16 @@ fn parse_ip(text: &[u8]) -> Option<IpAddr> {
 /// Removes hop-by-hop fields and those that `Connection` names (RFC 9110 §7.6.1), but never one that the
 /// message depends on.
 fn strip_hop_by_hop(fields: &mut Fields, upgrade: bool, nominated: &[Vec<u8>]) {
+    const UPGRADE: KnownSet = KnownSet::of(&[Known::Upgrade]);
     let trailers = fields.all(Known::Te).any(|value| lists(value, b"trailers"));
-    fields.retain(|known, name, _| match known {
-        Known::Upgrade => upgrade,
-        known if known.is_hop_by_hop() => false,
-        known if known.is_protected() => true,
-        _ => nominated.is_empty() || !is_nominated(nominated, name),
-    });
+    fields.remove_all(if upgrade { KnownSet::HOP_BY_HOP.without(UPGRADE) } else { KnownSet::HOP_BY_HOP });
+    if !nominated.is_empty() {
+        let kept = KnownSet::PROTECTED.with(UPGRADE);
+        fields.retain(|known, name, _| kept.contains(known) || !is_nominated(nominated, name));
+    }
     if trailers {
         // RFC 9110 §10.1.4: the one value that says something of the next hop too; gRPC insists on it.
-        fields.push(b"te", b"trailers");
+        fields.push_known(Known::Te, b"trailers");
     }
 }
 
@@ -189,69 +185,51 @@ fn add_request_id(x: &mut Exchange<'_>, trusted: bool) {
     if trusted && x.head.fields.get(Known::XRequestId).is_some_and(|id| !id.is_empty() && id.len() <= 128) {
         return;
     }
-    let (high, low) = (x.worker().random(), x.worker().random());
+    let id = u128::from(x.worker().random()) << 64 | u128::from(x.worker().random());
     x.head.fields.remove(Known::XRequestId);
-    x.head.fields.push_with(b"x-request-id", |out| {
-        for word in [high, low] {
-            out.extend((0..16).rev().map(|digit| b"0123456789abcdef"[(word >> (digit * 4)) as usize & 15]));
-        }
-    });
+    x.head.fields.push_known(Known::XRequestId, &hexadecimal(id));
 }
 
-fn append_to_chain(fields: &mut Fields, peer: IpAddr) {
+/// A number in 32 hexadecimal digits.
+fn hexadecimal(number: u128) -> [u8; 32] {
+    let mut text = [0; 32];
+    for (digits, byte) in text.chunks_exact_mut(2).zip(number.to_be_bytes()) {
+        for (digit, value) in digits.iter_mut().zip([byte >> 4, byte & 15]) {
+            *digit = value + if value < 10 { b'0' } else { b'a' - 10 };
+        }
+    }
+    text
+}
+
+fn append_to_chain(fields: &mut Fields, peer: &[u8]) {
     let chain = fields.all(Known::XForwardedFor).collect::<Vec<_>>().join(&b", "[..]);
     fields.remove(Known::XForwardedFor);
-    fields.push_with(b"x-forwarded-for", |out| {
+    fields.push_known_with(Known::XForwardedFor, |out| {
         out.extend_from_slice(&chain);
         out.extend_from_slice(b", ");
-        write_ip(out, peer);
+        out.extend_from_slice(peer);
     });
-}
-
-fn push_ip(fields: &mut Fields, name: &[u8], ip: IpAddr) {
-    fields.push_with(name, |out| write_ip(out, ip));
-}
-
-fn write_ip(out: &mut Vec<u8>, ip: IpAddr) {
-    use std::io::Write;
-    let written = match ip.to_canonical() {
-        IpAddr::V4(v4) => {
-            let [a, b, c, d] = v4.octets();
-            let mut buffer = itoa::Buffer::new();
-            for (index, octet) in [a, b, c, d].into_iter().enumerate() {
-                if index > 0 {
-                    out.push(b'.');
-                }
-                out.extend_from_slice(buffer.format(octet).as_bytes());
-            }
-            Ok(())
-        }
-        IpAddr::V6(v6) => write!(out, "{v6}"),
-    };
-    // Writing to a Vec cannot fail.
-    debug_assert!(written.is_ok());
 }
 
 /// `Forwarded` (RFC 7239): one element for this hop after those that came.
-fn push_forwarded(x: &mut Exchange<'_>, peer: IpAddr) {
+fn push_forwarded(x: &mut Exchange<'_>) {
     let before = x.head.fields.all(Known::Forwarded).collect::<Vec<_>>().join(&b", "[..]);
     let authority = x.head.authority().to_vec();
     let scheme = x.scheme.as_str();
     x.head.fields.remove(Known::Forwarded);
-    x.head.fields.push_with(b"forwarded", |out| {
+    x.head.fields.push_known_with(Known::Forwarded, |out| {
         if !before.is_empty() {
             out.extend_from_slice(&before);
             out.extend_from_slice(b", ");
         }
         out.extend_from_slice(b"for=");
-        match peer.to_canonical() {
-            IpAddr::V4(_) => write_ip(out, peer),
-            IpAddr::V6(_) => {
-                out.extend_from_slice(b"\"[");
-                write_ip(out, peer);
-                out.extend_from_slice(b"]\"");
-            }
-        }
+        let (before, after): (&[u8], &[u8]) = match x.client.address.ip().to_canonical() {
+            IpAddr::V4(_) => (b"", b""),
+            IpAddr::V6(_) => (b"\"[", b"]\""),
+        };
+        out.extend_from_slice(before);
+        out.extend_from_slice(x.client.address_text.as_bytes());
+        out.extend_from_slice(after);
         if !authority.is_empty() {
             out.extend_from_slice(b";host=\"");
             out.extend_from_slice(&authority);
@@ -268,11 +246,11 @@ pub fn name_host(x: &mut Exchange<'_>, endpoint: SocketAddr) {
         return;
     }
     match x.head.authority() {
-        [] => x.head.fields.push(b"host", endpoint.to_string().as_bytes()),
+        [] => x.head.fields.push_known(Known::Host, endpoint.to_string().as_bytes()),
         _ => {
             let name = x.head.fields.store(b"host");
             let authority = x.head.authority_span();
-            x.head.fields.push_stored(name, authority);
+            x.head.fields.push_stored(Known::Host, name, authority);
         }
     }
 }

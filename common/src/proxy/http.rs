@@ -92,7 +92,7 @@ fn prepare_close(body: &mut Incoming<'_>, responder: &mut Responder<'_>) {
 
 /// Finds the route of a request and notes it; gives the settings that it is served with.
 fn route(x: &mut Exchange<'_>) -> Result<Arc<Listener>, Failure> {
-    let live = x.worker().shared.live.load();
+    let live = x.worker().live();
     let listener = x.client.listener(&live).ok_or(Failure::NoRoute)?;
     x.generation = live.generation;
     let is_connect = x.head.method == Method::Connect;

@@ -1,8 +1,9 @@
 //! Http1: serves the requests of one HTTP/1.1 connection, one after the other.
 
-use std::{sync::Arc, time::Duration};
-
-use tokio::time::Instant;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
     body::Incoming,
@@ -49,8 +50,11 @@ pub async fn serve_connection(client: &Client, mut connection: Connection, age_l
                 return;
             }
         };
-        let last = client.is_ending() || Instant::now() >= oldest;
-        match serve_request(client, &mut connection, head, start, last).await {
+        let mut x = Exchange::new(client, head);
+        let last = client.is_ending() || x.start() >= oldest;
+        let next = serve_request(&mut x, &mut connection, start, last).await;
+        drop(x);
+        match next {
             Next::Request => {}
             Next::Close => {
                 linger(client, connection).await;
@@ -77,7 +81,7 @@ struct Reading {
 }
 
 fn reading(client: &Client) -> Option<Reading> {
-    let live = client.worker.shared.live.load();
+    let live = client.worker.live();
     let listener = client.listener(&live)?;
     Some(Reading { settings: listener.settings.clone(), limits: listener.head_limits })
 }
@@ -118,9 +122,8 @@ async fn read_head(
 }
 
 async fn serve_request(
-    client: &Client,
+    x: &mut Exchange<'_>,
     connection: &mut Connection,
-    head: Box<RequestHead>,
     start: RequestStart,
     last: bool,
 ) -> Next {
@@ -132,9 +135,7 @@ async fn serve_request(
     let mut body = Incoming::Http1(reader);
     let keep_alive = start.keep_alive && !last;
     let mut responder = Responder::Http1(Http1Responder::new(writer, keep_alive));
-    let mut x = Exchange::new(client, head);
-    let result = serve(&mut x, &mut body, &mut responder).await;
-    drop(x);
+    let result = serve(x, &mut body, &mut responder).await;
     let Responder::Http1(responder) = responder else { return Next::Abort };
     match (result, responder.keep_alive && body.is_done()) {
         (Err(_), _) => {

@@ -218,7 +218,7 @@ async fn serve_stream(
 
 /// Reads a head as hyper gives it; what HTTP/2 itself forbids never gets here (RFC 9113 §8.2, §8.3).
 fn read_head(client: &Client, parts: &http::request::Parts, head: &mut RequestHead) -> Result<(), Failure> {
-    let live = client.worker.shared.live.load();
+    let live = client.worker.live();
     let listener = client.listener(&live).ok_or(Failure::NoRoute)?;
     let limits = &listener.head_limits;
     head.version = Version::Http2;

@@ -1,6 +1,10 @@
 //! Mirror: sends copies of requests to backends whose answers nobody sees, beside the requests and never in their way.
 
-use std::{rc::Rc, sync::Arc, time::Duration};
+use std::{
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
     again::Again,
@@ -63,7 +67,7 @@ pub fn draw(x: &Exchange<'_>, plan: &Plan, body: &Incoming<'_>) -> Option<Box<Co
     if targets.is_empty() {
         return None;
     }
-    let mut head = x.head.clone();
+    let mut head = Box::new(RequestHead::clone(&x.head));
     head.fields.push(b"x-selvedge-mirror", b"true");
     let plan =
         CopyPlan { limit: plan.answer_limit, idle: plan.answer_pace.idle, stall: plan.request_pace.stall };
@@ -142,7 +146,7 @@ async fn send(
 ) -> Result<(), Failure> {
     let _admitted = target.admit().map_err(|_| Failure::Overload)?;
     let mut x = Exchange::unrecorded(client, head);
-    let choice = Choice::new(&x, target);
+    let choice = Choice::new(&x, &target.backend());
     let mut body = match body.is_empty() {
         true => Incoming::Taken(Fields::default()),
         false => Incoming::Replay(Box::new(Replay::of(body))),
@@ -151,7 +155,7 @@ async fn send(
     let mut fresh = false;
     loop {
         let connect_timeout = target.backend().connect_timeout;
-        let peer = choice.pick(&x, target, None).ok_or(Failure::NoEndpoint)?;
+        let peer = choice.pick(&x, (target, Instant::now()), None).ok_or(Failure::NoEndpoint)?;
         let _busy = peer.begin();
         headers::name_host(&mut x, peer.address);
         let answer_limit = plan.answer_limit;
@@ -191,6 +195,8 @@ impl CopyPlan {
             tunnel_idle: self.idle,
             upgrade: false,
             again: Again::default(),
+            connect_timeout: Duration::ZERO,
+            choice: Choice::default(),
         }
     }
 }

@@ -51,22 +51,25 @@ impl Drop for Waiting<'_> {
 }
 
 impl Choice {
-    /// What decides by the settings of this upstream.
-    pub fn new(x: &Exchange<'_>, upstream: &Upstream) -> Self {
-        let backend = upstream.backend();
+    /// What decides by the settings of a backend.
+    pub fn new(x: &Exchange<'_>, backend: &Arc<Backend>) -> Self {
         let key = match &backend.balance {
             Balance::RoundRobin | Balance::LeastRequests | Balance::Ewma => None,
             Balance::Hash(key) => key_of(x, key),
         };
         let kept = backend.affinity.as_ref().and_then(|affinity| kept(&x.head.fields, affinity));
         let is_timed = backend.balance == Balance::Ewma;
-        let keeping = backend.affinity.is_some().then(|| Arc::clone(&backend));
+        let keeping = backend.affinity.is_some().then(|| backend.clone());
         Self { key, kept, keeping, is_timed, ..Self::default() }
     }
 
     /// An endpoint for the next try; `None` if there is none at all. `avoid` is the one that just failed.
-    pub fn pick(&self, x: &Exchange<'_>, upstream: &Upstream, avoid: Option<&Peer>) -> Option<Arc<Peer>> {
-        let now = Instant::now();
+    pub fn pick(
+        &self,
+        x: &Exchange<'_>,
+        (upstream, now): (&Upstream, Instant),
+        avoid: Option<&Peer>,
+    ) -> Option<Arc<Peer>> {
         self.begun.set(None);
         self.is_sent.set(false);
         if let Some(kept) = self.kept

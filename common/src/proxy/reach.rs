@@ -1,6 +1,6 @@
 //! Reach: opens a connection of its own to a backend, for a tunnel; tries another endpoint where one cannot be reached.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use super::{
     attempt::open_to,
@@ -40,12 +40,14 @@ pub async fn reach(x: &mut Exchange<'_>, responder: &mut Responder<'_>) -> Resul
     let entered = enter(x, &upstream, responder).await?;
     let mut left = x.route.as_ref().map_or(0, |route| route.route.retry.attempts);
     upstream.retries.earn(&upstream.backend().retry_allowance);
-    let choice = Choice::new(x, &upstream);
+    let choice = Choice::new(x, &upstream.backend());
     let mut avoid = None::<Arc<Peer>>;
     loop {
         // Taken out at once: what guards the settings is not to be held while a connection is made.
         let connect_timeout = upstream.backend().connect_timeout;
-        let peer = choice.pick(x, &upstream, avoid.as_deref()).ok_or_else(|| no_endpoint(&upstream))?;
+        let peer = choice
+            .pick(x, (&upstream, Instant::now()), avoid.as_deref())
+            .ok_or_else(|| no_endpoint(&upstream))?;
         let busy = peer.begin();
         x.endpoint = Some(peer.address);
         x.tries += 1;

@@ -12,7 +12,7 @@ use super::{body::Outgoing, exchange::Exchange};
 use crate::{
     http1::{BodyFraming, BodyWriter, Persistence, Writer, encode_response},
     http2::{BodySender, ChannelBody, channel},
-    message::{Known, Method, ResponseHead, Version},
+    message::{Known, KnownSet, Method, ResponseHead, Version},
 };
 
 /// Why an answer could not be sent.
@@ -171,7 +171,7 @@ impl Http2Responder {
             // A length that is no length of this body is that of the answer to GET, but not with 204
             // (RFC 9110 §8.6).
             let own = known == Known::ContentLength && (framing != BodyFraming::None || head.status == 204);
-            if own || known.is_hop_by_hop() {
+            if own || KnownSet::HOP_BY_HOP.contains(known) {
                 continue;
             }
             if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {

@@ -9,7 +9,7 @@ pub fn lead_on(x: &mut Exchange<'_>) -> bool {
     if x.outer.is_some() {
         return false;
     }
-    let live = x.worker().shared.live.load();
+    let live = x.worker().live();
     let host = live.table(&rules.set).and_then(|table| table.entry(&rules.host));
     let Some(found) = host.and_then(|host| host.find(x.head.path(), &x.asked())).cloned() else {
         return false;

@@ -66,7 +66,12 @@ pub async fn send(
         }
         Turn::Open(slot) => {
             let (stream, open) = open(x, this).await?;
-            Http1Link { connection: Connection::new(stream, x.worker().buffers.clone()), open, slot }
+            // In a box, as it is handed on for every request.
+            Box::new(Http1Link {
+                connection: Connection::new(stream, x.worker().buffers.clone()),
+                open,
+                slot,
+            })
         }
     };
     this.choice.begin();
@@ -76,9 +81,10 @@ pub async fn send(
     let Hop { x, answer, .. } = hop;
     x.worker().give_response(answer);
     match result? {
-        After::Reusable if link.connection.is_reusable() => x.worker().pool.give(this.peer, link),
+        // Whether more comes, or its end, is seen when it is taken again.
+        After::Reusable if link.connection.input().is_empty() => x.worker().pool.give(this.peer, link),
         After::Dropped { status, reusable } => {
-            if reusable && link.connection.is_reusable() {
+            if reusable && link.connection.input().is_empty() {
                 x.worker().pool.give(this.peer, link);
             }
             return Err(Try::dropped(status));
@@ -208,6 +214,9 @@ impl Hop<'_, '_, '_> {
         // While the request is being sent, its own limits hold.
         let early = poll_fn(|cx| {
             let sent = sending.poll(cx);
+            if matches!(sending.result(), Some(Ok(()))) {
+                return Poll::Ready(None);
+            }
             match poll_head(cx, reader, method, &mut self.answer) {
                 Poll::Ready(result) => Poll::Ready(Some(result)),
                 Poll::Pending if sent => Poll::Ready(None),

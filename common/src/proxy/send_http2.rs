@@ -28,7 +28,7 @@ use super::{
 use crate::{
     http1::{BodyFraming, RequestError},
     http2::{ChannelBody, LocalExecutor, channel},
-    message::{Known, ResponseHead},
+    message::{Known, KnownSet, ResponseHead},
     runtime::deadline::Elapsed,
     upstream::{Http2Stream, Slot},
 };
@@ -301,7 +301,7 @@ fn request(x: &Exchange<'_>, this: &Try<'_>, body: ChannelBody) -> Result<Reques
     let map = request.headers_mut();
     for (known, name, value) in x.head.fields.iter_known() {
         // `te: trailers` is the only hop-by-hop field left, and HTTP/2 allows it (RFC 9113 §8.2.2).
-        if known == Known::Host || (known.is_hop_by_hop() && known != Known::Te) {
+        if known == Known::Host || (KnownSet::HOP_BY_HOP.contains(known) && known != Known::Te) {
             continue;
         }
         if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {

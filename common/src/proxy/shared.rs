@@ -5,7 +5,7 @@ use std::{
     net::IpAddr,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -31,8 +31,10 @@ use crate::{
 
 /// The shared state of an engine.
 pub struct Shared {
-    /// What new requests are served with.
+    /// What new requests are served with; set by [`Shared::publish`] alone. Workers keep it [by them](super::Worker::live).
     pub live: ArcSwap<Live>,
+    /// Grows whenever `live` is replaced, after that.
+    published: AtomicU64,
     /// Live sides of backends.
     pub registry: Arc<Registry>,
     /// Hosts that requests are passed on to.
@@ -87,6 +89,7 @@ impl Shared {
     ) -> Arc<Self> {
         Arc::new(Self {
             live: ArcSwap::from_pointee(Live::empty()),
+            published: AtomicU64::new(0),
             registry: Arc::new(Registry::new()),
             destinations: Destinations::default(),
             identity: Identity::default(),
@@ -118,6 +121,17 @@ impl Shared {
     /// Connections open now on all listeners together.
     pub fn connections(&self) -> usize {
         self.workers.iter().map(|load| load.connections.load(Ordering::Relaxed)).sum()
+    }
+
+    /// Lets new requests be served with this.
+    pub fn publish(&self, live: Live) {
+        self.live.store(Arc::new(live));
+        self.published.fetch_add(1, Ordering::Release);
+    }
+
+    /// Changes whenever something else was published.
+    pub fn published(&self) -> u64 {
+        self.published.load(Ordering::Acquire)
     }
 
     /// The first snapshot is in effect: clients may come.

@@ -50,7 +50,7 @@ pub async fn serve(client: &Client, limits: &Limits, socket: Socket) -> &'static
 }
 
 async fn connect(x: &mut Exchange<'_>) -> Result<Reached, Failure> {
-    let live = x.worker().shared.live.load();
+    let live = x.worker().live();
     let route = x.client.listener(&live).and_then(|listener| listener.tcp.clone());
     drop(live);
     x.set_route(route.ok_or(Failure::NoRoute)?);

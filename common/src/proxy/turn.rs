@@ -21,7 +21,7 @@ pub enum Turn<C> {
 ///
 /// # Errors
 /// When too many wait already, or the wait took too long.
-pub async fn http1(x: &Exchange<'_>, this: &Try<'_>) -> Result<Turn<Http1Link>, TryError> {
+pub async fn http1(x: &Exchange<'_>, this: &Try<'_>) -> Result<Turn<Box<Http1Link>>, TryError> {
     let Some(slots) = this.peer.slots() else { return Ok(Turn::Open(None)) };
     let slot = take(x, &slots);
     if slot.is_some() {

@@ -26,7 +26,7 @@ pub async fn tunnel(
     idle: Duration,
     client: &mut Incoming<'_>,
     responder: &mut Responder<'_>,
-    mut upstream: Http1Link,
+    mut upstream: Box<Http1Link>,
 ) -> Result<(), &'static str> {
     let Responder::Http1(responder) = responder else { return Ok(()) };
     responder.keep_alive = false;

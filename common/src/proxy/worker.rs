@@ -3,6 +3,7 @@
 use std::{
     cell::{Cell, RefCell},
     hash::{BuildHasher, RandomState},
+    ops::Deref,
     rc::Rc,
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant, SystemTime},
@@ -16,6 +17,7 @@ use super::{
     bound::Bound,
     http1::DRAIN_IDLE,
     identity::{WorkerEdges, WorkerTokens},
+    live::Live,
     shared::Shared,
 };
 use crate::{
@@ -39,6 +41,8 @@ pub struct Worker {
     pub index: usize,
     /// What all workers share.
     pub shared: Arc<Shared>,
+    /// What was published last, as far as the worker knows, and which that was.
+    live: RefCell<(u64, Rc<KeptLive>)>,
     /// Limits in time.
     pub deadlines: Deadlines,
     /// Memory for bytes on their way.
@@ -65,12 +69,24 @@ pub struct Worker {
     leaving: RefCell<Vec<Arc<Bound>>>,
 }
 
+/// The live state as one worker keeps it: counted there alone.
+pub struct KeptLive(Arc<Live>);
+
+impl Deref for KeptLive {
+    type Target = Live;
+
+    fn deref(&self) -> &Live {
+        &self.0
+    }
+}
+
 impl Worker {
     /// The state of a worker that has served nothing yet.
     pub fn new(index: usize, shared: Arc<Shared>) -> Self {
         let log = shared.access_log.worker();
         let worker = Self {
             index,
+            live: RefCell::new((shared.published(), Rc::new(KeptLive(shared.live.load_full())))),
             deadlines: Deadlines::default(),
             buffers: Rc::default(),
             pool: Pool::new(shared.settings.upstream_idle),
@@ -88,6 +104,18 @@ impl Worker {
         };
         worker.set_date();
         worker
+    }
+
+    /// What new requests are served with. Looked at for every request, so without a count that all workers share; not
+    /// to be held while anything is waited for.
+    pub fn live(&self) -> Rc<KeptLive> {
+        let published = self.shared.published();
+        let mut kept = self.live.borrow_mut();
+        if kept.0 != published {
+            // What was published in between is seen now, and looked at again next time.
+            *kept = (published, Rc::new(KeptLive(self.shared.live.load_full())));
+        }
+        kept.1.clone()
     }
 
     /// A number that nobody can foresee cheaply; not for secrets (xorshift64*).

@@ -271,7 +271,7 @@ impl Engine {
         };
         let (live, unusable) = Live::build(snapshot, &before, &parts);
         let generation = live.generation;
-        self.shared.live.store(Arc::new(live));
+        self.shared.publish(live);
         self.shared.open();
         openings.into_iter().for_each(|openings| self.shared.listen(openings));
         applying.unusable = unusable.clone();

@@ -66,6 +66,8 @@ async fn sweep(worker: Rc<Worker>) {
     let mut ticks = 0;
     let tick = || {
         worker.log.flush();
+        // An idle worker lets go of what is not served any more.
+        let _ = worker.live();
         worker.make_room_for_others();
         worker.end_idle();
         ticks += 1;

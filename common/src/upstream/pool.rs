@@ -57,7 +57,7 @@ pub struct Http1Link {
 }
 
 struct Idle {
-    link: Http1Link,
+    link: Box<Http1Link>,
     since: Instant,
 }
 
@@ -90,7 +90,7 @@ impl Pool {
     }
 
     /// A connection to this peer that is still alive, the one used last if there are several.
-    pub fn take(&self, peer: &Peer) -> Option<Http1Link> {
+    pub fn take(&self, peer: &Peer) -> Option<Box<Http1Link>> {
         let mut peers = self.peers.borrow_mut();
         let list = &mut peers.get_mut(&peer.id)?.http1;
         while let Some(idle) = list.pop() {
@@ -124,7 +124,7 @@ impl Pool {
     }
 
     /// Keeps a connection for the next request, unless its peer is gone or has been told a client's address.
-    pub fn give(&self, peer: &Arc<Peer>, link: Http1Link) {
+    pub fn give(&self, peer: &Arc<Peer>, link: Box<Http1Link>) {
         if peer.is_gone() || peer.is_told_clients() {
             return;
         }

@@ -283,11 +283,12 @@ fn store_fields<'a>(
     head: &mut RequestHead,
 ) -> Result<Noted<'a>, RequestError> {
     let mut noted = Noted::default();
+    let drops_underscores = limits.drop_underscore_fields && memchr::memchr(b'_', text).is_some();
     for field in fields {
         let name = field.name.as_bytes();
         let known = Known::of(name);
         match known {
-            Known::Other if limits.drop_underscore_fields && name.contains(&b'_') => continue,
+            Known::Other if drops_underscores && name.contains(&b'_') => continue,
             Known::Host => {
                 if noted.host.replace(field.value).is_some() {
                     return Err(RequestError::SeveralHosts);
@@ -300,7 +301,7 @@ fn store_fields<'a>(
             }
             known => noted.framing.see(known, field.value),
         }
-        head.fields.push_known(known, span(text, name), span(text, field.value));
+        head.fields.push_stored(known, span(text, name), span(text, field.value));
     }
     Ok(noted)
 }
