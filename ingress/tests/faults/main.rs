@@ -5,16 +5,22 @@
 mod backends;
 mod changes;
 mod cluster;
+mod crowds;
 mod descriptors;
 mod log_output;
 mod ports;
 mod stopping;
 
-use std::{net::SocketAddr, path::Path};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
 
 use selvedge_tests::{
     manifests::{CLASS, ingress, service, slices, write},
     process::EdgeProcess,
+    size,
 };
 
 /// The program under test.
@@ -23,7 +29,8 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_selvedge-ingress");
 const HOST: &str = "shop.test";
 
 fn program() -> &'static Path {
-    Path::new(PROGRAM)
+    static OTHER: OnceLock<Option<PathBuf>> = OnceLock::new();
+    OTHER.get_or_init(size::program).as_deref().unwrap_or(Path::new(PROGRAM))
 }
 
 /// Manifests of one host; its endpoints are in a file of their own.
