@@ -7,6 +7,7 @@ mod changes;
 mod cluster;
 mod crowds;
 mod descriptors;
+mod handover;
 mod log_output;
 mod ports;
 mod stopping;
