@@ -17,7 +17,7 @@ const SMALL_BYTES: usize = 16 << 10;
 /// Size of a buffer for large bodies and for heads that do not fit a small one.
 pub const LARGE_BYTES: usize = 128 << 10;
 /// Size of a buffer for anything while very many are lent: clients that are slow on purpose hold theirs for long.
-const TINY_BYTES: usize = 4 << 10;
+const TINY_BYTES: usize = 2 << 10;
 /// Lent buffers of either size from which on smaller ones are lent. Bodies need more steps then, and arrive as well.
 const MANY_LARGE: usize = 64;
 const MANY_SMALL: usize = 256;
@@ -214,7 +214,7 @@ impl Buffer {
             self.memory.bytes.copy_within(self.start..self.end, 0);
         } else if size < LARGE_BYTES {
             // What does not fit is one head or the like, which has to be there as a whole.
-            let mut larger = buffers.lend_of(if size < SMALL_BYTES { SMALL_BYTES } else { LARGE_BYTES });
+            let mut larger = buffers.lend_of(size * 2);
             larger.bytes[..self.end].copy_from_slice(&self.memory.bytes[..self.end]);
             buffers.give(std::mem::replace(&mut self.memory, larger));
         } else {
@@ -262,10 +262,12 @@ mod tests {
         let buffers = Buffers::default();
         let _many = lend(&buffers, Appetite::Large, MANY_LARGE + MANY_SMALL);
         let mut buffer = Buffer::default();
-        for size in [TINY_BYTES, SMALL_BYTES, LARGE_BYTES] {
+        let mut size = TINY_BYTES;
+        while size <= LARGE_BYTES {
             buffer.make_room(&buffers, Appetite::Small).unwrap();
             assert_eq!(buffer.memory.bytes.len(), size);
             buffer.end = size;
+            size *= 2;
         }
         assert_eq!(
             buffer.make_room(&buffers, Appetite::Small).unwrap_err().kind(),
