@@ -95,18 +95,17 @@ fn open(
     socket.connect(&address.into())?;
     let mut stream = TcpStream::from(socket);
     stream.set_read_timeout(Some(PATIENCE))?;
-    match vice {
-        Vice::SlowHead => stream.write_all(format!("GET / HTTP/1.1\r\nHost: {host}\r\nX-").as_bytes())?,
-        Vice::SlowBody => {
-            let head = format!("POST / HTTP/1.1\r\nHost: {host}\r\nContent-Length: 1000000\r\n\r\nx");
-            stream.write_all(head.as_bytes())?;
-        }
-        Vice::SlowReader => {
-            stream.write_all(format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes())?;
-        }
-        Vice::BeforeHandshake => {}
-        Vice::AfterHandshake => stream = tls::shake(stream, settings.clone(), host)?.sock,
+    let request = match vice {
+        Vice::SlowHead => format!("GET / HTTP/1.1\r\nHost: {host}\r\nX-"),
+        Vice::SlowBody => format!("POST / HTTP/1.1\r\nHost: {host}\r\nContent-Length: 1000000\r\n\r\nx"),
+        Vice::SlowReader => format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"),
+        Vice::BeforeHandshake | Vice::AfterHandshake => String::new(),
+    };
+    if vice == Vice::AfterHandshake {
+        stream = tls::shake(stream, settings.clone(), host)?.sock;
     }
+    // A proxy that has no room for it may have closed it already.
+    let _ = stream.write_all(request.as_bytes());
     stream.set_nonblocking(true)?;
     Ok(stream)
 }
@@ -150,7 +149,7 @@ impl Hoard {
 fn begin_answer(stream: &mut TcpStream, body: &[u8]) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     // The head comes in one piece.
-    stream.read(&mut [0; 4096])?;
+    let _ = stream.read(&mut [0; 4096])?;
     let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", 1 << 30);
     stream.write_all(head.as_bytes())?;
     stream.set_nonblocking(true)?;

@@ -9,6 +9,7 @@ mod crowds;
 mod descriptors;
 mod handover;
 mod log_output;
+mod memory;
 mod ports;
 mod stopping;
 
