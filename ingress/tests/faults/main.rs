@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod backends;
+mod certificates;
 mod changes;
 mod cluster;
 mod crowds;
@@ -11,6 +12,7 @@ mod handover;
 mod log_output;
 mod memory;
 mod ports;
+mod soak;
 mod stopping;
 
 use std::{
