@@ -8,6 +8,7 @@ mod changes;
 mod cluster;
 mod crowds;
 mod descriptors;
+mod floods;
 mod handover;
 mod log_output;
 mod memory;
