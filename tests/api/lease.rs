@@ -1,14 +1,14 @@
 //! Leader election between instances.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::coordination::v1::Lease;
-use kube::{Api, Client};
+use kube::{Api, Client, api::PostParams};
 use selvedge_common::kube::lease::{self, LeaseSettings};
 use tokio::{sync::watch, task::JoinHandle};
 
 use crate::servers::on_each;
-use selvedge_tests::waiting::PATIENCE;
+use selvedge_tests::waiting::{PATIENCE, eventually};
 
 struct Candidate {
     leads: watch::Receiver<bool>,
@@ -78,7 +78,7 @@ async fn only_one_of_many_leads() {
         let mut candidates: Vec<_> =
             ["a", "b", "c"].iter().map(|name| Candidate::new(&client, &namespace, name)).collect();
         for _ in 0..3 {
-            let leader = selvedge_tests::waiting::eventually(async || {
+            let leader = eventually(async || {
                 let leaders: Vec<_> =
                     (0..candidates.len()).filter(|i| *candidates[*i].leads.borrow()).collect();
                 assert!(leaders.len() <= 1, "{leaders:?}");
@@ -102,4 +102,45 @@ async fn a_leader_that_cannot_renew_steps_down_and_comes_back() {
     candidate.until(false).await;
     server.restart().await;
     candidate.until(true).await;
+}
+
+/// A lease that somebody holds whose clock says this.
+async fn held_at(client: &Client, namespace: &str, time: &str) -> Lease {
+    let object = serde_json::json!({
+        "metadata": {"name": "edge"},
+        "spec": {
+            "holderIdentity": "other", "leaseDurationSeconds": 3600, "acquireTime": time, "renewTime": time,
+        },
+    });
+    let lease: Lease = serde_json::from_value(object).unwrap();
+    Api::namespaced(client.clone(), namespace).create(&PostParams::default(), &lease).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_holder_whose_clock_is_ahead_is_replaced_when_it_has_vanished() {
+    on_each(async |client, namespace| {
+        held_at(&client, &namespace, "2199-01-01T00:00:00.000000Z").await;
+        Candidate::new(&client, &namespace, "second").until(true).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_holder_whose_clock_is_behind_stays_as_long_as_it_renews() {
+    on_each(async |client, namespace| {
+        let mut lease = held_at(&client, &namespace, "1999-01-01T00:00:00.000000Z").await;
+        let candidate = Candidate::new(&client, &namespace, "second");
+        let api: Api<Lease> = Api::namespaced(client.clone(), &namespace);
+        let start = Instant::now();
+        eventually(async || {
+            let spec = lease.spec.as_mut().unwrap();
+            // Each renewal is a change, whatever time it says.
+            spec.lease_transitions = Some(spec.lease_transitions.unwrap_or(0) + 1);
+            lease = api.replace("edge", &PostParams::default(), &lease).await.unwrap();
+            assert!(!*candidate.leads.borrow(), "it is held");
+            (start.elapsed() > Duration::from_secs(3)).then_some(())
+        })
+        .await;
+    })
+    .await;
 }

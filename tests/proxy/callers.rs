@@ -29,7 +29,8 @@ const WEB: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 21);
 const STRANGER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 99);
 
 /// An engine that identifies callers and sends everything to this origin.
-fn identifying(origin: &Origin) -> Proxy {
+/// A proxy to an origin that finds out who calls.
+pub(super) fn identifying(origin: &Origin) -> Proxy {
     let mut proxy = crate::proxy_with(|setup| setup.listener = |listener| listener.identify = true);
     proxy.route_all(&[origin.address]);
     proxy
@@ -149,7 +150,7 @@ fn verifying(origin: &Origin, script: Script) -> (Proxy, Arc<Script>) {
     (proxy, script)
 }
 
-fn send(client: &mut Client, tokens: &[&str]) -> (u16, Option<String>) {
+pub(super) fn send(client: &mut Client, tokens: &[&str]) -> (u16, Option<String>) {
     let fields: String = tokens.iter().map(|token| format!("X-Selvedge-Token: {token}\r\n")).collect();
     client.send(format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n"));
     let answer = client.answer();

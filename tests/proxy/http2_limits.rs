@@ -74,14 +74,14 @@ fn window_update(stream: u32, bytes: u32) -> Vec<u8> {
 
 #[test]
 fn a_stream_whose_window_stays_closed_is_reset_and_the_others_go_on() {
-    // In one piece and in several; with a window of nothing.
-    for bytes in [10, 40_000, 3_000_000] {
+    // In one piece and in several; with a window of nothing, and of a byte.
+    for (window, bytes) in [(0, 10), (0, 40_000), (0, 3_000_000), (1, 3_000_000)] {
         let origin = large(bytes);
         let log = Lines::default();
         let written = log.log();
         let setup = Setup { access_log: written.clone(), ..Setup::default() };
         let proxy = with(&origin, setup, |limits| limits.write_stall = Duration::from_millis(100));
-        let mut frames = Frames::connect(proxy.http(), &[(WINDOW, 0)]);
+        let mut frames = Frames::connect(proxy.http(), &[(WINDOW, window)]);
         frames.get(1);
         assert_eq!(frames.until(kind::HEADERS, 1).unwrap().status(), Some(200));
         frames.until(kind::RST_STREAM, 1).unwrap_or_else(|error| panic!("{bytes} bytes: {error}"));
@@ -93,6 +93,21 @@ fn a_stream_whose_window_stays_closed_is_reset_and_the_others_go_on() {
         assert!(written.finish(Duration::from_secs(20)));
         assert!(log.text().contains("client_stalled"), "{bytes} bytes: {}", log.text());
     }
+}
+
+#[test]
+fn the_last_piece_for_a_client_that_opens_no_window_ends_with_its_connection() {
+    // hyper takes a piece as soon as there is a window of one byte; what does not fit waits there.
+    let origin = large(10_000);
+    let proxy = with(&origin, Setup::default(), |limits| {
+        limits.keep_alive_idle = Duration::from_millis(100);
+        limits.handshake_time = Duration::from_millis(100);
+    });
+    let mut frames = Frames::connect(proxy.http(), &[(WINDOW, 1)]);
+    frames.get(1);
+    assert_eq!(frames.until(kind::HEADERS, 1).unwrap().status(), Some(200));
+    assert_eq!(frames.until(kind::DATA, 1).unwrap().payload.len(), 1);
+    assert_eq!(frames.ended(), Some(0), "the connection counts as idle, and then as stuck");
 }
 
 #[test]

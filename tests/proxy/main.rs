@@ -30,6 +30,7 @@ mod limits;
 mod listeners;
 mod loops;
 mod mirror;
+mod panics;
 mod passing;
 mod proxy_protocol;
 mod records;

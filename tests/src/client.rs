@@ -44,10 +44,18 @@ pub struct Client<S: Read + Write = TcpStream> {
 impl Client {
     /// Connects in plain text.
     pub fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).expect("the proxy accepts connections");
-        stream.set_read_timeout(Some(PATIENCE)).expect("the limit is not zero");
-        stream.set_nodelay(true).expect("TCP has this option");
-        Self::over(stream)
+        Self::try_connect(address).expect("the proxy accepts connections")
+    }
+
+    /// Connects in plain text to a proxy that may not be there.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub fn try_connect(address: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_nodelay(true)?;
+        Ok(Self::over(stream))
     }
 
     /// Connects from this address of loopback, of which all of 127.0.0.0/8 are (on Linux).

@@ -2,6 +2,7 @@
 
 pub mod api_server;
 pub mod client;
+pub mod crowd;
 pub mod edge;
 pub mod follower;
 pub mod http2;
@@ -20,5 +21,6 @@ pub mod proxy;
 pub mod real_api_server;
 pub mod router;
 pub mod shops;
+pub mod size;
 pub mod tls;
 pub mod waiting;

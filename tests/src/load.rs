@@ -1,4 +1,4 @@
-//! Load: clients on kept connections that ask without a pause and note every request that fails.
+//! Load: clients that ask without a pause or at a steady rate, and note every request that fails.
 
 use std::{
     net::SocketAddr,
@@ -7,7 +7,7 @@ use std::{
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crate::{
@@ -41,6 +41,10 @@ pub struct LoadResult {
 
 #[derive(Default)]
 struct Shared {
+    /// A connection serves one request only.
+    fresh: bool,
+    /// So many requests in a second, from then on.
+    rate: Option<(Instant, usize)>,
     stop: AtomicBool,
     /// A client whose connection is closed opens no other.
     last_connections: AtomicBool,
@@ -62,7 +66,24 @@ impl Load {
 
     /// The same, but they make only as many requests as they are [allowed](Self::allow).
     pub fn paced(address: SocketAddr, host: &str, clients: usize) -> Self {
-        let shared = Arc::<Shared>::default();
+        Self::with(Shared::default(), address, host, clients)
+    }
+
+    /// The same at a steady rate: so many requests in a second, of all clients together.
+    pub fn steady(address: SocketAddr, host: &str, clients: usize, per_second: usize) -> Self {
+        let shared = Shared { rate: Some((Instant::now(), per_second)), ..Shared::default() };
+        Self::with(shared, address, host, clients)
+    }
+
+    /// Clients that open a connection for each request.
+    pub fn fresh(address: SocketAddr, host: &str, clients: usize) -> Self {
+        let load = Self::with(Shared { fresh: true, ..Shared::default() }, address, host, clients);
+        load.allow(usize::MAX);
+        load
+    }
+
+    fn with(shared: Shared, address: SocketAddr, host: &str, clients: usize) -> Self {
+        let shared = Arc::new(shared);
         let client = |number: usize| {
             let (shared, host) = (shared.clone(), host.to_owned());
             thread::spawn(move || shared.run(address, &host, number))
@@ -116,10 +137,11 @@ impl Load {
 
 impl Shared {
     fn run(&self, address: SocketAddr, host: &str, number: usize) {
-        let request = format!("GET /?client={number} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        let close = if self.fresh { "Connection: close\r\n" } else { "" };
+        let request = format!("GET /?client={number} HTTP/1.1\r\nHost: {host}\r\n{close}\r\n");
         let mut connection: Option<Client> = None;
         while !self.stop.load(Ordering::Relaxed) {
-            let may = |made: usize| (made < self.allowed.load(Ordering::Relaxed)).then_some(made + 1);
+            let may = |made: usize| (made < self.allowed()).then_some(made + 1);
             if self.requests.fetch_update(Ordering::Relaxed, Ordering::Relaxed, may).is_err() {
                 thread::sleep(PAUSE);
                 continue;
@@ -132,7 +154,13 @@ impl Shared {
                 }
                 None => {
                     self.connections.fetch_add(1, Ordering::Relaxed);
-                    Client::connect(address)
+                    match Client::try_connect(address) {
+                        Ok(client) => client,
+                        Err(error) => {
+                            self.fail(format!("client {number} cannot connect: {error}"));
+                            continue;
+                        }
+                    }
                 }
             };
             match client.try_send(&request).and_then(|()| client.try_answer()) {
@@ -145,6 +173,15 @@ impl Shared {
                 Ok(answer) => self.fail(format!("client {number}: {answer:?}")),
                 Err(error) => self.fail(format!("client {number}: {error}")),
             }
+        }
+    }
+
+    fn allowed(&self) -> usize {
+        match self.rate {
+            Some((start, per_second)) => {
+                (start.elapsed().as_millis() as usize).saturating_mul(per_second) / 1000
+            }
+            None => self.allowed.load(Ordering::Relaxed),
         }
     }
 

@@ -58,12 +58,19 @@ impl Pod {
         });
         let this = shared.clone();
         thread::spawn(move || {
-            for (number, stream) in listener.incoming().flatten().enumerate() {
-                if this.stopping.load(Ordering::SeqCst) {
-                    return;
+            for number in 0.. {
+                match listener.accept() {
+                    Ok((stream, _)) => {
+                        let this = this.clone();
+                        thread::spawn(move || this.serve(number, stream));
+                    }
+                    Err(_) if this.stopping.load(Ordering::SeqCst) => return,
+                    Err(_) => {}
                 }
-                let this = this.clone();
-                thread::spawn(move || this.serve(number, stream));
+                if this.stopping.load(Ordering::SeqCst) {
+                    // Those who have connected are served yet; closed at once, they would see a reset.
+                    listener.set_nonblocking(true).expect("sockets can do without waiting");
+                }
             }
         });
         Self { address, shared }

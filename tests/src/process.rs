@@ -117,6 +117,11 @@ impl Process {
         self.addresses["http"]
     }
 
+    /// Address of the TLS listener.
+    pub fn https(&self) -> SocketAddr {
+        self.addresses["https"]
+    }
+
     /// Admin address.
     pub fn admin(&self) -> SocketAddr {
         self.addresses["admin"]

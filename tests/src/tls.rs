@@ -67,6 +67,14 @@ pub fn connect(address: SocketAddr, settings: Arc<ClientConfig>, name: &str) -> 
     tcp.set_read_timeout(Some(PATIENCE))?;
     tcp.set_write_timeout(Some(PATIENCE))?;
     tcp.set_nodelay(true)?;
+    shake(tcp, settings, name)
+}
+
+/// Shakes hands on an open connection; an address as name sends no SNI.
+///
+/// # Errors
+/// When the handshake fails.
+pub fn shake(tcp: TcpStream, settings: Arc<ClientConfig>, name: &str) -> io::Result<TlsClient> {
     let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
     let session = ClientConnection::new(settings, name).map_err(io::Error::other)?;
     let mut stream = StreamOwned::new(session, tcp);

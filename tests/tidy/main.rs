@@ -3,6 +3,7 @@
 //! Each module is one rule: a function that reads files and returns what is wrong, a test on the tree, and a
 //! test that the rule can fail.
 
+mod clocks;
 mod code;
 mod examples;
 mod generated;

@@ -1,9 +1,10 @@
 //! Buffers: memory for bytes on their way, lent by the worker only while there are any.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     io,
     pin::Pin,
+    rc::Rc,
     task::{Context, Poll},
 };
 
@@ -15,6 +16,11 @@ use super::Stream;
 const SMALL_BYTES: usize = 16 << 10;
 /// Size of a buffer for large bodies and for heads that do not fit a small one.
 pub const LARGE_BYTES: usize = 128 << 10;
+/// Size of a buffer for anything while very many are lent: clients that are slow on purpose hold theirs for long.
+const TINY_BYTES: usize = 2 << 10;
+/// Lent buffers of either size from which on smaller ones are lent. Bodies need more steps then, and arrive as well.
+const MANY_LARGE: usize = 64;
+const MANY_SMALL: usize = 256;
 /// How many buffers of a size a worker keeps; more go back to the allocator.
 const KEPT: usize = 64;
 
@@ -24,26 +30,76 @@ pub struct Buffers {
     small: RefCell<Vec<Box<[u8]>>>,
     large: RefCell<Vec<Box<[u8]>>>,
     texts: RefCell<Vec<Vec<u8>>>,
+    lent: Rc<Counts>,
+}
+
+/// How many buffers of a size are lent.
+#[derive(Default)]
+struct Counts {
+    small: Cell<usize>,
+    large: Cell<usize>,
+}
+
+/// Memory that was lent, and is counted as such wherever it is dropped.
+#[derive(Default)]
+struct Memory {
+    bytes: Box<[u8]>,
+    lent: Option<Rc<Counts>>,
+}
+
+impl Counts {
+    fn of(&self, size: usize) -> &Cell<usize> {
+        if size == LARGE_BYTES { &self.large } else { &self.small }
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        if let Some(lent) = &self.lent {
+            let count = lent.of(self.bytes.len());
+            count.set(count.get() - 1);
+        }
+    }
 }
 
 impl Buffers {
-    fn take(&self, large: bool) -> Box<[u8]> {
-        let (list, size) = match large {
-            true => (&self.large, LARGE_BYTES),
-            false => (&self.small, SMALL_BYTES),
+    /// Memory for this appetite, or less while very many are lent.
+    fn lend(&self, appetite: Appetite) -> Memory {
+        let size = match appetite {
+            Appetite::Large if self.lent.large.get() < MANY_LARGE => LARGE_BYTES,
+            _ if self.lent.small.get() < MANY_SMALL => SMALL_BYTES,
+            _ => TINY_BYTES,
         };
-        list.borrow_mut().pop().unwrap_or_else(|| vec![0; size].into_boxed_slice())
+        self.lend_of(size)
     }
 
-    fn give(&self, bytes: Box<[u8]>) {
-        let list = match bytes.len() {
-            0 => return,
+    /// Memory of this size, however much is lent.
+    fn lend_of(&self, size: usize) -> Memory {
+        let new = || vec![0; size].into_boxed_slice();
+        let kept = match size {
             LARGE_BYTES => &self.large,
-            _ => &self.small,
+            SMALL_BYTES => &self.small,
+            _ => return Memory { bytes: new(), lent: None },
         };
-        let mut list = list.borrow_mut();
-        if list.len() < KEPT {
-            list.push(bytes);
+        let count = self.lent.of(size);
+        count.set(count.get() + 1);
+        Memory { bytes: kept.borrow_mut().pop().unwrap_or_else(new), lent: Some(self.lent.clone()) }
+    }
+
+    fn give(&self, mut memory: Memory) {
+        let kept = match memory.bytes.len() {
+            LARGE_BYTES => &self.large,
+            SMALL_BYTES => &self.small,
+            _ => return,
+        };
+        let mut kept = kept.borrow_mut();
+        if kept.len() < KEPT {
+            let lent = memory.lent.take();
+            kept.push(std::mem::take(&mut memory.bytes));
+            if let (Some(lent), Some(bytes)) = (lent, kept.last()) {
+                let count = lent.of(bytes.len());
+                count.set(count.get() - 1);
+            }
         }
     }
 
@@ -65,7 +121,7 @@ impl Buffers {
 /// Bytes that were received and not used yet. Holds memory only while it holds bytes.
 #[derive(Default)]
 pub struct Buffer {
-    bytes: Box<[u8]>,
+    memory: Memory,
     start: usize,
     end: usize,
 }
@@ -82,7 +138,7 @@ pub enum Appetite {
 impl Buffer {
     /// The bytes, oldest first.
     pub fn data(&self) -> &[u8] {
-        &self.bytes[self.start..self.end]
+        &self.memory.bytes[self.start..self.end]
     }
 
     /// Whether there are none.
@@ -103,12 +159,12 @@ impl Buffer {
     pub fn move_down(&mut self, from: usize, to: usize, count: usize) {
         debug_assert!(to <= from && from + count <= self.end - self.start);
         let from = self.start + from;
-        self.bytes.copy_within(from..from + count, self.start + to);
+        self.memory.bytes.copy_within(from..from + count, self.start + to);
     }
 
     /// Gives the memory back, with whatever it holds.
     pub fn release(&mut self, buffers: &Buffers) {
-        buffers.give(std::mem::take(&mut self.bytes));
+        buffers.give(std::mem::take(&mut self.memory));
         (self.start, self.end) = (0, 0);
     }
 
@@ -126,7 +182,7 @@ impl Buffer {
         if let Err(error) = self.make_room(buffers, appetite) {
             return Poll::Ready(Err(error));
         }
-        let mut room = ReadBuf::new(&mut self.bytes[self.end..]);
+        let mut room = ReadBuf::new(&mut self.memory.bytes[self.end..]);
         let mut stream = stream.borrow_mut();
         match Pin::new(&mut *stream).poll_read(cx, &mut room) {
             Poll::Ready(Ok(())) => {
@@ -147,22 +203,75 @@ impl Buffer {
     }
 
     fn make_room(&mut self, buffers: &Buffers, appetite: Appetite) -> io::Result<()> {
-        if self.bytes.is_empty() {
-            self.bytes = buffers.take(appetite == Appetite::Large);
+        let size = self.memory.bytes.len();
+        if size == 0 {
+            self.memory = buffers.lend(appetite);
         }
-        if self.end < self.bytes.len() {
+        if self.end < self.memory.bytes.len() {
             return Ok(());
         }
         if self.start > 0 {
-            self.bytes.copy_within(self.start..self.end, 0);
-        } else if self.bytes.len() < LARGE_BYTES {
-            let mut large = buffers.take(true);
-            large[..self.end].copy_from_slice(&self.bytes[..self.end]);
-            buffers.give(std::mem::replace(&mut self.bytes, large));
+            self.memory.bytes.copy_within(self.start..self.end, 0);
+        } else if size < LARGE_BYTES {
+            // What does not fit is one head or the like, which has to be there as a whole.
+            let mut larger = buffers.lend_of(size * 2);
+            larger.bytes[..self.end].copy_from_slice(&self.memory.bytes[..self.end]);
+            buffers.give(std::mem::replace(&mut self.memory, larger));
         } else {
             return Err(io::ErrorKind::OutOfMemory.into());
         }
         (self.start, self.end) = (0, self.end - self.start);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lend(buffers: &Buffers, appetite: Appetite, count: usize) -> Vec<Memory> {
+        (0..count).map(|_| buffers.lend(appetite)).collect()
+    }
+
+    fn sizes(memory: &[Memory]) -> Vec<usize> {
+        let mut sizes: Vec<_> = memory.iter().map(|memory| memory.bytes.len()).collect();
+        sizes.dedup();
+        sizes
+    }
+
+    #[test]
+    fn while_very_many_buffers_are_lent_smaller_ones_are_lent() {
+        let buffers = Buffers::default();
+        for _ in 0..3 {
+            let large = lend(&buffers, Appetite::Large, MANY_LARGE + MANY_SMALL + 10);
+            assert_eq!(sizes(&large), [LARGE_BYTES, SMALL_BYTES, TINY_BYTES]);
+            assert_eq!(sizes(&lend(&buffers, Appetite::Small, 10)), [TINY_BYTES]);
+            // Given back or dropped, both count.
+            for (number, memory) in large.into_iter().enumerate() {
+                if number % 2 == 0 {
+                    buffers.give(memory);
+                }
+            }
+        }
+        assert_eq!((buffers.lent.large.get(), buffers.lent.small.get()), (0, 0));
+        assert!(buffers.small.borrow().iter().all(|bytes| bytes.len() == SMALL_BYTES));
+    }
+
+    #[test]
+    fn what_has_to_be_there_as_a_whole_gets_more_memory_even_then() {
+        let buffers = Buffers::default();
+        let _many = lend(&buffers, Appetite::Large, MANY_LARGE + MANY_SMALL);
+        let mut buffer = Buffer::default();
+        let mut size = TINY_BYTES;
+        while size <= LARGE_BYTES {
+            buffer.make_room(&buffers, Appetite::Small).unwrap();
+            assert_eq!(buffer.memory.bytes.len(), size);
+            buffer.end = size;
+            size *= 2;
+        }
+        assert_eq!(
+            buffer.make_room(&buffers, Appetite::Small).unwrap_err().kind(),
+            io::ErrorKind::OutOfMemory
+        );
     }
 }

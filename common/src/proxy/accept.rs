@@ -25,6 +25,10 @@ const SHORTAGE_PAUSE: Duration = Duration::from_millis(50);
 /// A shortage is logged once in this time.
 const SHORTAGE_TOLD: Duration = Duration::from_secs(1);
 
+/// How long a socket whose address another process shares is still served when no new client comes to it any more, so
+/// that those that are about to be connected are. Handshakes of TCP take one way there and back.
+const LAST_HANDSHAKES: Duration = Duration::from_millis(200);
+
 /// What a worker is told.
 pub enum Message {
     /// Serve a connection that another worker has accepted.
@@ -45,9 +49,9 @@ pub struct Handover {
 
 /// Accepts connections on one listener from the first snapshot on until it leaves or the engine drains.
 pub async fn accept(worker: Rc<Worker>, opening: Opening) {
-    let Opening { bound, socket, open } = opening;
+    let Opening { bound, socket, shared, open } = opening;
     match TcpListener::from_std(socket) {
-        Ok(socket) => accept_on(&worker, &bound, socket).await,
+        Ok(socket) => accept_on(&worker, &bound, socket, shared).await,
         Err(error) => tracing::error!(%error, "cannot listen"),
     }
     drop(open);
@@ -56,27 +60,64 @@ pub async fn accept(worker: Rc<Worker>, opening: Opening) {
     }
 }
 
-async fn accept_on(worker: &Rc<Worker>, bound: &Arc<Bound>, socket: TcpListener) {
+async fn accept_on(worker: &Rc<Worker>, bound: &Arc<Bound>, socket: TcpListener, shared: bool) {
     let drain = worker.shared.drain.clone();
-    let mut told = None;
     let accepting = async {
         worker.shared.opened().await;
-        loop {
-            match socket.accept().await {
-                Ok((tcp, peer)) => place(worker, bound, tcp, peer),
-                Err(error) => pause_after(worker, &error, &mut told).await,
-            }
-        }
+        accept_all(worker, bound, &socket).await;
     };
     tokio::select! {
         () = accepting => {}
         () = drain.reached(Phase::Draining) => {}
         () = bound.left() => {}
     }
+    if shared && turn_away(&socket).is_ok() {
+        let last = accept_all(worker, bound, &socket);
+        let _ = tokio::time::timeout(LAST_HANDSHAKES, last).await;
+    }
     // Clients whose connection the system has taken already would see it reset.
     while let Some(Ok((tcp, peer))) = socket.accept().now_or_never() {
         place(worker, bound, tcp, peer);
     }
+}
+
+async fn accept_all(worker: &Rc<Worker>, bound: &Arc<Bound>, socket: &TcpListener) {
+    let mut told = None;
+    loop {
+        match socket.accept().await {
+            Ok((tcp, peer)) => place(worker, bound, tcp, peer),
+            Err(error) => pause_after(worker, &error, &mut told).await,
+        }
+    }
+}
+
+/// Leaves clients that begin to connect without an answer. They try again within a second and come to whoever listens
+/// then. Without this the system would go on shaking hands for a socket that is about to be closed, while another
+/// process shares its address, and those clients would see their connection reset.
+#[cfg(target_os = "linux")]
+fn turn_away(socket: &TcpListener) -> io::Result<()> {
+    use socket2::{SockFilter, SockRef};
+    /// Where TCP has its flags (RFC 9293 §3.1), and SYN alone among SYN and ACK.
+    const FLAGS: u32 = 13;
+    const SYN_AND_ACK: u32 = 0x12;
+    const SYN: u32 = 0x02;
+    let program = [
+        // Load the byte with the flags, and keep two of them.
+        SockFilter::new(0x30, 0, 0, FLAGS),
+        SockFilter::new(0x54, 0, 0, SYN_AND_ACK),
+        // Unless this is the first segment of a client go on to the last step.
+        SockFilter::new(0x15, 0, 1, SYN),
+        // Drop it; let it pass.
+        SockFilter::new(0x06, 0, 0, 0),
+        SockFilter::new(0x06, 0, 0, u32::MAX),
+    ];
+    SockRef::from(socket).attach_filter(&program)
+}
+
+/// Other systems have nothing of the kind.
+#[cfg(not(target_os = "linux"))]
+fn turn_away(_: &TcpListener) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// After a failed accept: a client that gave up is nothing; a shortage wants idle connections closed and a pause.

@@ -37,6 +37,8 @@ pub struct Opening {
     pub bound: Arc<Bound>,
     /// The socket, which does not block.
     pub socket: TcpListener,
+    /// Whether another process may listen on the same address.
+    pub shared: bool,
     /// To be dropped after the socket: once all are, the address is free.
     pub open: mpsc::Sender<Infallible>,
 }

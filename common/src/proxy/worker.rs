@@ -232,3 +232,36 @@ impl Worker {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::task::LocalSet;
+
+    use super::*;
+    use crate::{
+        proxy::ProxySettings,
+        runtime::{access_log::AccessLog, metrics::Metrics},
+    };
+
+    #[tokio::test]
+    async fn a_panic_in_one_connection_ends_it_alone_and_is_counted() {
+        let metrics = Metrics::new();
+        let settings = ProxySettings {
+            upstream_idle: Duration::from_secs(60),
+            connections: 10,
+            requests: 0,
+            spread_every: Duration::ZERO,
+            reason_field: true,
+        };
+        let shared = Shared::new(settings, (metrics.clone(), AccessLog::off()), Vec::new());
+        let worker = Rc::new(Worker::new(0, shared));
+        let run = async {
+            let broken = worker.spawn("connection", async { panic!("as the test wants") });
+            let sound = worker.spawn("connection", tokio::task::yield_now());
+            (broken.await, sound.await)
+        };
+        let (broken, sound) = LocalSet::new().run_until(run).await;
+        assert!(broken.unwrap_err().is_panic() && sound.is_ok());
+        assert_eq!(metrics.panics.get(), 1);
+    }
+}

@@ -126,9 +126,10 @@ impl Listening {
         let tls = is_tls.then(|| shared.tls_settings(index)).transpose()?;
         let bound = Bound::new(index, shared.metrics.listener(name), tls);
         let (open, closed) = mpsc::channel();
+        let shared = self.share_ports;
         let openings = sockets.into_iter().map(|socket| {
             let (bound, open) = (bound.clone(), open.clone());
-            Opening { bound, socket, open }
+            Opening { bound, socket, shared, open }
         });
         let openings = openings.collect();
         let slot = Slot {

@@ -1,22 +1,35 @@
 //! Nothing lost: requests go on while backends are replaced and Ingresses change.
 
-use std::path::Path;
+use std::{path::Path, time::Instant};
 
 use selvedge_tests::{
     load::Load,
     manifests::{ingress, service, slices, write},
     pod::{Manners, Pod},
     process::EdgeProcess,
+    size::{figure, is_full, size},
     waiting::until,
 };
 
 use crate::{HOST, edge_to, write_endpoints};
 
-const REQUESTS: usize = 50_000;
 const CLIENTS: usize = 64;
-const CHANGES: usize = 500;
-/// So many changes, then a pod is replaced.
-const CHANGES_PER_PLACE: usize = 20;
+const PODS: usize = 3;
+/// Requests in a second in the full size.
+const RATE: usize = 5_000;
+
+/// How much is asked and changed.
+struct Size {
+    requests: usize,
+    changes: usize,
+    /// So many changes, then pods are replaced.
+    changes_per_restart: usize,
+    /// So many of them; in the full size all, one after the other.
+    replaced: usize,
+}
+
+const USUAL: Size = Size { requests: 50_000, changes: 500, changes_per_restart: 20, replaced: 1 };
+const FULL: Size = Size { requests: 500_000, changes: 1_000, changes_per_restart: 10, replaced: PODS };
 
 /// What the edge has in effect as endpoints of the shop.
 fn endpoints(edge: &EdgeProcess) -> Vec<(String, String)> {
@@ -42,7 +55,7 @@ fn replace_oldest(folder: &Path, edge: &EdgeProcess, pods: &mut Vec<Pod>, manner
 }
 
 /// Changes rules of other hosts and paths of the same host, and waits until the change is answered.
-fn change(folder: &Path, edge: &EdgeProcess, number: usize) {
+pub fn change(folder: &Path, edge: &EdgeProcess, number: usize) {
     let path = format!("/version-{number}");
     let neighbour = format!("neighbour-{}.test", number % 10);
     let rules = ingress("path", HOST, &path, "other") + &ingress("neighbour", &neighbour, &path, "other");
@@ -52,27 +65,45 @@ fn change(folder: &Path, edge: &EdgeProcess, number: usize) {
 }
 
 fn nothing_is_lost(manners: Manners) {
-    let mut pods: Vec<_> = (0..3).map(|_| Pod::start("pod", manners)).collect();
+    let Size { requests, changes, changes_per_restart, replaced } = size(USUAL, FULL);
+    let mut pods: Vec<_> = (0..PODS).map(|_| Pod::start("pod", manners)).collect();
     let other = Pod::start("other", manners);
     let addresses: Vec<_> = pods.iter().map(|pod| pod.address).collect();
     let (folder, edge) = edge_to(&addresses, &[]);
     let folder = folder.path();
     write(folder, "other.yaml", &(service("other") + &slices("other", &[other.address], &[]))).unwrap();
-    // Spread over all changes, so that each meets some of them on their way.
-    let load = Load::paced(edge.http(), HOST, CLIENTS);
-    for number in 0..CHANGES {
-        load.until_requests(REQUESTS / CHANGES * number);
-        load.allow(REQUESTS / CHANGES);
+    let (load, start) = (begin(&edge), Instant::now());
+    for number in 0..changes {
+        // Spread over all changes, so that each meets some of them on their way.
+        load.until_requests(requests / changes * number);
+        load.allow(requests / changes);
         change(folder, &edge, number);
-        if number % CHANGES_PER_PLACE == 0 {
-            replace_oldest(folder, &edge, &mut pods, manners);
+        if number % changes_per_restart == 0 {
+            (0..replaced).for_each(|_| replace_oldest(folder, &edge, &mut pods, manners));
         }
     }
-    load.until_requests(REQUESTS);
+    let changing = start.elapsed();
+    load.until_requests(requests);
     let result = load.stop();
-    assert_eq!((result.requests, result.failed), (REQUESTS, 0), "{result:?}");
+    figure(&format!(
+        "pods of {manners:?} manners, {} restarts of {replaced} pods and {changes} changes within {changing:.1?}: {} \
+         requests at {RATE}/s, failed {}",
+        changes / changes_per_restart,
+        result.requests,
+        result.failed
+    ));
+    assert!(result.requests >= requests, "{result:?}");
+    assert_eq!(result.failed, 0, "{result:?}");
     assert_eq!(result.connections, CLIENTS, "each client keeps its one connection");
     assert!(pods.iter().all(|pod| pod.requests() > 0), "requests follow the endpoints");
+}
+
+/// A load that makes only as many requests as it is allowed, or the rate of the full size.
+fn begin(edge: &EdgeProcess) -> Load {
+    match is_full() {
+        false => Load::paced(edge.http(), HOST, CLIENTS),
+        true => Load::steady(edge.http(), HOST, CLIENTS, RATE),
+    }
 }
 
 #[test]

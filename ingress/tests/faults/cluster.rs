@@ -1,6 +1,9 @@
 //! The API server dies while requests are served.
 
-use std::io;
+use std::{
+    io,
+    time::{Duration, Instant},
+};
 
 use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
 use kube::{Api, Client, api::PostParams};
@@ -8,10 +11,14 @@ use selvedge_tests::{
     api_server::ApiServer,
     process::EdgeProcess,
     real_api_server::{RealApiServer, find_binaries},
-    waiting::eventually,
+    size::{figure, size},
+    waiting::{eventually, eventually_within},
 };
 
 use crate::program;
+
+/// How long the server stays away in the full size.
+const AWAY: Duration = Duration::from_secs(600);
 
 /// A server that can be killed and started again.
 trait Mortal {
@@ -67,22 +74,29 @@ fn ingress(name: &str) -> Ingress {
     serde_json::from_value(object).expect("it is an Ingress")
 }
 
-async fn create(client: &Client, name: &str) {
+/// Creates the class of our Ingresses.
+pub async fn create_class(client: &Client) {
+    let class =
+        serde_json::json!({"metadata": {"name": "edge"}, "spec": {"controller": "selvedge.dev/ingress"}});
+    let class: IngressClass = serde_json::from_value(class).expect("it is an IngressClass");
+    Api::all(client.clone()).create(&PostParams::default(), &class).await.expect("the server works");
+}
+
+/// Creates an Ingress of this name, for the host `NAME.test`.
+pub async fn create(client: &Client, name: &str) {
     let api: Api<Ingress> = Api::namespaced(client.clone(), "default");
     // The namespace of a server that has just started may be a moment late.
     eventually(async || api.create(&PostParams::default(), &ingress(name)).await.ok()).await;
 }
 
-async fn until(edge: &EdgeProcess, host: &str, status: u16) {
+/// Waits until a host is answered this status.
+pub async fn until(edge: &EdgeProcess, host: &str, status: u16) {
     eventually(async || (edge.status(host, "/") == status).then_some(())).await;
 }
 
 async fn outlives(mut server: impl Mortal) {
     let client = server.client();
-    let class =
-        serde_json::json!({"metadata": {"name": "edge"}, "spec": {"controller": "selvedge.dev/ingress"}});
-    let class: IngressClass = serde_json::from_value(class).expect("it is an IngressClass");
-    Api::all(client.clone()).create(&PostParams::default(), &class).await.expect("the server works");
+    create_class(&client).await;
     create(&client, "before").await;
     let folder = tempfile::tempdir().expect("there is room for a folder");
     let kubeconfig = folder.path().join("kubeconfig");
@@ -93,13 +107,22 @@ async fn outlives(mut server: impl Mortal) {
     until(&edge, "before.test", 503).await;
     server.kill();
     let generation = edge.metric("selvedge_snapshot_generation");
-    for _ in 0..100 {
+    let (gone, mut asked) = (Instant::now(), 0);
+    eventually_within(AWAY * 2, async || {
         assert_eq!(edge.status("before.test", "/"), 503, "what was known is served");
-    }
+        asked += 1;
+        (asked >= 100 && gone.elapsed() >= size(Duration::ZERO, AWAY)).then_some(())
+    })
+    .await;
     assert!(edge.is_ready(), "it can serve, so it is ready");
     server.restart().await.expect("the server starts again");
+    let (away, back) = (gone.elapsed(), Instant::now());
     create(&client, "after").await;
     until(&edge, "after.test", 503).await;
+    figure(&format!(
+        "API server away for {away:.1?}: {asked} requests, failed 0; a change is answered {:.1?} after its return",
+        back.elapsed()
+    ));
     assert_eq!(edge.status("before.test", "/"), 503);
     let changes = edge.metric("selvedge_snapshot_generation") - generation;
     assert!((changes - 1.0).abs() < 0.5, "the new Ingress alone is a change, not {changes}");
@@ -108,7 +131,8 @@ async fn outlives(mut server: impl Mortal) {
     assert!(ended.success());
 }
 
-async fn start(flags: &[String; 2]) -> EdgeProcess {
+/// Starts an edge with these two flags and a lease.
+pub async fn start(flags: &[String; 2]) -> EdgeProcess {
     let flags = flags.clone();
     let starting = tokio::task::spawn_blocking(move || {
         EdgeProcess::start(program(), &[flags[0].as_str(), flags[1].as_str(), "--lease", "edge"])

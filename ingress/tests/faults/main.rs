@@ -3,18 +3,31 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod backends;
+mod certificates;
 mod changes;
 mod cluster;
+mod crowds;
 mod descriptors;
+mod floods;
+mod garbage;
+mod handover;
 mod log_output;
+mod memory;
+mod names;
 mod ports;
+mod soak;
 mod stopping;
 
-use std::{net::SocketAddr, path::Path};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
 
 use selvedge_tests::{
     manifests::{CLASS, ingress, service, slices, write},
     process::EdgeProcess,
+    size,
 };
 
 /// The program under test.
@@ -23,7 +36,8 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_selvedge-ingress");
 const HOST: &str = "shop.test";
 
 fn program() -> &'static Path {
-    Path::new(PROGRAM)
+    static OTHER: OnceLock<Option<PathBuf>> = OnceLock::new();
+    OTHER.get_or_init(size::program).as_deref().unwrap_or(Path::new(PROGRAM))
 }
 
 /// Manifests of one host; its endpoints are in a file of their own.

@@ -38,6 +38,25 @@ pub enum Break {
     Garbage,
 }
 
+/// What is answered in the place of anything sensible.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nonsense {
+    /// A page of HTML with status 200, as a portal that wants a password shows it.
+    Html,
+    /// JSON with status 200 that ends in the middle.
+    Cut,
+    /// Nothing, with status 200.
+    Nothing,
+    /// An object that is neither a list nor an event, with status 200.
+    OtherKind,
+    /// Status 500 with a line of text.
+    Failure,
+    /// Status 401, as if the token had been withdrawn.
+    Unknown,
+    /// Status 403, as if all rights had been taken away.
+    Forbidden,
+}
+
 /// A request that was served.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
@@ -73,6 +92,7 @@ struct State {
     requests: Vec<Request>,
     denied: BTreeSet<String>,
     missing: BTreeSet<String>,
+    nonsense: Option<Nonsense>,
     too_many: u32,
     delay: Duration,
 }
@@ -160,6 +180,14 @@ impl ApiServer {
     /// Answers 404 for a resource.
     pub fn forget(&self, plural: &str) {
         self.state().missing.insert(plural.into());
+    }
+
+    /// Answers nonsense to whatever is asked, and ends all watches; `None` is the end of that.
+    pub fn talk(&self, nonsense: Option<Nonsense>) {
+        self.state().nonsense = nonsense;
+        if nonsense.is_some() {
+            self.break_watches(Break::End);
+        }
     }
 
     /// Answers so many requests with 429.

@@ -22,7 +22,7 @@ use tokio::sync::{
 };
 
 use super::{
-    Break, Message, Request, Shared,
+    Break, Message, Nonsense, Request, Shared,
     store::{self, Change, Key, Refusal},
 };
 
@@ -113,6 +113,9 @@ fn serve(
     body: &[u8],
 ) -> Result<Answer, Refusal> {
     let mut state = shared.state();
+    if let Some(nonsense) = state.nonsense {
+        return nonsense_answer(nonsense);
+    }
     if state.too_many > 0 {
         state.too_many -= 1;
         return Err((429, "TooManyRequests", "slow down".into()));
@@ -168,6 +171,21 @@ fn serve(
     let key = named(target.name.clone())?;
     let object = state.store.get(&key).ok_or((404, "NotFound", format!("{} not found", key.2)))?;
     Ok(json_answer(200, object))
+}
+
+fn nonsense_answer(nonsense: Nonsense) -> Result<Answer, Refusal> {
+    let (code, text) = match nonsense {
+        Nonsense::Html => (200, "<!doctype html><title>Please sign in</title>\n"),
+        Nonsense::Cut => (200, "{\"kind\": \"List\", \"apiVersion\": \"v1\", \"metadata\": {\"resou"),
+        Nonsense::Nothing => (200, ""),
+        Nonsense::OtherKind => (200, "{\"kind\": \"APIVersions\", \"versions\": [\"v1\"]}\n"),
+        Nonsense::Failure => (500, "the backend is on fire\n"),
+        Nonsense::Unknown => return Err((401, "Unauthorized", "unauthorized".into())),
+        Nonsense::Forbidden => return Err((403, "Forbidden", "it is forbidden".into())),
+    };
+    let mut answer = Response::new(Either::Left(Full::new(Bytes::from_static(text.as_bytes()))));
+    *answer.status_mut() = hyper::StatusCode::from_u16(code).expect("codes here are valid");
+    Ok(answer)
 }
 
 fn list(shared: &Shared, target: &Target) -> Result<Answer, Refusal> {

@@ -16,7 +16,7 @@ pub struct ClientArgs {
     /// Connections open at once on each listener
     #[arg(long, env = "SELVEDGE_MAX_CONNECTIONS", value_name = "N", default_value_t = 10_000)]
     pub max_connections: u32,
-    /// Connections open at once on all listeners together; 0 is half of the limit of open files
+    /// Connections open at once on all listeners together; 0 is what half of the limits of open files and memory is enough for
     #[arg(long, env = "SELVEDGE_MAX_CONNECTIONS_TOTAL", value_name = "N", default_value_t = 0)]
     pub max_connections_total: usize,
     /// Connections open at once from one source address on each listener; 0 is no limit
