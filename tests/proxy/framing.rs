@@ -232,6 +232,30 @@ fn requests_keep_their_length_or_chunks() {
 }
 
 #[test]
+fn a_body_that_a_backend_may_not_look_for_ends_the_connection_to_it() {
+    let body = "GET /stolen HTTP/1.1\r\nHost: a\r\n\r\n";
+    let length = format!("Content-Length: {}\r\n\r\n{body}", body.len());
+    let chunks = format!("Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+    for framed in [&length, &chunks] {
+        // Backends look for the body of the last three for sure.
+        for method in ["GET", "DELETE", "OPTIONS", "REPORT", "POST", "PUT", "PATCH"] {
+            let closes = !method.starts_with('P');
+            let origin = Origin::named("ok");
+            let proxy = Proxy::to(&[origin.address]);
+            let mut client = Client::connect(proxy.http());
+            for _ in 0..2 {
+                client.send(format!("{method} / HTTP/1.1\r\nHost: a\r\n{framed}"));
+                assert_eq!(client.answer().text(), "ok", "the client's connection goes on: {method}");
+            }
+            let told: Vec<_> =
+                origin.seen().iter().map(|seen| seen.field("connection") == Some("close")).collect();
+            assert_eq!((told, origin.connections()), (vec![closes; 2], 1 + usize::from(closes)), "{method}");
+            assert!(origin.seen().iter().all(|seen| seen.body == body.as_bytes()));
+        }
+    }
+}
+
+#[test]
 fn targets_and_hosts_come_in_several_forms() {
     // Request line, Host as sent; request line and Host as the backend sees them.
     let rows = [

@@ -45,6 +45,7 @@ mod strictness;
 mod tcp;
 mod timing;
 mod tls;
+mod tls_table;
 mod upgrades;
 mod zones;
 

@@ -53,6 +53,11 @@ pub fn settings(versions: &[&'static SupportedProtocolVersion], alpn: &[&str]) -
     Arc::new(settings)
 }
 
+/// A verifier that accepts every certificate.
+pub fn anyone() -> Arc<dyn ServerCertVerifier> {
+    Arc::new(Anyone)
+}
+
 /// Settings of a client with both versions and these protocols.
 pub fn usual(alpn: &[&str]) -> Arc<ClientConfig> {
     settings(&[&rustls::version::TLS13, &rustls::version::TLS12], alpn)

@@ -3,7 +3,7 @@
 use http::StatusCode;
 
 use super::framing::BodyFraming;
-use crate::message::{Fields, Known, KnownSet, Method, RequestHead, ResponseHead};
+use crate::message::{Fields, Known, KnownSet, RequestHead, ResponseHead};
 
 /// The interim response that lets a client send its body (RFC 9110 §15.2.1).
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -35,10 +35,9 @@ pub fn encode_request(head: &RequestHead, body: BodyFraming, connection: Persist
     }
     out.extend_from_slice(b" HTTP/1.1\r\n");
     head.fields.write(FRAMING, out);
-    let usually_has_body = matches!(head.method, Method::Post | Method::Put | Method::Patch);
     match body {
         BodyFraming::Length(0) | BodyFraming::None
-            if !usually_has_body && !head.fields.contains(Known::ContentLength) => {}
+            if !head.method.usually_has_body() && !head.fields.contains(Known::ContentLength) => {}
         BodyFraming::None => write_length(0, out),
         _ => write_framing(body, out),
     }

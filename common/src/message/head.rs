@@ -52,6 +52,12 @@ impl Method {
     pub fn is_idempotent(self) -> bool {
         matches!(self, Self::Get | Self::Head | Self::Put | Self::Delete | Self::Options | Self::Trace)
     }
+
+    /// Whether every server looks for the body of such a request. With others some do not, and take a body for the
+    /// next request (RFC 9110 §9.3.1).
+    pub fn usually_has_body(self) -> bool {
+        matches!(self, Self::Post | Self::Put | Self::Patch)
+    }
 }
 
 /// Protocol version of a message.

@@ -133,7 +133,7 @@ impl Hop<'_, '_, '_> {
         let framing = request_framing(&self.x.head, body);
         let worker = self.x.worker().clone();
         let mut text = worker.buffers.take_text();
-        let persistence = if self.this.plan.upgrade { Persistence::Upgrade } else { Persistence::KeepAlive };
+        let persistence = self.persistence(framing);
         encode_request(&self.x.head, framing, persistence, &mut text);
         let mut state = BodyState::default();
         let (mut reader, writer) = connection.split(&mut state);
@@ -157,9 +157,10 @@ impl Hop<'_, '_, '_> {
         if self.answer.status == 101 {
             return self.switch(responder).await;
         }
+        let goes_on = |start: ResponseStart| start.keep_alive && persistence != Persistence::Close;
         if self.this.drops(self.x, &self.answer) {
             // What is still under way of it is not waited for.
-            let ended = matches!(sending.result(), Some(Ok(()))) && start.keep_alive;
+            let ended = matches!(sending.result(), Some(Ok(()))) && goes_on(start);
             let reusable = Incoming::Http1(reader).discard_arrived() && ended;
             return Ok(After::Dropped { status: self.answer.status, reusable });
         }
@@ -175,8 +176,18 @@ impl Hop<'_, '_, '_> {
         let passed = self.pass_on(&mut sending, (reader, start.body), responder).await;
         self.x.received.set(received.get());
         passed?;
-        let clean = matches!(sending.result(), Some(Ok(()))) && start.keep_alive;
+        let clean = matches!(sending.result(), Some(Ok(()))) && goes_on(start);
         Ok(if clean { After::Reusable } else { After::Closed })
+    }
+
+    /// What is said of the connection. A backend that does not look for a body with this method would take it for
+    /// another request (RFC 9110 §9.3.1), so it is told to read no further, and the connection is not used again.
+    fn persistence(&self, body: BodyFraming) -> Persistence {
+        match body.has_body() && !self.x.head.method.usually_has_body() {
+            true => Persistence::Close,
+            false if self.this.plan.upgrade => Persistence::Upgrade,
+            false => Persistence::KeepAlive,
+        }
     }
 
     /// Sends the request while waiting for the head of the final answer.
