@@ -12,8 +12,8 @@ use tokio::io::{AsyncRead, ReadBuf};
 
 use super::Stream;
 
-/// Size of a buffer for heads and small bodies; also what a connection starts with.
-const SMALL_BYTES: usize = 16 << 10;
+/// Size of a buffer for heads and small bodies; also what a connection starts with. A head with a body of 16 KiB fits.
+const SMALL_BYTES: usize = 20 << 10;
 /// Size of a buffer for large bodies and for heads that do not fit a small one.
 pub const LARGE_BYTES: usize = 128 << 10;
 /// Size of a buffer for anything while very many are lent: clients that are slow on purpose hold theirs for long.
@@ -214,7 +214,7 @@ impl Buffer {
             self.memory.bytes.copy_within(self.start..self.end, 0);
         } else if size < LARGE_BYTES {
             // What does not fit is one head or the like, which has to be there as a whole.
-            let mut larger = buffers.lend_of(size * 2);
+            let mut larger = buffers.lend_of((size * 2).min(LARGE_BYTES));
             larger.bytes[..self.end].copy_from_slice(&self.memory.bytes[..self.end]);
             buffers.give(std::mem::replace(&mut self.memory, larger));
         } else {
