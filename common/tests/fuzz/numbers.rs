@@ -71,5 +71,5 @@ pub fn repeat(target: &str, rounds: usize, mut round: impl FnMut(&mut Numbers)) 
             count += 1;
         }
     }
-    println!("{target}: {count} inputs");
+    eprintln!("{target}: {count} inputs");
 }
