@@ -3,9 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by its panics, in whatever function")]
 
 mod answers;
+mod changed;
 mod corpus;
 mod habits;
 mod message;
+#[path = "../../common/tests/fuzz/numbers.rs"]
+mod numbers;
 mod origin;
 mod requests;
 mod responses;

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Well-formed requests that follow each case on its connection; the last one ends it.
-const BEHIND: &str = "GET /behind/1 HTTP/1.1\r\nHost: a\r\n\r\n\
+pub const BEHIND: &str = "GET /behind/1 HTTP/1.1\r\nHost: a\r\n\r\n\
                       GET /behind/2 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 
 /// What a case says of itself.
@@ -42,7 +42,8 @@ enum End {
     Closes,
 }
 
-fn cases() -> Vec<Case> {
+/// All cases.
+pub fn cases() -> Vec<Case> {
     corpus::read("requests", &["rfc", "want", "sees", "trailers", "after"])
 }
 
@@ -118,7 +119,7 @@ fn send(proxy: SocketAddr, case: &Case, is_followed: bool, pieces: Pieces) -> Ve
 }
 
 /// A request of another client, which must have its own answer.
-fn other(proxy: SocketAddr, number: usize) -> Result<(), String> {
+pub fn other(proxy: SocketAddr, number: usize) -> Result<(), String> {
     let mut stream = TcpStream::connect(proxy).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let target = format!("/other/{number}");
@@ -146,7 +147,7 @@ fn is_for_head(saw: Option<&str>) -> bool {
 }
 
 /// Splits what came in the order of the cases at the requests of other clients.
-fn by_case<T>(all: Vec<T>, target: impl Fn(&T) -> String) -> Vec<Vec<T>> {
+pub fn by_case<T>(all: Vec<T>, target: impl Fn(&T) -> String) -> Vec<Vec<T>> {
     let mut groups = vec![Vec::new()];
     for one in all {
         match target(&one).starts_with("/other/") {
@@ -180,8 +181,8 @@ fn believed(line: &Value) -> Option<Believed> {
     })
 }
 
-/// Compares what an origin read with what the proxy believes, and that with what the case wants.
-fn check_requests(wanted: &Wanted, log: &[Value], read: &[Request]) -> Result<(), String> {
+/// Compares what an origin read with what the proxy believes.
+pub fn check_sent(log: &[Value], read: &[Request]) -> Result<(), String> {
     let mut rest = read.iter().peekable();
     for sent in log.iter().filter_map(believed) {
         let Some(request) = rest.next_if(|request| request.id == sent.id) else {
@@ -197,34 +198,39 @@ fn check_requests(wanted: &Wanted, log: &[Value], read: &[Request]) -> Result<()
             return Err(format!("sent as {} of {} bytes: {request:?}", sent.method, sent.received));
         }
     }
-    if let Some(more) = rest.next() {
-        return Err(format!("nobody sent {more:?}"));
+    match rest.next() {
+        Some(more) => Err(format!("nobody sent {more:?}")),
+        None => Ok(()),
     }
-    let seen = |request: &Request| {
-        (request.method.clone(), request.target.clone(), request.body.clone().unwrap_or_default())
-    };
+}
+
+/// Compares what an origin read with what the case wants.
+fn check_wanted(wanted: &Wanted, log: &[Value], read: &[Request]) -> Result<(), String> {
     // What was broken off may have been read by an origin that does not look for its body.
-    let broken: BTreeSet<_> =
-        (log.iter().filter_map(believed)).filter(|sent| !sent.is_whole).map(|sent| sent.id).collect();
+    let broken: BTreeSet<_> = broken(log).map(|sent| sent.id).collect();
     let read: Vec<_> = read.iter().filter(|request| !broken.contains(&request.id)).collect();
-    for (request, wanted) in read.iter().zip(wanted.all_seen()) {
-        let (method, target, body) = seen(request);
-        let is_body = request.body.is_none() || body == wanted.2;
-        if (&method, &target, is_body) != (&wanted.0, &wanted.1, true) {
-            return Err(format!("read {request:?}, not {wanted:?}"));
+    let all = wanted.all_seen();
+    for (request, (method, target, body)) in read.iter().zip(&all) {
+        let has_body = request.body.as_ref().is_none_or(|read| read == body);
+        if (&request.method, &request.target, has_body) != (method, target, true) {
+            return Err(format!("read {request:?}, not {method} {target} {}", body.escape_ascii()));
         }
     }
     let trailers: Vec<_> = read.iter().flat_map(|request| &request.trailers).cloned().collect();
-    match (read.len() == wanted.all_seen().len(), trailers == wanted.trailers) {
+    match (read.len() == all.len(), trailers == wanted.trailers) {
         (true, true) => Ok(()),
         (false, _) => Err(format!("{} requests were read: {read:?}", read.len())),
         (_, false) => Err(format!("trailers {trailers:?}")),
     }
 }
 
+fn broken(log: &[Value]) -> impl Iterator<Item = Believed> {
+    log.iter().filter_map(believed).filter(|sent| !sent.is_whole)
+}
+
 /// What is left at an origin was broken off by the proxy, and is the begin of a request that it tells of.
-fn check_left(log: &[Value], left: &Log) -> Result<(), String> {
-    let broken: Vec<_> = log.iter().filter_map(believed).filter(|sent| !sent.is_whole).collect();
+pub fn check_left(log: &[Value], left: &Log) -> Result<(), String> {
+    let broken: Vec<_> = broken(log).collect();
     for (bytes, why) in &left.left {
         let text = String::from_utf8_lossy(bytes);
         let is_known = broken.iter().any(|sent| text.contains(&sent.id));
@@ -267,7 +273,8 @@ fn replay(name: &str, pieces: Pieces) {
     let log = by_case(log, |line| line["target"].as_str().unwrap_or_default().to_owned());
     assert_eq!((log.len(), requests.len()), (cases.len(), cases.len()), "{wrong:#?}");
     for ((case, log), requests) in cases.iter().zip(log).zip(requests) {
-        if let Err(why) = check_requests(&Wanted::of(case), &log, &requests) {
+        let checked = check_sent(&log, &requests).and(check_wanted(&Wanted::of(case), &log, &requests));
+        if let Err(why) = checked {
             wrong.entry(case.name.clone()).or_default().write_fmt(format_args!("; {why}")).unwrap();
         }
     }

@@ -1,12 +1,19 @@
 //! The fuzz targets as ordinary tests: over their corpus, and over some thousand changed pieces of it.
+//!
+//! With `SELVEDGE_FUZZ_SECONDS` each of them goes on for so long.
 
 mod chunked;
 mod head;
 mod host;
+mod numbers;
 mod path;
+mod pattern;
 mod proxy_header;
+mod response;
 
 use std::path::Path;
+
+use numbers::repeat;
 
 /// Changed inputs per target.
 const ROUNDS: usize = 20_000;
@@ -60,47 +67,25 @@ const WORDS: &[&[u8]] = &[
     b"\r\n\r\n\0\r\nQUIT\n",
     b"\x21",
     b"\x11",
+    b"HTTP/1.1 200 OK\r\n",
+    b"HTTP/1.1 304 x\r\n",
+    b"204",
+    b"103",
+    b"chunked",
+    b"{1000}",
+    b"(?i)",
+    b"(?m)",
+    b"(",
+    b")|(",
+    b"*",
+    b"[^",
 ];
 
-/// Numbers from a fixed seed (xorshift), so that a failure comes again.
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % limit.max(1) as u64) as usize
-    }
-
-    /// A piece of the corpus with one to four changes.
-    fn change(&mut self, corpus: &[Vec<u8>]) -> Vec<u8> {
-        let mut input = corpus[self.below(corpus.len())].clone();
-        for _ in 0..=self.below(4) {
-            let at = self.below(input.len() + 1);
-            let end = (at + self.below(8)).min(input.len());
-            match self.below(6) {
-                0 => drop(input.splice(at..at, WORDS[self.below(WORDS.len())].iter().copied())),
-                1 => drop(input.splice(at..end, WORDS[self.below(WORDS.len())].iter().copied())),
-                2 => drop(input.drain(at..end)),
-                3 => input.insert(at, self.below(256) as u8),
-                4 => {
-                    let copy = input[at..end].to_vec();
-                    drop(input.splice(at..at, copy));
-                }
-                _ => {
-                    let other = &corpus[self.below(corpus.len())];
-                    let from = self.below(other.len() + 1);
-                    input.truncate(at);
-                    input.extend_from_slice(&other[from..]);
-                }
-            }
-        }
-        input
-    }
+fn run(target: &str, check: fn(&[u8])) {
+    run_rounds(target, ROUNDS, check);
 }
 
-fn run(target: &str, check: fn(&[u8])) {
+fn run_rounds(target: &str, rounds: usize, check: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
     let entries = std::fs::read_dir(&folder).expect("the corpus is there");
     let mut files: Vec<_> = entries.map(|entry| entry.expect("the corpus can be read").path()).collect();
@@ -108,10 +93,7 @@ fn run(target: &str, check: fn(&[u8])) {
     let corpus: Vec<_> = files.iter().map(|file| std::fs::read(file).expect("it can be read")).collect();
     assert!(corpus.len() >= 20, "{}", folder.display());
     corpus.iter().for_each(|input| check(input));
-    let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15);
-    for _ in 0..ROUNDS {
-        check(&numbers.change(&corpus));
-    }
+    repeat(target, rounds, |numbers| check(&numbers.change(&corpus, WORDS)));
 }
 
 #[test]
@@ -137,4 +119,15 @@ fn chunked_bodies_agree_with_the_model() {
 #[test]
 fn proxy_headers_agree_with_the_model() {
     run("proxy_header", proxy_header::check);
+}
+
+#[test]
+fn answers_agree_with_the_model() {
+    run("response", response::check);
+}
+
+#[test]
+fn patterns_match_whole_texts_or_are_refused() {
+    // To compile one costs more than to read a head.
+    run_rounds("pattern", ROUNDS / 40, pattern::check);
 }
