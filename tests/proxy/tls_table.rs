@@ -193,7 +193,7 @@ fn only_tls_1_2_and_1_3_are_spoken() {
         ),
     ];
     for (name, told, wanted) in rows {
-        println!("{name}: {told:?}");
+        eprintln!("{name}: {told:?}");
         assert_eq!(told, wanted, "{name}");
     }
     // A ClientHello of SSL 2.0 has another form.
@@ -221,7 +221,7 @@ fn each_suite_alone_is_accepted_if_it_is_aead_with_ecdhe_and_fits_the_key() {
                     told => assert_eq!(told, HANDSHAKE_FAILURE, "{suite:02x?}"),
                 }
             }
-            println!("{name} key, TLS {version:?}: {accepted:02x?} of {}", suites().len());
+            eprintln!("{name} key, TLS {version:?}: {accepted:02x?} of {}", suites().len());
             assert_eq!(accepted, wanted.into(), "{name} {version:?}");
         }
     }

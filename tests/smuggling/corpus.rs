@@ -97,7 +97,7 @@ pub fn unescape(text: &str) -> Vec<u8> {
     let text = text.replace("@smuggled", &SMUGGLED.replace("\r\n", "\\r\\n"));
     let (mut out, mut rest) = (Vec::new(), text.as_str());
     while let Some(at) = rest.find('\\') {
-        out.extend(rest[..at].as_bytes());
+        out.extend(&rest.as_bytes()[..at]);
         rest = &rest[at + 1..];
         let used = match rest.as_bytes().first() {
             None => return out,

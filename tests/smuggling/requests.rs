@@ -339,7 +339,7 @@ fn without_the_proxy_the_readers_disagree_on_most_cases() {
             *smuggled.entry(habits.name).or_default() += usize::from(has_it && !is_wanted);
         }
     }
-    println!("{} cases; readers disagree on {disagree}; requests smuggled: {smuggled:?}", cases.len());
+    eprintln!("{} cases; readers disagree on {disagree}; requests smuggled: {smuggled:?}", cases.len());
     assert!(disagree >= cases.len() / 2, "only on {disagree} of {}", cases.len());
     let lenient = smuggled.iter().filter(|(name, _)| **name != "strict");
     assert!(lenient.clone().all(|(_, count)| *count >= 20), "{smuggled:?}");

@@ -158,7 +158,7 @@ fn clients_get_their_own_answers_whatever_a_backend_sends() {
     assert!(wrong.is_empty(), "{} of {} are wrong: {wrong:#?}", wrong.len(), cases.len());
     assert!(once, "nothing is sent twice");
     assert!(cases.len() >= 100, "{} cases", cases.len());
-    println!("{} cases", cases.len());
+    eprintln!("{} cases", cases.len());
 }
 
 /// Bytes that a backend sends before it is asked, on a connection that waits for its next request.
