@@ -79,6 +79,14 @@ macro_rules! kinds {
                 }
             }
 
+            /// Whether it is the very same value as another one, not a copy of it.
+            pub(super) fn is_same(&self, other: &Self) -> bool {
+                match (self, other) {
+                    $((Self::$kind(one), Self::$kind(other)) => Arc::ptr_eq(one, other),)*
+                    _ => false,
+                }
+            }
+
             /// Its metadata.
             pub fn metadata(&self) -> &ObjectMeta {
                 match self {
