@@ -102,10 +102,12 @@ fn one_changed_ingress_of_a_thousand_translates_one_host_and_shares_the_rest() {
     assert_eq!(outcome.hosts_translated, 1);
     let Some(Update::Snapshot { snapshot, endpoints }) = outcome.update else { panic!("no snapshot") };
     assert_eq!(endpoints, []);
+    assert_eq!(snapshot.backends.own_pieces(&before.backends), 0);
     let (before, after) = (&before.route_sets[&"edge".into()], &snapshot.route_sets[&"edge".into()]);
     let differ = |(host, entry): (&HostMatch, &Arc<_>)| !Arc::ptr_eq(&before.hosts[host], entry);
     assert_eq!(after.hosts.iter().filter(|(host, entry)| differ((host, entry))).count(), 1);
     assert_ne!(before.hosts[&host("i7.example")], after.hosts[&host("i7.example")]);
+    assert_eq!(after.hosts.own_pieces(&before.hosts), 1, "what is beside it is not even copied");
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! Routes that leave the decision to the rules of a Service.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use selvedge_common::{
     filter::{Filter, RedirectHttps},
     id::{ObjectRef, RouteSetId},
-    model::{Backend, HostMatch, PathMatch, Route, RouteSet, RulesRef, VirtualHost},
+    model::{Backend, HostMatch, PathMatch, Route, RouteSet, RulesRef, SharedMap, VirtualHost},
 };
 use selvedge_tests::{
     client::Client,
@@ -21,7 +21,7 @@ fn orders() -> RulesRef {
 /// Puts the rules of the Service in place.
 fn rules(proxy: &mut Proxy, routes: Vec<Route>) {
     let host = Arc::new(VirtualHost { routes, ..VirtualHost::default() });
-    let hosts = BTreeMap::from([(orders().host, host)]);
+    let hosts = SharedMap::from([(orders().host, host)]);
     let set = Arc::new(RouteSet { hosts, ..RouteSet::default() });
     proxy.snapshot.route_sets.insert(RouteSetId::new("services"), set);
 }

@@ -137,8 +137,10 @@ impl Proxy {
     pub fn edit_host(&mut self, host: &str, edit: impl FnOnce(&mut VirtualHost)) {
         let host: HostMatch = host.parse().expect("every text is a host");
         let set = self.snapshot.route_sets.get_mut(&RouteSetId::new("test")).expect("made at start");
-        let entry = Arc::make_mut(set).hosts.entry(host).or_default();
-        edit(Arc::make_mut(entry));
+        let hosts = &mut Arc::make_mut(set).hosts;
+        let mut entry = hosts.get(&host).cloned().unwrap_or_default();
+        edit(Arc::make_mut(&mut entry));
+        hosts.insert(host, entry);
     }
 
     /// Brings the snapshot and these endpoints into effect.

@@ -15,7 +15,7 @@ use super::{
     schema,
 };
 use crate::model::Severity;
-use crate::source::file::{Document, FileChange, FileContent};
+use crate::source::file::{Document, FileChange, FileContent, Make};
 
 /// Something in a manifest file that has no effect, or another one than its owner may expect.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,16 +30,27 @@ pub struct ManifestProblem {
     pub message: String,
 }
 
+/// What a document of a manifest file says.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Said {
+    /// An object, with the fields that its kind does not have.
+    Object(Object, Box<[String]>),
+    /// An object of a kind that is not read.
+    PassedOver(Kind),
+    /// An object of another kind, which is no matter of ours.
+    Other,
+    /// Nothing that can be used: which object, if it says that, and why.
+    Wrong(Option<ObjectKey>, String),
+}
+
 /// What is in all manifest files.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Manifests {
-    /// Kinds that are read; objects of others have no effect.
-    kinds: &'static [Kind],
     /// Kinds of which objects were passed over.
     passed_over: BTreeSet<Kind>,
     files: BTreeMap<Arc<Path>, BTreeSet<ObjectKey>>,
     /// Where each object is said, in order of files; the first one counts.
-    places: BTreeMap<ObjectKey, BTreeMap<Arc<Path>, Place>>,
+    places: BTreeMap<ObjectKey, Places>,
     /// Objects with more than one place.
     repeated: BTreeSet<ObjectKey>,
     /// What is wrong within each file; files without problems are not in it.
@@ -52,6 +63,10 @@ struct Place {
     line: u32,
     object: Object,
 }
+
+/// Where one object is said, in order of files; nearly always in one.
+#[derive(Debug, Default)]
+struct Places(Box<[(Arc<Path>, Place)]>);
 
 /// What a change of files comes to.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -67,31 +82,30 @@ pub struct ManifestChange {
 /// One object of a file and the fields that its kind does not have, or why there is none.
 type Read = Result<Option<(Object, Vec<String>)>, (Option<ObjectKey>, String)>;
 
-impl Default for Manifests {
-    fn default() -> Self {
-        Self::of(Kind::ALL)
+impl Said {
+    /// Reads documents; objects of other kinds than these are passed over.
+    pub fn reader(kinds: &'static [Kind]) -> Make<Self> {
+        Arc::new(|value| Self::read(value, kinds))
+    }
+
+    fn read(value: Value, kinds: &[Kind]) -> Self {
+        if let Some(kind) = kind_of(&value).filter(|kind| !kinds.contains(kind)) {
+            return Self::PassedOver(kind);
+        }
+        match read_object(value) {
+            Ok(Some((object, unknown))) => Self::Object(object, unknown.into()),
+            Ok(None) => Self::Other,
+            Err((key, message)) => Self::Wrong(key, message),
+        }
     }
 }
 
 impl Manifests {
-    /// No files yet; of their objects those of these kinds are read.
-    pub fn of(kinds: &'static [Kind]) -> Self {
-        Self {
-            kinds,
-            passed_over: BTreeSet::new(),
-            files: BTreeMap::new(),
-            places: BTreeMap::new(),
-            repeated: BTreeSet::new(),
-            wrong: BTreeMap::new(),
-            problems: BTreeSet::new(),
-        }
-    }
-
     /// Takes new contents of files.
     ///
     /// A file that turns invalid keeps its objects as they last were; so does an object that turns invalid.
     /// If two files hold the same object, the file that sorts first counts.
-    pub fn apply(&mut self, changes: Vec<FileChange>) -> ManifestChange {
+    pub fn apply(&mut self, changes: Vec<FileChange<Said>>) -> ManifestChange {
         let mut touched = BTreeMap::new();
         let known = self.passed_over.clone();
         for change in changes {
@@ -128,7 +142,7 @@ impl Manifests {
 
     /// Where the object of this key is said, by file and first line; `None` if there is none.
     pub fn place(&self, key: &ObjectKey) -> Option<(&Arc<Path>, u32)> {
-        let (file, place) = self.places.get(key)?.iter().next()?;
+        let (file, place) = self.places.get(key)?.0.first()?;
         Some((file, place.line))
     }
 
@@ -140,7 +154,7 @@ impl Manifests {
     fn read(
         &mut self,
         file: &Arc<Path>,
-        documents: Vec<Document>,
+        documents: Vec<Document<Said>>,
         mut problems: Vec<ManifestProblem>,
         touched: &mut BTreeMap<ObjectKey, Option<Object>>,
     ) {
@@ -150,15 +164,12 @@ impl Manifests {
             problems.push(ManifestProblem { file: file.clone(), line, severity, message });
         };
         for Document { line, value, .. } in documents {
-            if let Some(kind) = kind_of(&value).filter(|kind| !self.kinds.contains(kind)) {
-                self.passed_over.insert(kind);
-                continue;
-            }
-            match read_object(value) {
-                Ok(None) => {
+            match value {
+                Said::PassedOver(kind) => drop(self.passed_over.insert(kind)),
+                Said::Other => {
                     tracing::debug!(file = %file.display(), line, "ignoring an object of another kind")
                 }
-                Ok(Some((object, unknown))) => match new.get(&object.key()) {
+                Said::Object(object, unknown) => match new.get(&object.key()) {
                     Some(first) => {
                         let message = format!("{} is said twice; line {} counts", object.key(), first.line);
                         problem(line, Severity::Error, message);
@@ -171,7 +182,7 @@ impl Manifests {
                         new.insert(key, Place { line, object });
                     }
                 },
-                Err((key, message)) => {
+                Said::Wrong(key, message) => {
                     let kept = key.filter(|key| !new.contains_key(key));
                     let place = kept.and_then(|key| Some((self.places.get(&key)?.get(file)?.clone(), key)));
                     if let Some((place, key)) = place {
@@ -201,11 +212,8 @@ impl Manifests {
         for key in keys {
             touched.entry(key.clone()).or_insert_with_key(|key| self.counting(key).cloned());
             let places = self.places.entry(key.clone()).or_default();
-            match new.remove(&key) {
-                Some(place) => drop(places.insert(file.clone(), place)),
-                None => drop(places.remove(file)),
-            }
-            match places.len() {
+            places.set(file, new.remove(&key));
+            match places.0.len() {
                 0 => drop((self.places.remove(&key), self.repeated.remove(&key))),
                 1 => drop(self.repeated.remove(&key)),
                 _ => drop(self.repeated.insert(key)),
@@ -215,12 +223,14 @@ impl Manifests {
 
     /// The object of this key that counts.
     fn counting(&self, key: &ObjectKey) -> Option<&Object> {
-        Some(&self.places.get(key)?.values().next()?.object)
+        Some(&self.places.get(key)?.0.first()?.1.object)
     }
 
     fn events(&self, touched: BTreeMap<ObjectKey, Option<Object>>) -> Vec<ObjectEvent> {
         let events = touched.into_iter().filter_map(|(key, before)| match self.counting(&key) {
-            Some(now) if before.as_ref() != Some(now) => Some(ObjectEvent::Applied(now.clone())),
+            Some(now) if before.as_ref().is_none_or(|before| !before.is_same(now) && before != now) => {
+                Some(ObjectEvent::Applied(now.clone()))
+            }
             None if before.is_some() => Some(ObjectEvent::Deleted(key)),
             _ => None,
         });
@@ -230,7 +240,7 @@ impl Manifests {
     fn collect_problems(&self) -> BTreeSet<ManifestProblem> {
         let places = self.repeated.iter().filter_map(|key| Some((key, self.places.get(key)?)));
         let repeated = places.flat_map(|(key, places)| {
-            let mut places = places.iter();
+            let mut places = places.0.iter();
             let first = places.next();
             places.filter_map(move |(file, place)| {
                 let (counts, at) = first?;
@@ -240,6 +250,22 @@ impl Manifests {
             })
         });
         self.wrong.values().flatten().cloned().chain(repeated).collect()
+    }
+}
+
+impl Places {
+    fn get(&self, file: &Arc<Path>) -> Option<&Place> {
+        self.0.iter().find(|(known, _)| known == file).map(|(_, place)| place)
+    }
+
+    fn set(&mut self, file: &Arc<Path>, place: Option<Place>) {
+        let mut all = std::mem::take(&mut self.0).into_vec();
+        all.retain(|(known, _)| known != file);
+        if let Some(place) = place {
+            let at = all.partition_point(|(known, _)| known < file);
+            all.insert(at, (file.clone(), place));
+        }
+        self.0 = all.into();
     }
 }
 
@@ -339,17 +365,29 @@ mod tests {
     use super::*;
     use crate::source::file::LineError;
 
-    fn documents(file: &str, values: &[Value]) -> FileContent {
+    fn documents(file: &str, values: &[Value]) -> FileContent<Said> {
+        documents_of(Kind::ALL, file, values)
+    }
+
+    fn documents_of(kinds: &[Kind], file: &str, values: &[Value]) -> FileContent<Said> {
         let file: Arc<Path> = Path::new(file).into();
         let documents = (1..).zip(values);
         FileContent::Documents(
             documents
-                .map(|(line, value)| Document { file: file.clone(), line, value: value.clone() })
+                .map(|(line, value)| Document {
+                    file: file.clone(),
+                    line,
+                    value: Said::read(value.clone(), kinds),
+                })
                 .collect(),
         )
     }
 
-    fn apply(manifests: &mut Manifests, file: &str, content: FileContent) -> (Vec<String>, Vec<String>) {
+    fn apply(
+        manifests: &mut Manifests,
+        file: &str,
+        content: FileContent<Said>,
+    ) -> (Vec<String>, Vec<String>) {
         let change = manifests.apply(vec![FileChange { file: Path::new(file).into(), content }]);
         let events = change.events.iter().map(|event| match event {
             ObjectEvent::Applied(object) => {
@@ -585,9 +623,9 @@ mod tests {
 
     #[test]
     fn kinds_of_other_programs_are_passed_over_and_told_once() {
-        let mut manifests = Manifests::of(&[Kind::Service]);
+        let mut manifests = Manifests::default();
         let mut change = |values: &[Value]| {
-            let content = documents("a", values);
+            let content = documents_of(&[Kind::Service], "a", values);
             manifests.apply(vec![FileChange { file: Path::new("a").into(), content }])
         };
         let passed_over = vec![Kind::Ingress];

@@ -6,6 +6,7 @@ pub mod callers;
 pub mod conditions;
 pub mod endpoints;
 pub mod events;
+mod few;
 pub mod host;
 pub mod lease;
 pub mod manifests;

@@ -13,6 +13,9 @@ use serde::de::DeserializeOwned;
 use super::pods;
 use crate::id::ObjectRef;
 
+/// Annotation in which `kubectl apply` keeps a copy of the object.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
 macro_rules! kinds {
     ($($(#[$doc:meta])* $kind:ident($type:ty),)*) => {
         /// A kind of object that Selvedge reads.
@@ -76,6 +79,14 @@ macro_rules! kinds {
                 }
             }
 
+            /// Whether it is the very same value as another one, not a copy of it.
+            pub(super) fn is_same(&self, other: &Self) -> bool {
+                match (self, other) {
+                    $((Self::$kind(one), Self::$kind(other)) => Arc::ptr_eq(one, other),)*
+                    _ => false,
+                }
+            }
+
             /// Its metadata.
             pub fn metadata(&self) -> &ObjectMeta {
                 match self {
@@ -83,7 +94,7 @@ macro_rules! kinds {
                 }
             }
 
-            /// Reads an object of a kind from its JSON form; `managedFields` are dropped.
+            /// Reads an object of a kind from its JSON form; `managedFields` and what `kubectl apply` notes are dropped.
             ///
             /// # Errors
             /// The path of the field that does not fit, and why.
@@ -116,7 +127,7 @@ macro_rules! kinds {
 
         $(impl From<$type> for Object {
             fn from(mut object: $type) -> Self {
-                object.managed_fields_mut().clear();
+                strip(&mut object);
                 Self::$kind(Arc::new(object))
             }
         })*
@@ -252,6 +263,16 @@ where
         },
         message: error.inner().to_string(),
     })?;
-    object.managed_fields_mut().clear();
+    strip(&mut object);
     Ok(object)
+}
+
+/// Takes away what nobody reads and what may be larger than all the rest.
+fn strip(object: &mut impl ResourceExt) {
+    let metadata = object.meta_mut();
+    metadata.managed_fields = None;
+    if let Some(annotations) = &mut metadata.annotations {
+        annotations.remove(LAST_APPLIED);
+    }
+    metadata.annotations.take_if(|annotations| annotations.is_empty());
 }

@@ -9,6 +9,7 @@ use std::{
 use k8s_openapi::api::{core::v1 as core, discovery::v1 as discovery, networking::v1 as networking};
 
 use super::{
+    few::Few,
     objects::{Kind, Object, ObjectKey},
     store::{Objects, ServiceName},
 };
@@ -56,7 +57,7 @@ pub enum Read {
 #[derive(Debug, Default)]
 pub(super) struct Known {
     /// Which objects declare which unit.
-    pub(super) declarations: BTreeMap<Unit, BTreeSet<ObjectKey>>,
+    pub(super) declarations: BTreeMap<Arc<Unit>, Few<ObjectKey>>,
     /// Hosts whose translation says that they have TLS.
     pub(super) with_tls: BTreeSet<HostMatch>,
 }
@@ -81,8 +82,17 @@ impl<'a> Reader<'a> {
 
     /// The object of this kind, namespace and name.
     pub fn object(&self, kind: Kind, namespace: &str, name: &str) -> Option<&'a Object> {
-        self.record(Read::Object(ObjectKey::new(kind, namespace, name)));
-        self.objects.get(kind, namespace, name)
+        match self.objects.find(kind, namespace, name) {
+            // Its own key shares its text with the store.
+            Some((key, object)) => {
+                self.record(Read::Object(key));
+                Some(object)
+            }
+            None => {
+                self.record(Read::Object(ObjectKey::new(kind, namespace, name)));
+                None
+            }
+        }
     }
 
     /// The Ingress of this name.
@@ -153,7 +163,7 @@ impl<'a> Reader<'a> {
     /// Every object that declares a unit, by kind, namespace and name.
     pub fn declaring<'s>(&'s self, unit: &Unit) -> impl Iterator<Item = &'a Object> + use<'s, 'a> {
         self.record(Read::Declaring(unit.clone()));
-        let keys = self.known.declarations.get(unit).into_iter().flatten();
+        let keys = self.known.declarations.get(unit).into_iter().flat_map(Few::iter);
         keys.filter_map(|key| self.objects.get(key.kind, &key.namespace, &key.name))
     }
 

@@ -63,6 +63,13 @@ impl Objects {
         self.kinds.get(&kind)?.get(namespace)?.get(name)
     }
 
+    /// The same with its key as it is kept here.
+    pub(super) fn find(&self, kind: Kind, namespace: &str, name: &str) -> Option<(ObjectKey, &Object)> {
+        let (namespace, names) = self.kinds.get(&kind)?.get_key_value(namespace)?;
+        let (name, object) = names.get_key_value(name)?;
+        Some((ObjectKey { kind, namespace: namespace.clone(), name: name.clone() }, object))
+    }
+
     /// All objects of a kind in a namespace, by name; the namespace of cluster-scoped kinds is empty.
     pub fn in_namespace(&self, kind: Kind, namespace: &str) -> impl Iterator<Item = (&Arc<str>, &Object)> {
         self.kinds.get(&kind).and_then(|namespaces| namespaces.get(namespace)).into_iter().flatten()
@@ -92,7 +99,7 @@ impl Objects {
     }
 
     fn insert(&mut self, object: Object) -> Change {
-        let key = object.key();
+        let key = self.kept(object.key());
         let namespace = self.kinds.entry(key.kind).or_default().entry(key.namespace.clone()).or_default();
         let before = namespace.insert(key.name.clone(), object.clone());
         match before {
@@ -106,6 +113,17 @@ impl Objects {
                 Change::Object { key, before, after: Some(object) }
             }
         }
+    }
+
+    /// A key with the text that is kept here already, so that whoever keeps the key shares it.
+    fn kept(&self, key: ObjectKey) -> ObjectKey {
+        let Some((namespace, names)) =
+            self.kinds.get(&key.kind).and_then(|namespaces| namespaces.get_key_value(&key.namespace))
+        else {
+            return key;
+        };
+        let name = names.get_key_value(&key.name).map(|(name, _)| name.clone());
+        ObjectKey { kind: key.kind, namespace: namespace.clone(), name: name.unwrap_or(key.name) }
     }
 
     fn remove(&mut self, key: ObjectKey) -> Change {
@@ -226,6 +244,23 @@ mod tests {
         assert_eq!(apply(ingress("2", "a", "192.0.2.1")), Change::Nothing);
         assert!(matches!(apply(ingress("3", "a", "192.0.2.2")), Change::Status(_)));
         assert!(matches!(apply(ingress("4", "b", "192.0.2.2")), Change::Object { before: Some(_), .. }));
+    }
+
+    #[test]
+    fn what_others_note_of_an_object_is_neither_kept_nor_a_change() {
+        let service = |annotations: serde_json::Value, manager: &str| {
+            let fields = json!([{"manager": manager, "operation": "Apply"}]);
+            let metadata = json!({"name": "shop", "namespace": "default", "annotations": annotations,
+                "managedFields": fields});
+            object(Kind::Service, json!({"metadata": metadata, "spec": {}}))
+        };
+        let noted = |text: &str| json!({"kubectl.kubernetes.io/last-applied-configuration": text});
+        let mut objects = Objects::default();
+        let mut apply = |object: Object| objects.apply(ObjectEvent::Applied(object));
+        assert!(matches!(apply(service(noted("a"), "one")), Change::Object { .. }));
+        assert_eq!(apply(service(noted("b"), "other")), Change::Nothing);
+        assert_eq!(apply(service(json!(null), "one")), Change::Nothing);
+        assert!(matches!(apply(service(json!({"own": "a"}), "one")), Change::Object { .. }));
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod priority;
 mod problem;
 mod retry;
 mod route;
+mod shared_map;
 mod snapshot;
 mod source;
 
@@ -39,6 +40,7 @@ pub use priority::Priority;
 pub use problem::{Problem, Severity};
 pub use retry::{Retry, RetryOn};
 pub use route::{BackendRef, BackendTarget, InvalidBackend, Mirror, Route, RulesRef, Timeouts};
+pub use shared_map::{Difference, SharedMap};
 pub use snapshot::{RouteSet, Snapshot};
 pub use source::Source;
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Backend, Certificate, HostMatch, Listener, Route, VirtualHost};
+use super::{Backend, Certificate, HostMatch, Listener, Route, SharedMap, VirtualHost};
 use crate::id::{BackendId, CertificateId, ListenerName, RouteSetId};
 
 /// What the engine shall do, as keyed maps, so that a difference is a comparison of keys.
@@ -13,7 +13,7 @@ use crate::id::{BackendId, CertificateId, ListenerName, RouteSetId};
 /// ([`Update::Endpoints`](crate::source::Update::Endpoints)).
 ///
 /// All of the model is `Eq`, by which the same `Arc` is known to be equal without a look into it: comparing two
-/// snapshots costs a step for each key and a deep look only where something was made anew.
+/// snapshots costs a step for each piece of a map and a deep look only where something was made anew.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
     /// Where clients connect.
@@ -21,16 +21,16 @@ pub struct Snapshot {
     /// Hosts and their routes; a listener names the set that it serves.
     pub route_sets: BTreeMap<RouteSetId, Arc<RouteSet>>,
     /// Every backend that a route refers to, named once.
-    pub backends: BTreeMap<BackendId, Arc<Backend>>,
+    pub backends: SharedMap<BackendId, Arc<Backend>>,
     /// Every certificate that a host or a listener refers to.
-    pub certificates: BTreeMap<CertificateId, Arc<Certificate>>,
+    pub certificates: SharedMap<CertificateId, Arc<Certificate>>,
 }
 
 /// Hosts with their routes, and what answers when none of them does.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RouteSet {
     /// One entry for each distinct host; the most specific one that matches decides alone.
-    pub hosts: BTreeMap<HostMatch, Arc<VirtualHost>>,
+    pub hosts: SharedMap<HostMatch, Arc<VirtualHost>>,
     /// Answers requests that no rule matches; without it they get 404.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fallback: Option<Arc<Route>>,

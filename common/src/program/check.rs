@@ -13,7 +13,7 @@ use super::{
 use crate::{
     id::ObjectRef,
     kube::{
-        manifests::{ManifestProblem, Manifests},
+        manifests::{ManifestProblem, Manifests, Said},
         objects::ObjectEvent,
         translation::Reconciler,
         watch::{self, Scope, WatchEvent},
@@ -63,8 +63,8 @@ pub async fn check<T: Role>(
 type Places = BTreeMap<ObjectRef, (Arc<Path>, u32)>;
 
 fn manifests(args: &CheckedArgs, scope: Scope) -> anyhow::Result<(Vec<ObjectEvent>, Vec<Unread>, Places)> {
-    let mut manifests = Manifests::of(scope.kinds);
-    let change = manifests.apply(file::read(&args.paths)?);
+    let mut manifests = Manifests::default();
+    let change = manifests.apply(file::read(&args.paths, Said::reader(scope.kinds))?);
     let place = |event: &ObjectEvent| match event {
         ObjectEvent::Applied(object) => {
             let (file, line) = manifests.place(&object.key())?;

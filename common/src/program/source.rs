@@ -17,7 +17,7 @@ use tokio::{
 use super::args::SourceArgs;
 use crate::{
     kube::{
-        manifests::Manifests,
+        manifests::{Manifests, Said},
         objects::Kind,
         watch::{self, Scope, WatchEvent},
     },
@@ -44,7 +44,7 @@ enum Inner {
 
 /// Folders and files that are followed.
 struct Files {
-    batches: Receiver<Vec<FileChange>>,
+    batches: Receiver<Vec<FileChange<Said>>>,
     paths: Vec<PathBuf>,
     /// What is in them.
     manifests: Manifests,
@@ -67,8 +67,9 @@ impl Source {
         }
         let (sender, batches) = mpsc::channel(1);
         let paths = args.manifests.clone();
-        let follower = file::follow(&paths, sender).context("cannot read --manifests")?;
-        let manifests = Manifests::of(scope.kinds);
+        let follower = file::follow(&paths, Said::reader(scope.kinds), sender);
+        let follower = follower.context("cannot read --manifests")?;
+        let manifests = Manifests::default();
         Ok(Self(Inner::Files(Files { batches, paths, manifests, _follower: follower })))
     }
 

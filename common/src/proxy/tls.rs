@@ -1,7 +1,7 @@
 //! TLS towards clients: certificates ready for use and the settings of handshakes.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     sync::{Arc, LazyLock},
 };
 
@@ -15,7 +15,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 
 use crate::{
     id::CertificateId,
-    model::Certificate,
+    model::{Certificate, Difference, SharedMap},
     source::{Rejected, RejectedPart},
 };
 
@@ -23,19 +23,14 @@ use crate::{
 static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| Arc::new(aws_lc_rs::default_provider()));
 
 /// Certificates with their keys, ready for handshakes.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct LiveCertificates {
-    by_id: HashMap<CertificateId, Entry, foldhash::fast::RandomState>,
-}
-
-#[derive(Clone, Debug)]
-struct Entry {
-    /// What was wanted last, good or bad; held so that the same address means the same certificate.
-    source: Arc<Certificate>,
-    /// The last good one.
-    key: Option<Arc<CertifiedKey>>,
-    /// Why `source` is not the one in `key`.
-    problem: Option<Arc<str>>,
+    /// The last good one of each.
+    by_id: SharedMap<CertificateId, Arc<CertifiedKey>>,
+    /// What they were made from, good or bad.
+    wanted: SharedMap<CertificateId, Arc<Certificate>>,
+    /// Why those that are wanted and cannot be used cannot.
+    problems: BTreeMap<CertificateId, Arc<str>>,
 }
 
 /// Why a certificate cannot be used, in words for the owner of the Secret.
@@ -62,45 +57,32 @@ pub enum CertificateError {
 
 impl LiveCertificates {
     /// Makes the wanted certificates ready. What is bad is returned, each time until it is mended, and the
-    /// last good certificate of the same id stays. An `Arc` that is the same in `previous` is not parsed
-    /// again.
+    /// last good certificate of the same id stays. Only what differs from `previous` is looked at.
     pub fn build(
-        wanted: &BTreeMap<CertificateId, Arc<Certificate>>,
+        wanted: &SharedMap<CertificateId, Arc<Certificate>>,
         previous: Option<&Self>,
     ) -> (Self, Vec<Rejected>) {
-        let mut rejected = Vec::new();
-        let mut by_id = HashMap::with_capacity_and_hasher(wanted.len(), Default::default());
-        for (id, source) in wanted {
-            let entry = Entry::build(source, previous.and_then(|previous| previous.by_id.get(id)));
-            if let Some(problem) = &entry.problem {
-                let part = RejectedPart::Certificate(id.clone());
-                rejected.push(Rejected { part, message: problem.to_string() });
+        let mut live = previous.cloned().unwrap_or_default();
+        let before = std::mem::replace(&mut live.wanted, wanted.clone());
+        for Difference { key: id, after, .. } in wanted.differences(&before) {
+            live.problems.remove(id);
+            match after.map(|certificate| load(certificate)) {
+                Some(Ok(key)) => drop(live.by_id.insert(id.clone(), Arc::new(key))),
+                Some(Err(error)) => drop(live.problems.insert(id.clone(), error.to_string().into())),
+                None => drop(live.by_id.remove(id)),
             }
-            by_id.insert(id.clone(), entry);
         }
-        (Self { by_id }, rejected)
+        let rejected = live.problems.iter().map(|(id, problem)| {
+            let part = RejectedPart::Certificate(id.clone());
+            Rejected { part, message: problem.to_string() }
+        });
+        let rejected = rejected.collect();
+        (live, rejected)
     }
 
     /// The certificate with this id; `None` if there never was a good one.
     pub fn get(&self, id: &CertificateId) -> Option<&Arc<CertifiedKey>> {
-        self.by_id.get(id)?.key.as_ref()
-    }
-}
-
-impl Entry {
-    fn build(source: &Arc<Certificate>, previous: Option<&Self>) -> Self {
-        if let Some(previous) = previous
-            && (Arc::ptr_eq(&previous.source, source) || previous.source == *source)
-        {
-            return previous.clone();
-        }
-        let (key, problem) = match load(source) {
-            Ok(key) => (Some(Arc::new(key)), None),
-            Err(error) => {
-                (previous.and_then(|previous| previous.key.clone()), Some(error.to_string().into()))
-            }
-        };
-        Self { source: source.clone(), key, problem }
+        self.by_id.get(id)
     }
 }
 
@@ -191,7 +173,7 @@ mod tests {
         CertificateDer::from_pem_slice(&certificate.chain_pem).unwrap()
     }
 
-    fn wanted(list: &[(&str, &Arc<Certificate>)]) -> BTreeMap<CertificateId, Arc<Certificate>> {
+    fn wanted(list: &[(&str, &Arc<Certificate>)]) -> SharedMap<CertificateId, Arc<Certificate>> {
         list.iter().map(|(id, certificate)| ((*id).into(), (*certificate).clone())).collect()
     }
 

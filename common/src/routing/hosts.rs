@@ -19,15 +19,15 @@ use crate::{
 /// The compiled routes of one virtual host, and its certificate.
 #[derive(Debug)]
 pub struct HostTable<R> {
-    /// What it was built from; held so that the same address means the same host.
-    source: Arc<VirtualHost>,
+    /// Certificate for clients that name this host in SNI.
+    certificate: Option<CertificateId>,
     /// Routes of one priority each, the highest first; none if the host has no say in routing.
     levels: Box<[Level<R>]>,
 }
 
 impl<R> HostTable<R> {
     /// Compiles a host.
-    pub(super) fn build(source: &Arc<VirtualHost>, make: &mut impl FnMut(&Route) -> R) -> Self {
+    pub(super) fn build(source: &VirtualHost, make: &mut impl FnMut(&Route) -> R) -> Self {
         let mut routes: Vec<&Route> = source.routes.iter().collect();
         routes.sort_by(|one, other| {
             let priority = |route: &Route| Reverse(route.priority);
@@ -37,17 +37,15 @@ impl<R> HostTable<R> {
                 .then(one.rank.cmp(&other.rank))
         });
         let levels = routes.chunk_by(|one, other| one.priority == other.priority);
-        Self { source: source.clone(), levels: levels.map(|routes| Level::build(routes, make)).collect() }
-    }
-
-    /// Whether it was built from just this value.
-    pub(super) fn is_built_from(&self, source: &Arc<VirtualHost>) -> bool {
-        Arc::ptr_eq(&self.source, source)
+        Self {
+            certificate: source.certificate.clone(),
+            levels: levels.map(|routes| Level::build(routes, make)).collect(),
+        }
     }
 
     /// Certificate for clients that name this host in SNI.
     pub fn certificate(&self) -> Option<&CertificateId> {
-        self.source.certificate.as_ref()
+        self.certificate.as_ref()
     }
 
     /// Whether it decides about requests; a host with only a certificate does not.

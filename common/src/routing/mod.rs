@@ -2,6 +2,7 @@
 
 mod choices;
 mod conditions;
+mod host_map;
 mod hosts;
 mod level;
 mod paths;

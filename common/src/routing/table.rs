@@ -1,75 +1,82 @@
 //! The hosts of one route set: which entry decides about a request, and which certificate belongs to a name.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
-
-use foldhash::fast::RandomState;
+use std::{collections::HashSet, sync::Arc};
 
 use super::{
     conditions::Asked,
+    host_map::HostMap,
     hosts::{HostName, HostTable},
 };
 use crate::{
     id::CertificateId,
-    model::{HostMatch, Route, RouteSet},
+    model::{HostMatch, Route, RouteSet, SharedMap, VirtualHost},
 };
 
 /// All hosts of one route set with its fallback. `R` is what a route carries at run time.
 #[derive(Debug)]
 pub struct Table<R> {
-    exact: Hosts<R>,
+    exact: HostMap<R>,
     /// By what follows the first label and its dot.
-    wildcard: Hosts<R>,
+    wildcard: HostMap<R>,
     any: Option<Arc<HostTable<R>>>,
     fallback: Option<Arc<R>>,
+    /// What the hosts were built from.
+    source: SharedMap<HostMatch, Arc<VirtualHost>>,
 }
-
-type Hosts<R> = HashMap<HostName, Arc<HostTable<R>>, RandomState>;
 
 impl<R> Table<R> {
     /// Compiles a route set, calling `make` for each of its routes.
     ///
-    /// Hosts whose `Arc<VirtualHost>` is the same in `previous` are taken over as they are, and `make` is not
-    /// called for their routes.
+    /// Hosts that are the same in `previous` are taken over as they are, `make` is not called for their routes, and what
+    /// both tables hold of them is shared: the cost is that of the hosts that differ.
     ///
     /// Of the routes of a host one of a higher priority comes first; then an exact path, then a pattern, the longer
     /// one first, then the longer prefix; then one that names methods, that has more conditions on header fields,
     /// then on the query, that names callers; then one of a lower rank; and then the first one.
     pub fn build(set: &RouteSet, previous: Option<&Self>, mut make: impl FnMut(&Route) -> R) -> Self {
-        let mut table = Self::empty_like(previous);
-        for (host, source) in &set.hosts {
-            let known = previous.and_then(|previous| previous.entry(host));
-            let compiled = match known {
-                Some(known) if known.is_built_from(source) => known.clone(),
-                _ => Arc::new(HostTable::build(source, &mut make)),
-            };
-            table.insert(host, compiled);
+        let mut table = previous.map_or_else(|| Self::with_room(set.hosts.len()), Self::copy);
+        for difference in set.hosts.differences(previous.map_or(&SharedMap::new(), |known| &known.source)) {
+            let compiled = difference.after.map(|source| Arc::new(HostTable::build(source, &mut make)));
+            table.set(difference.key, compiled);
         }
         table.fallback = set.fallback.as_deref().map(|route| Arc::new(make(route)));
+        table.source = set.hosts.clone();
         table
     }
 
-    fn empty_like(previous: Option<&Self>) -> Self {
-        let room = |hosts: fn(&Self) -> &Hosts<R>| {
-            let size = previous.map_or(0, |previous| hosts(previous).len());
-            HashMap::with_capacity_and_hasher(size, RandomState::default())
-        };
+    fn with_room(hosts: usize) -> Self {
         Self {
-            exact: room(|table| &table.exact),
-            wildcard: room(|table| &table.wildcard),
+            exact: HostMap::with_room(hosts),
+            wildcard: HostMap::with_room(0),
             any: None,
             fallback: None,
+            source: SharedMap::new(),
         }
     }
 
-    fn insert(&mut self, host: &HostMatch, compiled: Arc<HostTable<R>>) {
-        match host {
-            HostMatch::Exact(name) => self.exact.insert(HostName(name.clone()), compiled),
-            HostMatch::Wildcard(suffix) => self.wildcard.insert(HostName(suffix.clone()), compiled),
-            HostMatch::Any => self.any.replace(compiled),
+    fn copy(&self) -> Self {
+        Self {
+            exact: self.exact.clone(),
+            wildcard: self.wildcard.clone(),
+            any: self.any.clone(),
+            fallback: None,
+            source: SharedMap::new(),
+        }
+    }
+
+    fn set(&mut self, host: &HostMatch, compiled: Option<Arc<HostTable<R>>>) {
+        let (map, name) = match host {
+            HostMatch::Exact(name) => (&mut self.exact, name),
+            HostMatch::Wildcard(suffix) => (&mut self.wildcard, suffix),
+            HostMatch::Any => {
+                self.any = compiled;
+                return;
+            }
         };
+        match compiled {
+            Some(compiled) => map.insert(name.clone(), compiled),
+            None => map.remove(name),
+        }
     }
 
     /// The entry of just this name; nothing is matched.
@@ -134,7 +141,13 @@ impl<R> Table<R> {
             let (_, second) = name.split_at_checked(memchr::memchr(b'.', name)? + 1)?;
             (!second.is_empty() && !second.contains(&b'.')).then(|| Box::from(second))
         };
-        self.exact.keys().filter_map(second).collect()
+        self.exact.names().filter_map(second).collect()
+    }
+
+    /// How many shards of exact names it does not share with another table.
+    #[cfg(test)]
+    pub(super) fn own_shards(&self, other: &Self) -> usize {
+        self.exact.own_shards(&other.exact)
     }
 
     fn wildcard_entry(&self, host: &[u8]) -> Option<&Arc<HostTable<R>>> {

@@ -250,6 +250,29 @@ fn unchanged_hosts_are_taken_over_and_changed_ones_built_again() {
 }
 
 #[test]
+fn a_changed_host_of_ten_thousand_is_built_alone_and_what_is_beside_it_is_shared() {
+    let names: Vec<String> = (0..10_000).map(|number| format!("host-{number}")).collect();
+    let hosts: Vec<_> = names.iter().map(|name| (name.as_str(), host(&["/"]))).collect();
+    let made = Cell::new(0);
+    let make = |route: &Route| {
+        made.set(made.get() + 1);
+        route.id.to_string()
+    };
+    let before = set(&hosts);
+    let first = Table::build(&before, None, make);
+    assert_eq!(made.take(), 10_000);
+    let mut after = before.clone();
+    after.hosts.insert(HostMatch::Exact("host-7".into()), host(&["/new"]));
+    assert_eq!(after.hosts.own_pieces(&before.hosts), 1);
+    let second = Table::build(&after, Some(&first), make);
+    assert_eq!((made.take(), second.own_shards(&first)), (1, 1));
+    assert_eq!((find(&second, "host-7", "/new"), find(&second, "host-7", "/")), ("/new", "-"));
+    assert_eq!((find(&first, "host-7", "/"), find(&second, "host-9999", "/")), ("/", "/"));
+    let third = Table::build(&after, Some(&second), make);
+    assert_eq!((made.take(), third.own_shards(&second)), (0, 0));
+}
+
+#[test]
 fn a_very_deep_rule_is_built_searched_and_dropped() {
     let deep = "/a".repeat(200_000);
     let table = build(&set(&[("a", host(&[&deep, "/a"]))]));
@@ -323,7 +346,8 @@ fn any_set() -> impl Strategy<Value = RouteSet> {
         let routes = rules.into_iter().map(|path| Route { path, ..route("any", "/") }).collect();
         Arc::new(VirtualHost { certificate: None, routes })
     });
-    prop::collection::btree_map(name, rules, 0..8).prop_map(|hosts| RouteSet { hosts, fallback: None })
+    prop::collection::btree_map(name, rules, 0..8)
+        .prop_map(|hosts| RouteSet { hosts: hosts.into_iter().collect(), fallback: None })
 }
 
 /// A route that asks for a field `x-<name>` for each name after a `+`: `/a+b+c`, with a priority before `@`.

@@ -1,7 +1,7 @@
 //! The registry: every upstream by the id of its backend, from the first snapshot that names it to the last.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
 };
 
@@ -11,21 +11,29 @@ use tokio::sync::watch;
 use super::{OwnAddresses, Peer, Upstream};
 use crate::{
     id::BackendId,
-    model::{Backend, Discovery, Endpoints, HealthCheck},
+    model::{Backend, Difference, Discovery, Endpoints, HealthCheck, SharedMap},
 };
 
-type Upstreams = HashMap<BackendId, Arc<Upstream>, foldhash::fast::RandomState>;
+type Upstreams = SharedMap<BackendId, Arc<Upstream>>;
 
 /// Every upstream by the id of its backend. Reading takes no lock; changes come one at a time.
 #[derive(Debug)]
 pub struct Registry {
     upstreams: ArcSwap<Upstreams>,
-    /// Endpoints announced for backends that resolve a name instead; used if they stop doing so.
-    unused: Mutex<HashMap<BackendId, Endpoints>>,
+    applied: Mutex<AppliedState>,
     own: ArcSwap<OwnAddresses>,
     surroundings: Arc<Surroundings>,
     discoveries: watch::Sender<u64>,
     checks: watch::Sender<u64>,
+}
+
+/// What only those who change the registry look at, one at a time.
+#[derive(Debug, Default)]
+struct AppliedState {
+    /// Backends as they were last taken over.
+    backends: SharedMap<BackendId, Arc<Backend>>,
+    /// Endpoints announced for backends that resolve a name instead; used if they stop doing so.
+    unused: HashMap<BackendId, Endpoints>,
 }
 
 /// What a change means to those who follow the registry.
@@ -65,7 +73,7 @@ impl Registry {
     pub fn new() -> Self {
         Self {
             upstreams: ArcSwap::default(),
-            unused: Mutex::default(),
+            applied: Mutex::default(),
             own: ArcSwap::default(),
             surroundings: Arc::new(Surroundings {
                 zone: ArcSwapOption::empty(),
@@ -108,7 +116,7 @@ impl Registry {
     pub fn set_zone(&self, zone: Option<Arc<str>>) {
         let _one_at_a_time = self.lock();
         self.surroundings.zone.store(zone.map(Arc::new));
-        self.upstreams.load().values().for_each(Upstream::apply_zone);
+        self.upstreams.load().values().for_each(|upstream| upstream.apply_zone());
     }
 
     /// Changes whenever a backend that resolves a name comes, goes or changes.
@@ -140,53 +148,60 @@ impl Registry {
 
     /// Takes over the backends of a snapshot. Those that stay keep peers, health and requests in flight; the
     /// peers of those that are not in it are gone, but who still holds such an upstream can finish what he
-    /// began.
-    pub fn apply_backends(&self, backends: &BTreeMap<BackendId, Arc<Backend>>) {
-        let mut unused = self.lock();
-        let old = self.upstreams.load_full();
+    /// began. The cost is that of the backends that differ.
+    pub fn apply_backends(&self, backends: &SharedMap<BackendId, Arc<Backend>>) {
+        let mut applied = self.lock();
+        let before = std::mem::replace(&mut applied.backends, backends.clone());
+        let upstreams = self.upstreams.load_full();
         let mut effects = Effects::default();
-        let mut new = None;
-        for (id, backend) in backends {
-            let Some(upstream) = old.get(id) else {
-                effects.see(backend);
-                let upstreams = new.get_or_insert_with(|| Upstreams::clone(&old));
-                upstreams.insert(
-                    id.clone(),
-                    Upstream::new(id.clone(), backend.clone(), self.surroundings.clone()),
-                );
-                continue;
-            };
-            let before = upstream.backend();
-            if Arc::ptr_eq(&before, backend) || *before == *backend {
-                continue;
-            }
-            effects.departed += upstream.apply_backend(backend);
-            effects.discovers |= before.discovery != backend.discovery;
-            effects.checks |= before.check.is_some() || backend.check.is_some();
-            match (&before.discovery, &backend.discovery) {
-                (Discovery::Endpoints, Discovery::Dns { .. }) => {
-                    unused.insert(id.clone(), upstream.endpoints());
+        let mut changed = None;
+        for Difference { key: id, before, after } in backends.differences(&before) {
+            match (upstreams.get(id), after) {
+                (Some(upstream), Some(backend)) => {
+                    self.change(upstream, backend, &mut applied.unused, &mut effects);
                 }
-                (Discovery::Dns { .. }, Discovery::Endpoints) => {
-                    let endpoints = unused.remove(id).unwrap_or_default();
-                    effects.departed += self.take_over(upstream, &endpoints).unwrap_or(0);
+                (None, Some(backend)) => {
+                    effects.see(backend);
+                    let new = Upstream::new(id.clone(), backend.clone(), self.surroundings.clone());
+                    changed.get_or_insert_with(|| Upstreams::clone(&upstreams)).insert(id.clone(), new);
                 }
-                _ => {}
+                (Some(upstream), None) => {
+                    before.into_iter().for_each(|backend| effects.see(backend));
+                    applied.unused.remove(id);
+                    effects.departed += upstream.retire();
+                    changed.get_or_insert_with(|| Upstreams::clone(&upstreams)).remove(id);
+                }
+                (None, None) => {}
             }
         }
-        let count = new.as_ref().map_or(old.len(), Upstreams::len);
-        if count != backends.len() {
-            let upstreams = new.get_or_insert_with(|| Upstreams::clone(&old));
-            for (id, upstream) in upstreams.extract_if(|id, _| !backends.contains_key(id)) {
-                unused.remove(&id);
-                effects.see(&upstream.backend());
-                effects.departed += upstream.retire();
-            }
-        }
-        if let Some(new) = new {
-            self.upstreams.store(Arc::new(new));
+        if let Some(changed) = changed {
+            self.upstreams.store(Arc::new(changed));
         }
         self.announce(&effects);
+    }
+
+    /// Takes over other settings of a backend.
+    fn change(
+        &self,
+        upstream: &Arc<Upstream>,
+        backend: &Arc<Backend>,
+        unused: &mut HashMap<BackendId, Endpoints>,
+        effects: &mut Effects,
+    ) {
+        let before = upstream.backend();
+        effects.departed += upstream.apply_backend(backend);
+        effects.discovers |= before.discovery != backend.discovery;
+        effects.checks |= before.check.is_some() || backend.check.is_some();
+        match (&before.discovery, &backend.discovery) {
+            (Discovery::Endpoints, Discovery::Dns { .. }) => {
+                unused.insert(upstream.id.clone(), upstream.endpoints());
+            }
+            (Discovery::Dns { .. }, Discovery::Endpoints) => {
+                let endpoints = unused.remove(&upstream.id).unwrap_or_default();
+                effects.departed += self.take_over(upstream, &endpoints).unwrap_or(0);
+            }
+            _ => {}
+        }
     }
 
     /// Takes over the endpoints of a backend. Peers with the same address stay, with their health and their
@@ -195,10 +210,10 @@ impl Registry {
     /// Endpoints of a backend that no snapshot names are ignored; those of one that resolves a name are kept
     /// until it stops doing so.
     pub fn apply_endpoints(&self, id: &BackendId, endpoints: &Endpoints) -> bool {
-        let mut unused = self.lock();
+        let mut applied = self.lock();
         let Some(upstream) = self.get(id) else { return false };
         if upstream.backend().discovery != Discovery::Endpoints {
-            unused.insert(id.clone(), endpoints.clone());
+            applied.unused.insert(id.clone(), endpoints.clone());
             return false;
         }
         let departed = self.take_over(&upstream, endpoints);
@@ -261,8 +276,8 @@ impl Registry {
     }
 
     /// Every change is complete before the lock is released, so a panic elsewhere leaves nothing half done.
-    fn lock(&self) -> MutexGuard<'_, HashMap<BackendId, Endpoints>> {
-        self.unused.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, AppliedState> {
+        self.applied.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

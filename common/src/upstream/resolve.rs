@@ -262,7 +262,7 @@ pub fn forms(address: IpAddr) -> impl Iterator<Item = IpAddr> {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeMap, sync::Mutex};
+    use std::sync::Mutex;
 
     use super::*;
     use crate::model::Backend;
@@ -283,7 +283,7 @@ mod tests {
             let discovery = Discovery::Dns { name: name.into(), port: 80 };
             Arc::new(Backend { discovery, ..Backend::default() })
         };
-        let backends: BTreeMap<_, _> = names.iter().map(|(id, name)| ((*id).into(), backend(name))).collect();
+        let backends = names.iter().map(|(id, name)| ((*id).into(), backend(name))).collect();
         registry.apply_backends(&backends);
     }
 

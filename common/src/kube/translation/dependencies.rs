@@ -1,9 +1,13 @@
 //! Who declares and who reads what, so that a change reaches exactly those that it concerns.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use crate::{
     kube::{
+        few::Few,
         objects::{Object, ObjectKey},
         reader::{Known, Read, Unit},
         store::{Objects, service_of},
@@ -11,12 +15,13 @@ use crate::{
     model::HostMatch,
 };
 
-/// Declarations and recorded reads, in both directions.
+/// Declarations and recorded reads, in both directions. Each unit and each read is kept once.
 #[derive(Debug, Default)]
 pub(super) struct Dependencies {
     known: Known,
-    reads: BTreeMap<Unit, BTreeSet<Read>>,
-    readers: HashMap<Read, BTreeSet<Unit>>,
+    /// What each unit has read, sorted.
+    reads: BTreeMap<Arc<Unit>, Box<[Arc<Read>]>>,
+    readers: HashMap<Arc<Read>, Few<Arc<Unit>>, foldhash::quality::RandomState>,
 }
 
 impl Dependencies {
@@ -39,27 +44,38 @@ impl Dependencies {
             }
         }
         for unit in after {
-            self.known.declarations.entry(unit.clone()).or_default().insert(key.clone());
+            match self.known.declarations.get_mut(unit) {
+                Some(keys) => keys.insert(key.clone()),
+                None => drop(self.known.declarations.insert(self.kept(unit), Few::One(key.clone()))),
+            }
         }
     }
 
     /// Replaces what a unit read when it was last translated.
     pub(super) fn record(&mut self, unit: &Unit, reads: BTreeSet<Read>) {
-        let before = match reads.is_empty() {
-            true => self.reads.remove(unit),
-            false => self.reads.insert(unit.clone(), reads.clone()),
+        let known = self.reads.remove_entry(unit);
+        let (unit, before) = known.unwrap_or_else(|| (self.kept(unit), Box::default()));
+        let is_old = |read: &Read| before.binary_search_by(|old| (**old).cmp(read)).is_ok();
+        let mut after = Vec::with_capacity(reads.len());
+        for read in reads {
+            let known = self.readers.get_key_value(&read).map(|(read, _)| read.clone());
+            let is_old = is_old(&read);
+            let read = known.unwrap_or_else(|| Arc::new(read));
+            if !is_old {
+                self.readers.entry(read.clone()).or_default().insert(unit.clone());
+            }
+            after.push(read);
         }
-        .unwrap_or_default();
-        for read in before.difference(&reads) {
+        for read in before.iter().filter(|read| after.binary_search(read).is_err()) {
             if let Some(units) = self.readers.get_mut(read) {
-                units.remove(unit);
+                units.remove(&unit);
                 if units.is_empty() {
                     self.readers.remove(read);
                 }
             }
         }
-        for read in reads.difference(&before) {
-            self.readers.entry(read.clone()).or_default().insert(unit.clone());
+        if !after.is_empty() {
+            self.reads.insert(unit, after.into());
         }
     }
 
@@ -100,7 +116,13 @@ impl Dependencies {
         }
     }
 
+    /// A unit as its declarations have it, or else to be kept.
+    fn kept(&self, unit: &Unit) -> Arc<Unit> {
+        let declared = self.known.declarations.get_key_value(unit).map(|(unit, _)| unit);
+        declared.cloned().unwrap_or_else(|| Arc::new(unit.clone()))
+    }
+
     fn reading(&self, read: &Read) -> impl Iterator<Item = &Unit> {
-        self.readers.get(read).into_iter().flatten()
+        self.readers.get(read).into_iter().flat_map(Few::iter).map(|unit| &**unit)
     }
 }

@@ -282,7 +282,12 @@ impl<T: Translate> Reconciler<T> {
             }
             Change::Object { key, before, after } => {
                 let declared = |object: &Option<Object>| {
-                    object.as_ref().map(|object| self.translate.declares(object)).unwrap_or_default()
+                    let mut units = object.as_ref().map(|object| self.translate.declares(object));
+                    // That of the object itself shares its text with the store.
+                    for unit in units.iter_mut().flatten().filter(|unit| is_of(unit, &key)) {
+                        *unit = Unit::Object(key.clone());
+                    }
+                    units.unwrap_or_default()
                 };
                 let (old, new) = (declared(&before), declared(&after));
                 self.dependencies.declare(&key, &old, &new);
@@ -335,6 +340,11 @@ impl<T: Translate> Reconciler<T> {
         };
         StatusChange { key, ours, targets, problems }
     }
+}
+
+/// Whether a unit is just what is said about this object.
+fn is_of(unit: &Unit, key: &ObjectKey) -> bool {
+    matches!(unit, Unit::Object(named) if named == key)
 }
 
 /// A problem as the status of its object says it.

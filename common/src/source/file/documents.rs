@@ -1,19 +1,24 @@
 //! Text of a manifest file to its documents, each with the line that it begins on.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher, RandomState},
+    path::Path,
+    sync::Arc,
+};
 
 use serde_json::Value;
 use serde_saphyr::{MessageFormatter, Options, UserMessageFormatter};
 
 /// One document of a manifest file, or one item of a `List` in it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Document {
+pub struct Document<T> {
     /// The file, spelled as the user gave it or its folder.
     pub file: Arc<Path>,
     /// Its first line with content, counted from 1.
     pub line: u32,
-    /// What it says.
-    pub value: Value,
+    /// What was made of it.
+    pub value: T,
 }
 
 /// A document that cannot be read.
@@ -25,73 +30,118 @@ pub struct LineError {
     pub message: String,
 }
 
-/// Everything that a text holds: the documents that can be read, and errors for those that cannot.
-///
-/// YAML is split at its `---` lines first, so that a document that is wrong does not hide its neighbours.
-pub fn parse(file: &Arc<Path>, text: &str) -> (Vec<Document>, Vec<LineError>) {
-    let mut documents = Vec::new();
-    let mut errors = Vec::new();
+/// Everything that a text holds, and what is to be known of it when it comes again with changes.
+#[derive(Debug)]
+pub(super) struct Parsed<T> {
+    /// The documents that can be read.
+    pub(super) documents: Vec<Document<T>>,
+    /// Errors for those that cannot.
+    pub(super) errors: Vec<LineError>,
+    pub(super) known: Known<T>,
+}
+
+/// What was made of the pieces of a text, by the pieces: those that come again need not be read again.
+#[derive(Debug)]
+pub(super) struct Known<T> {
+    pieces: HashMap<Digest, Box<[T]>>,
+    hasher: RandomState,
+}
+
+/// Stands for a piece of a text: a keyed hash of it, and its length.
+type Digest = (u64, usize);
+
+impl<T> Default for Known<T> {
+    fn default() -> Self {
+        Self { pieces: HashMap::new(), hasher: RandomState::new() }
+    }
+}
+
+/// Reads a text. YAML is split at its `---` lines first, so that a document that is wrong does not hide its neighbours,
+/// and one that is known already costs no more than a look at its text.
+pub(super) fn parse<T: Clone>(
+    file: &Arc<Path>,
+    text: &str,
+    make: &dyn Fn(Value) -> T,
+    known: Known<T>,
+) -> Parsed<T> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let is_json = file.extension().is_some_and(|extension| extension == "json");
-    let values = if is_json { parse_json(text) } else { parse_yaml(text) };
-    for value in values {
-        match value {
-            Ok((line, value)) => expand(file, line, value, &mut documents),
-            Err(error) => errors.push(error),
-        }
+    match is_json {
+        true => parse_json(file, text, make),
+        false => parse_yaml(file, text, make, known),
     }
-    (documents, errors)
 }
 
-/// Adds a value, or the items of a list of any kind.
-fn expand(file: &Arc<Path>, line: u32, mut value: Value, documents: &mut Vec<Document>) {
+impl<T> Parsed<T> {
+    fn nothing(hasher: RandomState) -> Self {
+        let known = Known { pieces: HashMap::new(), hasher };
+        Self { documents: Vec::new(), errors: Vec::new(), known }
+    }
+
+    fn add(&mut self, file: &Arc<Path>, line: u32, values: impl IntoIterator<Item = T>) {
+        let documents = values.into_iter().map(|value| Document { file: file.clone(), line, value });
+        self.documents.extend(documents);
+    }
+}
+
+/// A value, or the items of a list of any kind.
+fn items(mut value: Value) -> Vec<Value> {
     let is_list = value.get("kind").and_then(Value::as_str).is_some_and(|kind| kind.ends_with("List"));
-    match value.get_mut("items").map(Value::take) {
-        Some(Value::Array(items)) if is_list => {
-            documents.extend(items.into_iter().map(|value| Document { file: file.clone(), line, value }));
-        }
-        items => {
-            if let (Some(items), Some(place)) = (items, value.get_mut("items")) {
-                *place = items;
-            }
-            if !value.is_null() {
-                documents.push(Document { file: file.clone(), line, value });
-            }
-        }
+    match value.get_mut("items") {
+        Some(Value::Array(items)) if is_list => std::mem::take(items),
+        _ => match value {
+            Value::Null => Vec::new(),
+            value => vec![value],
+        },
     }
 }
 
-fn parse_json(text: &str) -> Vec<Result<(u32, Value), LineError>> {
-    let mut values = Vec::new();
+fn parse_json<T>(file: &Arc<Path>, text: &str, make: &dyn Fn(Value) -> T) -> Parsed<T> {
+    let mut parsed = Parsed::nothing(RandomState::new());
     let mut stream = serde_json::Deserializer::from_str(text).into_iter::<Value>();
     loop {
         let rest = &text[stream.byte_offset()..];
         let start = text.len() - rest.trim_start().len();
         let line = 1 + text[..start].matches('\n').count() as u32;
         match stream.next() {
-            Some(Ok(value)) => values.push(Ok((line, value))),
+            Some(Ok(value)) => parsed.add(file, line, items(value).into_iter().map(make)),
             Some(Err(error)) => {
                 let message = error.to_string();
                 let message = message.split(" at line ").next().unwrap_or_default().to_owned();
-                values.push(Err(LineError { line: error.line() as u32, message }));
-                return values;
+                parsed.errors.push(LineError { line: error.line() as u32, message });
+                return parsed;
             }
-            None => return values,
+            None => return parsed,
         }
     }
 }
 
-fn parse_yaml(text: &str) -> Vec<Result<(u32, Value), LineError>> {
-    let chunks = split(text).into_iter();
-    chunks
-        .filter_map(|(first, chunk)| {
-            let skipped = chunk.lines().take_while(|line| is_blank(line)).count();
-            (skipped < chunk.lines().count()).then(|| {
-                let value = serde_saphyr::from_str_with_options::<Value>(chunk, options());
-                value.map(|value| (first + skipped as u32, value)).map_err(|error| line_error(first, &error))
-            })
-        })
-        .collect()
+fn parse_yaml<T: Clone>(
+    file: &Arc<Path>,
+    text: &str,
+    make: &dyn Fn(Value) -> T,
+    mut known: Known<T>,
+) -> Parsed<T> {
+    let mut parsed = Parsed::nothing(known.hasher.clone());
+    for (first, piece) in split(text) {
+        let skipped = piece.lines().take_while(|line| is_blank(line)).count();
+        let line = first + skipped as u32;
+        let digest = (known.hasher.hash_one(piece), piece.len());
+        let made = match known.pieces.remove(&digest) {
+            Some(made) => made,
+            None if skipped == piece.lines().count() => continue,
+            None => match serde_saphyr::from_str_with_options::<Value>(piece, options()) {
+                Ok(value) => items(value).into_iter().map(make).collect(),
+                Err(error) => {
+                    parsed.errors.push(line_error(first, &error));
+                    continue;
+                }
+            },
+        };
+        parsed.add(file, line, made.iter().cloned());
+        parsed.known.pieces.insert(digest, made);
+    }
+    parsed
 }
 
 /// Nothing but space, a comment or a directive.
@@ -147,7 +197,8 @@ mod tests {
     use super::*;
 
     fn parsed(name: &str, text: &str) -> (Vec<(u32, Value)>, Vec<LineError>) {
-        let (documents, errors) = parse(&Arc::from(Path::new(name)), text);
+        let file = Arc::from(Path::new(name));
+        let Parsed { documents, errors, .. } = parse(&file, text, &|value| value, Known::default());
         (documents.into_iter().map(|document| (document.line, document.value)).collect(), errors)
     }
 
@@ -174,6 +225,29 @@ mod tests {
         ];
         for (text, documents, errors) in cases {
             assert_eq!(lines(text), (documents.to_vec(), errors.to_vec()), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_piece_that_was_read_before_is_not_read_again_wherever_it_is_now() {
+        let file = Arc::from(Path::new("a.yaml"));
+        let made = std::cell::RefCell::new(Vec::new());
+        let make = |value: Value| {
+            made.borrow_mut().push(value.to_string());
+            value
+        };
+        let mut known = Known::default();
+        let cases: &[(&str, &[u32], &[&str])] = &[
+            ("a: 1\n---\nb: 1\n---\nc: [\n", &[1, 3], &[r#"{"a":1}"#, r#"{"b":1}"#]),
+            ("a: 1\n---\nb: 2\n---\nc: 1\n", &[1, 3, 5], &[r#"{"b":2}"#, r#"{"c":1}"#]),
+            ("# first\nx: 1\n---\nc: 1\n---\n\nc: 1\n", &[2, 4, 7], &[r#"{"x":1}"#, r#"{"c":1}"#]),
+        ];
+        for (text, lines, wanted) in cases {
+            let parsed = parse(&file, text, &make, known);
+            let found: Vec<_> = parsed.documents.iter().map(|document| document.line).collect();
+            assert_eq!(found, *lines, "{text:?}");
+            assert_eq!(made.take(), *wanted, "{text:?}");
+            known = parsed.known;
         }
     }
 

@@ -2,32 +2,38 @@
 
 mod documents;
 mod links;
+mod reading;
 mod tree;
 mod watch;
 
 use std::{io, path::Path, path::PathBuf, sync::Arc};
 
+use serde_json::Value;
+
 pub use documents::{Document, LineError};
 pub use watch::{Follower, follow};
 
+/// Makes of a document what is wanted of it; see [`follow`].
+pub type Make<T> = Arc<dyn Fn(Value) -> T + Send + Sync>;
+
 /// What a manifest file now holds.
 #[derive(Clone, Debug, PartialEq)]
-pub struct FileChange {
+pub struct FileChange<T> {
     /// The file, spelled as the user gave it or its folder.
     pub file: Arc<Path>,
     /// What is in it.
-    pub content: FileContent,
+    pub content: FileContent<T>,
 }
 
 /// The content of a manifest file.
 #[derive(Clone, Debug, PartialEq)]
-pub enum FileContent {
+pub enum FileContent<T> {
     /// Its documents, all well-formed.
-    Documents(Vec<Document>),
+    Documents(Vec<Document<T>>),
     /// Some of it cannot be read.
     Invalid {
         /// What can.
-        documents: Vec<Document>,
+        documents: Vec<Document<T>>,
         /// Why the rest cannot; at least one.
         errors: Vec<LineError>,
     },
@@ -51,15 +57,19 @@ pub enum FileSourceError {
     Thread(io::Error),
 }
 
-/// Reads every manifest file in the paths once: files as they are, folders with all below them.
+/// Reads every manifest file in the paths once, files as they are, folders with all below them, and calls `make` for
+/// each document.
 ///
 /// In folders only `*.yaml`, `*.yml` and `*.json` count; hidden entries and editors' temporary files do not.
 ///
 /// # Errors
 /// A path that does not exist or may not be read.
-pub fn read(paths: &[PathBuf]) -> Result<Vec<FileChange>, FileSourceError> {
+pub fn read<T: Clone + Send + Sync>(
+    paths: &[PathBuf],
+    make: Make<T>,
+) -> Result<Vec<FileChange<T>>, FileSourceError> {
     check(paths)?;
-    let mut tree = tree::Tree::new(paths);
+    let mut tree = tree::Tree::new(paths, make);
     Ok(tree.rescan(&mut |_| {}))
 }
 

@@ -13,7 +13,11 @@ use std::{
 
 use foldhash::quality::FixedState;
 
-use super::{FileChange, FileContent, LineError, documents};
+use super::{
+    FileChange, FileContent, Make,
+    documents::{Known, Parsed},
+    reading::{Text, read_all},
+};
 
 /// Larger files are refused; all manifests of a big cluster are smaller.
 const MAX_FILE_BYTES: u64 = 64 << 20;
@@ -23,10 +27,11 @@ const MAX_DEPTH: usize = 32;
 /// The manifest files below some paths.
 ///
 /// Paths are absolute here, as notifications are; only [`FileChange`] has them as the user gave them.
-pub(super) struct Tree {
+pub(super) struct Tree<T> {
     roots: Vec<PathBuf>,
     given: Vec<PathBuf>,
-    files: BTreeMap<PathBuf, FileState>,
+    make: Make<T>,
+    files: BTreeMap<PathBuf, FileState<T>>,
     folders: BTreeSet<PathBuf>,
 }
 
@@ -38,12 +43,22 @@ pub(super) enum Entered<'a> {
     Link(&'a Path),
 }
 
+/// A file that has to be read or is gone.
+pub(super) enum Found {
+    /// The file, spelled as the user would.
+    Gone(Arc<Path>),
+    /// Its text, or why there is none.
+    Text(PathBuf, Result<String, String>),
+}
+
 /// What a file was like when it was last read.
-struct FileState {
+struct FileState<T> {
     stamp: Stamp,
     /// Hash of its bytes, so that a touched file is no change.
     content: Option<u64>,
     empty: bool,
+    /// What was made of its pieces.
+    known: Known<T>,
 }
 
 /// What changes when a file is written to or replaced.
@@ -56,11 +71,11 @@ struct Stamp {
     changed: (i64, i64),
 }
 
-impl Tree {
+impl<T: Clone + Send + Sync> Tree<T> {
     /// Nothing is read yet.
-    pub(super) fn new(given: &[PathBuf]) -> Self {
-        let mut tree =
-            Self { roots: Vec::new(), given: Vec::new(), files: BTreeMap::new(), folders: BTreeSet::new() };
+    pub(super) fn new(given: &[PathBuf], make: Make<T>) -> Self {
+        let (roots, known, files, folders) = Default::default();
+        let mut tree = Self { roots, given: known, make, files, folders };
         for given in given {
             let root = std::path::absolute(given).unwrap_or_else(|_| given.clone());
             if !tree.roots.contains(&root) {
@@ -102,24 +117,47 @@ impl Tree {
     /// Looks at everything; reads files that differ in time, size or inode from the last reading.
     ///
     /// `enter` is called with each folder before it is listed and each link before it is followed, so that no change after it is missed.
-    pub(super) fn rescan(&mut self, enter: &mut dyn FnMut(Entered<'_>)) -> Vec<FileChange> {
-        let mut changes = Vec::new();
+    pub(super) fn rescan(&mut self, enter: &mut dyn FnMut(Entered<'_>)) -> Vec<FileChange<T>> {
+        let mut found = Vec::new();
         for root in self.roots.clone() {
-            self.look(&root, enter, &mut changes);
+            self.look(&root, enter, &mut found);
+        }
+        self.read_found(found)
+    }
+
+    /// What there is to say of what was found.
+    pub(super) fn read_found(&mut self, found: Vec<Found>) -> Vec<FileChange<T>> {
+        let (mut changes, mut read, mut texts) = (Vec::new(), Vec::new(), Vec::new());
+        for (at, found) in found.into_iter().enumerate() {
+            match found {
+                Found::Gone(file) => changes.push(FileChange { file, content: FileContent::Gone }),
+                Found::Text(path, text) => {
+                    let known = self.files.get_mut(&path).map(|file| std::mem::take(&mut file.known));
+                    let file = self.shown(&path);
+                    changes.push(FileChange { file: file.clone(), content: FileContent::Gone });
+                    texts.push(Text { file, text, known: known.unwrap_or_default() });
+                    read.push((at, path));
+                }
+            }
+        }
+        for ((at, path), parsed) in read.into_iter().zip(read_all(texts, &self.make)) {
+            let Parsed { documents, errors, known } = parsed;
+            changes[at].content = match errors.is_empty() {
+                true => FileContent::Documents(documents),
+                false => FileContent::Invalid { documents, errors },
+            };
+            if let Some(file) = self.files.get_mut(&path) {
+                file.known = known;
+            }
         }
         changes
     }
 
     /// Looks at one path: a file is read again if its stamp differs, a folder is scanned, what is gone is
     /// forgotten.
-    pub(super) fn look(
-        &mut self,
-        path: &Path,
-        enter: &mut dyn FnMut(Entered<'_>),
-        changes: &mut Vec<FileChange>,
-    ) {
+    pub(super) fn look(&mut self, path: &Path, enter: &mut dyn FnMut(Entered<'_>), found: &mut Vec<Found>) {
         let depth = self.depth(path);
-        self.look_within(path, depth, enter, changes);
+        self.look_within(path, depth, enter, found);
     }
 
     /// As [`Tree::look`], but a file is read whatever its stamp says: the clock of a file system may be too
@@ -128,12 +166,12 @@ impl Tree {
         &mut self,
         path: &Path,
         enter: &mut dyn FnMut(Entered<'_>),
-        changes: &mut Vec<FileChange>,
+        found: &mut Vec<Found>,
     ) {
         if let Some(file) = self.files.get_mut(path) {
             file.stamp = Stamp::default();
         }
-        self.look(path, enter, changes);
+        self.look(path, enter, found);
     }
 
     fn depth(&self, path: &Path) -> usize {
@@ -146,26 +184,26 @@ impl Tree {
         path: &Path,
         depth: usize,
         enter: &mut dyn FnMut(Entered<'_>),
-        changes: &mut Vec<FileChange>,
+        found: &mut Vec<Found>,
     ) {
         if fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink()) {
             enter(Entered::Link(path));
         }
         match fs::metadata(path) {
             Ok(metadata) if metadata.is_dir() => {
-                self.forget_file(path, changes);
+                self.forget_file(path, found);
                 if depth < MAX_DEPTH {
-                    self.scan(path, depth, enter, changes);
+                    self.scan(path, depth, enter, found);
                 }
             }
             Ok(metadata) if metadata.is_file() => {
                 if self.folders.contains(path) {
-                    self.forget_below(path, changes);
+                    self.forget_below(path, found);
                 }
-                self.read(path, &metadata, changes);
+                self.read(path, &metadata, found);
             }
-            Ok(_) => self.forget_below(path, changes),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => self.forget_below(path, changes),
+            Ok(_) => self.forget_below(path, found),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.forget_below(path, found),
             // What cannot be looked at for another reason stays as it was.
             Err(error) => tracing::debug!(path = %path.display(), %error, "cannot look at manifest"),
         }
@@ -176,7 +214,7 @@ impl Tree {
         folder: &Path,
         depth: usize,
         enter: &mut dyn FnMut(Entered<'_>),
-        changes: &mut Vec<FileChange>,
+        found: &mut Vec<Found>,
     ) {
         enter(Entered::Folder(folder));
         self.folders.insert(folder.to_owned());
@@ -198,10 +236,10 @@ impl Tree {
             }
         }
         for gone in self.children(folder).filter(|path| !seen.contains(path)).collect::<Vec<_>>() {
-            self.forget_below(&gone, changes);
+            self.forget_below(&gone, found);
         }
         for path in seen {
-            self.look_within(&path, depth + 1, enter, changes);
+            self.look_within(&path, depth + 1, enter, found);
         }
     }
 
@@ -219,10 +257,10 @@ impl Tree {
         children.into_iter()
     }
 
-    fn forget_below(&mut self, path: &Path, changes: &mut Vec<FileChange>) {
+    fn forget_below(&mut self, path: &Path, found: &mut Vec<Found>) {
         let files = self.files.range::<Path, _>(from(path)).map(|(file, _)| file);
         for file in files.take_while(|file| file.starts_with(path)).cloned().collect::<Vec<_>>() {
-            self.forget_file(&file, changes);
+            self.forget_file(&file, found);
         }
         let folders = self.folders.range::<Path, _>(from(path));
         for folder in folders.take_while(|folder| folder.starts_with(path)).cloned().collect::<Vec<_>>() {
@@ -230,13 +268,13 @@ impl Tree {
         }
     }
 
-    fn forget_file(&mut self, path: &Path, changes: &mut Vec<FileChange>) {
+    fn forget_file(&mut self, path: &Path, found: &mut Vec<Found>) {
         if self.files.remove(path).is_some() {
-            changes.push(FileChange { file: self.shown(path), content: FileContent::Gone });
+            found.push(Found::Gone(self.shown(path)));
         }
     }
 
-    fn read(&mut self, path: &Path, metadata: &Metadata, changes: &mut Vec<FileChange>) {
+    fn read(&mut self, path: &Path, metadata: &Metadata, found: &mut Vec<Found>) {
         let stamp = Stamp::of(metadata);
         let known = self.files.get(path);
         if known.is_some_and(|file| file.stamp == stamp) {
@@ -251,20 +289,12 @@ impl Tree {
         let hash = FixedState::with_seed(0).hash_one(&text);
         let empty = text.as_ref().is_ok_and(String::is_empty);
         let same = known.is_some_and(|file| file.content == Some(hash));
-        self.files.insert(path.to_owned(), FileState { stamp, content: Some(hash), empty });
+        let known = self.files.remove(path).map(|file| file.known).unwrap_or_default();
+        self.files.insert(path.to_owned(), FileState { stamp, content: Some(hash), empty, known });
         if same {
             return;
         }
-        let file = self.shown(path);
-        let (documents, errors) = match text {
-            Ok(text) => documents::parse(&file, &text),
-            Err(message) => (Vec::new(), vec![LineError { line: 0, message }]),
-        };
-        let content = match errors.is_empty() {
-            true => FileContent::Documents(documents),
-            false => FileContent::Invalid { documents, errors },
-        };
-        changes.push(FileChange { file, content });
+        found.push(Found::Text(path.to_owned(), text));
     }
 }
 

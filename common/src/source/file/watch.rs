@@ -15,7 +15,7 @@ use notify::{
 use tokio::sync::mpsc::Sender;
 
 use super::{
-    FileChange, FileSourceError, check,
+    FileChange, FileSourceError, Make, check,
     links::Links,
     tree::{Entered, Tree, is_ignored, is_manifest},
 };
@@ -46,16 +46,23 @@ enum Message {
 /// A changed file is read when its writer closes it or another file is renamed to it. While the receiver is
 /// busy, changes gather and come as one batch. Paths that vanish are waited for.
 ///
+/// `make` is called for each document, on several threads, and not again for those of a file that are as they were.
+///
 /// # Errors
 /// A path that does not exist or may not be read now.
-pub fn follow(paths: &[PathBuf], batches: Sender<Vec<FileChange>>) -> Result<Follower, FileSourceError> {
-    follow_looking(paths, batches, RESCAN)
+pub fn follow<T: Clone + Send + Sync + 'static>(
+    paths: &[PathBuf],
+    make: Make<T>,
+    batches: Sender<Vec<FileChange<T>>>,
+) -> Result<Follower, FileSourceError> {
+    follow_looking(paths, make, batches, RESCAN)
 }
 
 /// The same with another time between two looks at everything.
-fn follow_looking(
+fn follow_looking<T: Clone + Send + Sync + 'static>(
     paths: &[PathBuf],
-    batches: Sender<Vec<FileChange>>,
+    make: Make<T>,
+    batches: Sender<Vec<FileChange<T>>>,
     rescan: Duration,
 ) -> Result<Follower, FileSourceError> {
     check(paths)?;
@@ -68,7 +75,7 @@ fn follow_looking(
     let watcher = watcher.inspect_err(
         |error| tracing::warn!(%error, "no notifications of changed files; looking each second"),
     );
-    let tree = Tree::new(paths);
+    let tree = Tree::new(paths, make);
     let following = Following {
         tree,
         links: Links::default(),
@@ -89,12 +96,12 @@ impl Drop for Follower {
     }
 }
 
-struct Following {
-    tree: Tree,
+struct Following<T> {
+    tree: Tree<T>,
     links: Links,
     arms: Arms,
     pending: BTreeMap<PathBuf, Pending>,
-    batches: Sender<Vec<FileChange>>,
+    batches: Sender<Vec<FileChange<T>>>,
 }
 
 /// The watches that are armed.
@@ -113,7 +120,7 @@ struct Pending {
     closed: bool,
 }
 
-impl Following {
+impl<T: Clone + Send + Sync> Following<T> {
     fn run(mut self, inbox: &mpsc::Receiver<Message>) {
         let first = self.rescan();
         if self.batches.blocking_send(first).is_err() {
@@ -147,7 +154,7 @@ impl Following {
         }
     }
 
-    fn rescan(&mut self) -> Vec<FileChange> {
+    fn rescan(&mut self) -> Vec<FileChange<T>> {
         self.links.clear();
         for root in self.tree.roots() {
             self.arms.arm_above(root);
@@ -159,10 +166,10 @@ impl Following {
         self.tree.rescan(&mut |entered| enter(entered, arms, links))
     }
 
-    fn look_at_due(&mut self) -> Vec<FileChange> {
+    fn look_at_due(&mut self) -> Vec<FileChange<T>> {
         let now = Instant::now();
         let due: Vec<_> = self.pending.extract_if(.., |_, pending| pending.due <= now).collect();
-        let mut changes = Vec::new();
+        let mut found = Vec::new();
         for (path, pending) in due {
             // Truncated, and not written yet: what it held stays until its writer closes it, or until the
             // next look at everything.
@@ -174,9 +181,9 @@ impl Following {
                 self.links.learn(root, &mut |place| self.arms.arm_above(place));
             }
             let (arms, links) = (&mut self.arms, &mut self.links);
-            self.tree.look_closely(&path, &mut |entered| enter(entered, arms, links), &mut changes);
+            self.tree.look_closely(&path, &mut |entered| enter(entered, arms, links), &mut found);
         }
-        changes
+        self.tree.read_found(found)
     }
 
     fn note(&mut self, event: notify::Result<Event>, next_rescan: &mut Instant) {
@@ -312,16 +319,22 @@ mod tests {
 
     use tokio::sync::mpsc::Receiver;
 
+    use serde_json::Value;
+
     use super::*;
     use crate::source::file::FileContent;
 
     /// No test takes this long: what is noticed is noticed by notifications.
     const NEVER: Duration = Duration::from_secs(3_600);
 
+    fn as_it_is() -> Make<Value> {
+        std::sync::Arc::new(|value| value)
+    }
+
     /// A followed folder and what has been said about it.
     struct Followed {
         folder: tempfile::TempDir,
-        batches: Receiver<Vec<FileChange>>,
+        batches: Receiver<Vec<FileChange<Value>>>,
         state: BTreeMap<String, String>,
         _follower: Follower,
     }
@@ -333,7 +346,8 @@ mod tests {
             fs::create_dir(folder.path().join("manifests")).unwrap();
             prepare(&folder.path().join("manifests"));
             let (sender, batches) = tokio::sync::mpsc::channel(1);
-            let follower = follow_looking(&[folder.path().join("manifests")], sender, NEVER).unwrap();
+            let follower =
+                follow_looking(&[folder.path().join("manifests")], as_it_is(), sender, NEVER).unwrap();
             let mut followed = Self { folder, batches, state: BTreeMap::new(), _follower: follower };
             followed.next().await;
             followed
@@ -505,7 +519,7 @@ mod tests {
         let path = folder.path().join(".hidden.txt");
         write(path.clone(), "1");
         let (sender, mut batches) = tokio::sync::mpsc::channel(1);
-        let _follower = follow(std::slice::from_ref(&path), sender).unwrap();
+        let _follower = follow(std::slice::from_ref(&path), as_it_is(), sender).unwrap();
         assert_eq!(batches.recv().await.unwrap().len(), 1);
         write(folder.path().join("new"), "2");
         fs::rename(folder.path().join("new"), &path).unwrap();
@@ -516,14 +530,14 @@ mod tests {
 
     /// Follows one path and says what its manifests hold, after each batch.
     struct FollowedPath {
-        batches: Receiver<Vec<FileChange>>,
+        batches: Receiver<Vec<FileChange<Value>>>,
         _follower: Follower,
     }
 
     impl FollowedPath {
         async fn new(path: PathBuf) -> Self {
             let (sender, batches) = tokio::sync::mpsc::channel(1);
-            let follower = follow_looking(&[path], sender, NEVER).unwrap();
+            let follower = follow_looking(&[path], as_it_is(), sender, NEVER).unwrap();
             let mut followed = Self { batches, _follower: follower };
             followed.until(1).await;
             followed
@@ -534,7 +548,7 @@ mod tests {
             loop {
                 let batch = tokio::time::timeout(Duration::from_secs(20), self.batches.recv()).await;
                 let batch = batch.expect("a change is told").expect("the follower lives");
-                let says = |change: &FileChange| match &change.content {
+                let says = |change: &FileChange<Value>| match &change.content {
                     FileContent::Documents(documents) => documents[0].value.as_i64() == Some(wanted),
                     _ => false,
                 };
@@ -609,7 +623,7 @@ mod tests {
     #[test]
     fn a_path_that_does_not_exist_is_named() {
         let (sender, _batches) = tokio::sync::mpsc::channel(1);
-        let error = follow(&["no/such/folder".into()], sender).unwrap_err().to_string();
+        let error = follow(&["no/such/folder".into()], as_it_is(), sender).unwrap_err().to_string();
         assert!(error.starts_with("no/such/folder: "), "{error}");
     }
 
@@ -617,7 +631,7 @@ mod tests {
     async fn dropping_the_follower_ends_it() {
         let folder = tempfile::tempdir().unwrap();
         let (sender, mut batches) = tokio::sync::mpsc::channel(1);
-        let follower = follow(&[folder.path().to_owned()], sender).unwrap();
+        let follower = follow(&[folder.path().to_owned()], as_it_is(), sender).unwrap();
         assert_eq!(batches.recv().await, Some(Vec::new()));
         drop(follower);
         assert_eq!(batches.recv().await, None);

@@ -6,7 +6,7 @@ mod fair;
 mod limits;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
@@ -17,6 +17,7 @@ use crate::{
     id::BackendId,
     model::{
         Backend, BackendProtocol, Balance, Discovery, Endpoint, EndpointState, Endpoints, HashKey, Health,
+        SharedMap,
     },
 };
 
@@ -31,7 +32,7 @@ fn endpoints(ready: &[u16], draining: &[u16]) -> Endpoints {
     [of(ready, EndpointState::Ready), of(draining, EndpointState::Draining)].concat().into()
 }
 
-fn backends(list: &[(&str, Backend)]) -> BTreeMap<BackendId, Arc<Backend>> {
+fn backends(list: &[(&str, Backend)]) -> SharedMap<BackendId, Arc<Backend>> {
     list.iter().map(|(id, backend)| ((*id).into(), Arc::new(backend.clone()))).collect()
 }
 
