@@ -10,7 +10,7 @@ use clap::Parser;
 use selvedge_common::{
     id::ListenerName,
     kube::{
-        manifests::Manifests,
+        manifests::{Manifests, Said},
         objects::{Kind, Object, ObjectEvent},
         translation::{Reconciler, Translate},
     },
@@ -55,7 +55,7 @@ pub fn tier() -> Tier {
 /// Reads a file of these bytes, as the programs do, and translates what is in it.
 pub fn check_file(path: &Path, bytes: &[u8]) {
     fs::write(path, bytes).unwrap();
-    let read = || file::read(&[PathBuf::from(path)]).unwrap();
+    let read = || file::read(&[PathBuf::from(path)], Said::reader(Kind::ALL)).unwrap();
     let mut manifests = Manifests::default();
     let change = manifests.apply(read());
     assert!(change.problems.iter().all(|problem| !problem.message.is_empty()), "{}", bytes.escape_ascii());
