@@ -140,13 +140,21 @@ impl<K: Ord + Clone, V: Clone> SharedMap<K, V> {
         self.len -= 1;
         if piece.is_empty() {
             self.pieces.remove(index);
-        } else if let Some(next) = self.pieces.get(index + 1)
-            && next.len() + self.pieces[index].len() <= FEW
-        {
-            let next = self.pieces.remove(index + 1);
-            Arc::make_mut(&mut self.pieces[index]).extend(next.iter().cloned());
+        } else if !self.join(index) && index > 0 {
+            self.join(index - 1);
         }
         Some(value)
+    }
+
+    /// Makes one piece of this one and the next if they have few entries; says whether it did.
+    fn join(&mut self, index: usize) -> bool {
+        let Some([piece, next]) = self.pieces.get(index..index + 2) else { return false };
+        if piece.len() + next.len() > FEW {
+            return false;
+        }
+        let next = self.pieces.remove(index + 1);
+        Arc::make_mut(&mut self.pieces[index]).extend(next.iter().cloned());
+        true
     }
 }
 
