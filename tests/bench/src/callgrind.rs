@@ -74,6 +74,11 @@ fn is_inside(name: &str) -> bool {
     name.starts_with("mi_") || name.starts_with("_mi_") || ALLOCATORS.contains(&name)
 }
 
+/// Whether a line of a profile is a cost: it begins with the number of a line of code, or how far that is from the last.
+fn is_cost(line: &str) -> bool {
+    line.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '+' | '-' | '*'))
+}
+
 /// Reads the lines of a profile one by one.
 #[derive(Default)]
 struct Reader {
@@ -121,10 +126,8 @@ impl Reader {
                 self.counts.allocations += count.unwrap_or(0.0);
             }
             self.is_call = true;
-        } else if line.starts_with(['+', '-', '*', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9']) {
-            if !std::mem::take(&mut self.is_call) {
-                self.cost(line);
-            }
+        } else if is_cost(line) && !std::mem::take(&mut self.is_call) {
+            self.cost(line);
         }
     }
 

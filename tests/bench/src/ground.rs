@@ -26,11 +26,11 @@ pub struct Ground {
 }
 
 impl Ground {
-    /// Starts the backends and writes the certificate.
+    /// Starts the backends and writes the certificate. Our programs are beside this one if nothing else is said.
     ///
     /// # Errors
     /// If there is no room or no port for them.
-    pub fn prepare() -> anyhow::Result<Self> {
+    pub fn prepare(programs: Option<&Path>) -> anyhow::Result<Self> {
         let hosts = Kind::ALL.map(|kind| kind.host(Way::Tls).to_owned());
         let made = rcgen::generate_simple_self_signed(hosts).context("no certificate can be made")?;
         let program = env::current_exe().context("where this program is is not known")?;
@@ -39,7 +39,7 @@ impl Ground {
             certificate_text: made.cert.pem().replace("\r\n", "\n"),
             key_text: made.signing_key.serialize_pem().replace("\r\n", "\n"),
             cache: cache()?,
-            own: program.parent().map_or_else(PathBuf::new, Path::to_owned),
+            own: programs.or(program.parent()).map_or_else(PathBuf::new, Path::to_owned),
             folder: tempfile::tempdir().context("no room for temporary files")?,
         };
         fs::write(ground.certificate(), &ground.certificate_text)?;

@@ -11,6 +11,7 @@ mod ground;
 mod instructions;
 mod load;
 mod pause;
+mod ports;
 mod processors;
 mod record;
 mod rounds;
@@ -50,6 +51,9 @@ const RUNS: Runs = Runs { few: 1000, many: 5000 };
 /// Measure Selvedge, and other proxies beside it
 #[derive(Parser)]
 struct Arguments {
+    /// Folder with selvedge-ingress and selvedge-router; that of this tool without it
+    #[arg(long, global = true)]
+    programs: Option<PathBuf>,
     #[command(subcommand)]
     command: Action,
 }
@@ -105,8 +109,17 @@ struct Figures {
     record: PathBuf,
 }
 
-fn main() -> anyhow::Result<ExitCode> {
-    let arguments = Arguments::parse();
+fn main() -> ExitCode {
+    match measure(&Arguments::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     raise_open_files();
     // Before the runtime is there, so that all of it stays on one processor.
     let processors = match arguments.command {
@@ -121,7 +134,7 @@ fn main() -> anyhow::Result<ExitCode> {
     let work = async {
         let mut end = signal(SignalKind::terminate())?;
         tokio::select! {
-            result = act(&arguments.command, processors) => result,
+            result = act(arguments, processors) => result,
             // What was started is ended on the way out.
             _ = end.recv() => anyhow::bail!("asked to end"),
             _ = tokio::signal::ctrl_c() => anyhow::bail!("asked to end"),
@@ -130,9 +143,9 @@ fn main() -> anyhow::Result<ExitCode> {
     LocalSet::new().block_on(&runtime, work)
 }
 
-async fn act(action: &Action, processors: Option<Processors>) -> anyhow::Result<ExitCode> {
-    let ground = Ground::prepare()?;
-    match (action, processors) {
+async fn act(arguments: &Arguments, processors: Option<Processors>) -> anyhow::Result<ExitCode> {
+    let ground = Ground::prepare(arguments.programs.as_deref())?;
+    match (&arguments.command, processors) {
         (Action::Run(arguments), Some(processors)) => run(arguments, &ground, processors).await,
         (Action::Run(_), None) => unreachable!("processors were chosen for it"),
         (Action::Instructions(arguments), _) => instructions(arguments, &ground).await,
@@ -161,11 +174,18 @@ async fn run(arguments: &Run, ground: &Ground, processors: Processors) -> anyhow
         [] => &SCENARIOS,
         given => given,
     };
+    let mut code = ExitCode::SUCCESS;
     for scenario in scenarios {
-        let rows = rounds::measure(*scenario, &contestants, ground, effort).await?;
-        println!("\n{}", table::table(*scenario, &rows).trim_end());
+        match rounds::measure(*scenario, &contestants, ground, effort).await {
+            Ok(rows) => println!("\n{}", table::table(*scenario, &rows).trim_end()),
+            // The others are worth having.
+            Err(error) => {
+                println!("\n### {}\n\nNOT MEASURED: {error:#}", scenario.name);
+                code = ExitCode::FAILURE;
+            }
+        }
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(code)
 }
 
 async fn instructions(arguments: &Instructions, ground: &Ground) -> anyhow::Result<ExitCode> {

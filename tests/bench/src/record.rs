@@ -9,8 +9,9 @@ use crate::{callgrind::Counts, table::grouped};
 
 /// What may change without being told.
 const TOLERANCE: f64 = 0.05;
-/// Figures are told to this many digits, so that less is no change, however near a figure is to 0.
-const ROUNDING: f64 = 0.05;
+/// What may change in any case, however near a figure is to 0: what a program does beside requests, every so often, is
+/// more on a slow machine. A call that each request makes is 1.
+const BESIDE: f64 = 0.25;
 
 /// What a request costs.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
@@ -78,7 +79,7 @@ impl Record {
 
 fn judge(recorded: f64, measured: f64) -> Judgement {
     let change = measured - recorded;
-    match change.abs() <= (recorded * TOLERANCE).max(ROUNDING) {
+    match change.abs() <= (recorded * TOLERANCE).max(BESIDE) {
         true => Judgement::Same,
         false if change < 0.0 => Judgement::Better,
         false => Judgement::Worse,
@@ -117,7 +118,7 @@ mod tests {
 
     #[test]
     fn small_changes_pass() {
-        let (table, is_good) = compare(10_490.0, 0.04, 4.19);
+        let (table, is_good) = compare(10_490.0, 0.2, 4.2);
         assert!(is_good, "{table}");
         assert!(table.contains("| edge | instructions | 10,000 | 10,490 | +4.9 % |"), "{table}");
     }
@@ -125,7 +126,7 @@ mod tests {
     #[test]
     fn what_got_worse_fails_and_is_named() {
         for (instructions, allocations, system_calls) in
-            [(10_600.0, 0.0, 4.0), (10_000.0, 0.1, 4.0), (10_000.0, 0.0, 4.3)]
+            [(10_600.0, 0.0, 4.0), (10_000.0, 0.3, 4.0), (10_000.0, 0.0, 4.3)]
         {
             let (table, is_good) = compare(instructions, allocations, system_calls);
             assert!(!is_good, "{table}");

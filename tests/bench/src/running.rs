@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -16,7 +16,7 @@ use crate::{
     ground::Ground,
     load::{self, Shape, Speech, Target, trust_anyone},
     pause::until,
-    processors,
+    ports, processors,
 };
 
 /// Bytes of a log that an error tells.
@@ -49,7 +49,8 @@ impl Running {
     /// If its program is not there or cannot be started.
     pub fn start(contestant: &Contestant, ground: &Ground, conditions: &Conditions) -> anyhow::Result<Self> {
         let folder = ground.new_folder()?;
-        let ports = free_ports().context("no port is free")?;
+        let [plain, tls, grpc, admin] = ports::free()?;
+        let ports = Ports { plain, tls, grpc, admin };
         let own = contestant.command(ground, ports, folder.path())?;
         let mut command = under(own, &conditions.under);
         let log = fs::File::create(folder.path().join("log"))?;
@@ -152,12 +153,4 @@ fn under(own: Command, under: &[String]) -> Command {
     command.args(flags).arg(own.get_program()).args(own.get_args());
     command.envs(own.get_envs().filter_map(|(name, value)| Some((name, value?))));
     command
-}
-
-/// Ports that are free now; held together, so that they differ.
-fn free_ports() -> std::io::Result<Ports> {
-    let held: Vec<TcpListener> =
-        (0..4).map(|_| TcpListener::bind(("127.0.0.1", 0))).collect::<Result<_, _>>()?;
-    let port = |number: usize| held[number].local_addr().map(|address| address.port());
-    Ok(Ports { plain: port(0)?, tls: port(1)?, grpc: port(2)?, admin: port(3)? })
 }
