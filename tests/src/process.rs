@@ -172,8 +172,14 @@ impl Process {
 
     /// Memory that it really uses, in bytes, with what it shares with nobody else.
     pub fn memory_bytes(&self) -> u64 {
+        self.memory_of("VmRSS:")
+    }
+
+    /// One sort of the memory in its status (proc_pid_status(5)), in bytes: `RssAnon:` is its own, `RssFile:` that of
+    /// its program and libraries.
+    pub fn memory_of(&self, kind: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
-        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let resident = status.lines().find_map(|line| line.strip_prefix(kind));
         let kib = resident.and_then(|text| text.split_whitespace().next()?.parse::<u64>().ok());
         kib.unwrap_or(0) * 1024
     }

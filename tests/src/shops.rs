@@ -1,5 +1,7 @@
 //! The shops of [`manifests`](crate::manifests), created through an API server by several writers at once.
 
+use std::net::SocketAddr;
+
 use futures_util::{StreamExt, TryStreamExt, stream};
 use kube::Client;
 use serde_json::{Value, json};
@@ -49,15 +51,31 @@ fn ingress(number: usize, path: &str) -> Value {
         "rules": [{"host": host(number), "http": {"paths": paths}}]}})
 }
 
+/// Lets requests of the Service of a shop end at an endpoint, which is ready.
+///
+/// # Errors
+/// What the server refuses.
+pub async fn change_endpoint(client: &Client, number: usize, endpoint: SocketAddr) -> kube::Result<()> {
+    let patch = json!({"ports": [{"name": "", "port": endpoint.port(), "protocol": "TCP"}],
+        "endpoints": [{"addresses": [endpoint.ip()], "conditions": {"ready": true}}]});
+    let name = service(number);
+    let address = format!("/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/{name}");
+    merge(client, address, &patch).await
+}
+
 /// Gives a shop another path.
 ///
 /// # Errors
 /// What the server refuses.
 pub async fn change_shop(client: &Client, number: usize, path: &str) -> kube::Result<()> {
-    let patch = json!({"spec": ingress(number, path)["spec"]}).to_string();
+    let patch = json!({"spec": ingress(number, path)["spec"]});
     let address = format!("/apis/networking.k8s.io/v1/namespaces/default/ingresses/shop-{number}");
+    merge(client, address, &patch).await
+}
+
+async fn merge(client: &Client, address: String, patch: &Value) -> kube::Result<()> {
     let request = http::Request::patch(address).header("content-type", "application/merge-patch+json");
-    let request = request.body(patch.into_bytes()).expect("a request can be made");
+    let request = request.body(patch.to_string().into_bytes()).expect("a request can be made");
     client.request::<Value>(request).await.map(drop)
 }
 
