@@ -70,7 +70,9 @@ enum Action {
 
 #[derive(Args)]
 struct Run {
-    /// Proxies, KIND[:ROUTES][@PROGRAM]; ratios are to the first one. Without any all that are there
+    #[arg(
+        help = "Proxies, KIND[:ROUTES][@PROGRAM]; ratios are to the first one. Without any all that are there"
+    )]
     contestants: Vec<Contestant>,
     /// What is asked of them, all without it; repeatable
     #[arg(long = "scenario")]
@@ -88,8 +90,7 @@ struct Run {
 
 #[derive(Args)]
 struct Instructions {
-    /// Proxies, KIND[:ROUTES][@PROGRAM]
-    #[arg(required = true)]
+    #[arg(required = true, help = "Proxies, KIND[:ROUTES][@PROGRAM]")]
     contestants: Vec<Contestant>,
     /// What is asked of them
     #[arg(long, default_value = RECORDED)]
