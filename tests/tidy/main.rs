@@ -9,6 +9,7 @@ mod examples;
 mod generated;
 mod habits;
 mod layers;
+mod libraries;
 mod manifests;
 mod openings;
 mod purity;
