@@ -25,81 +25,90 @@ const MANY_SMALL: usize = 256;
 const KEPT: usize = 64;
 
 /// The buffers of one worker that nobody uses at the moment.
-#[derive(Default)]
 pub struct Buffers {
-    small: RefCell<Vec<Box<[u8]>>>,
-    large: RefCell<Vec<Box<[u8]>>>,
+    small: Stock,
+    large: Stock,
     texts: RefCell<Vec<Vec<u8>>>,
-    lent: Rc<Counts>,
 }
 
-/// How many buffers of a size are lent.
-#[derive(Default)]
-struct Counts {
-    small: Cell<usize>,
-    large: Cell<usize>,
+/// Buffers of one size.
+struct Stock {
+    size: usize,
+    /// Those that are not lent.
+    kept: RefCell<Vec<Memory>>,
+    /// All there are, lent or not.
+    alive: Rc<Cell<usize>>,
 }
 
-/// Memory that was lent, and is counted as such wherever it is dropped.
+/// Memory that may be counted as long as it lives.
 #[derive(Default)]
 struct Memory {
     bytes: Box<[u8]>,
-    lent: Option<Rc<Counts>>,
-}
-
-impl Counts {
-    fn of(&self, size: usize) -> &Cell<usize> {
-        if size == LARGE_BYTES { &self.large } else { &self.small }
-    }
+    alive: Option<Rc<Cell<usize>>>,
 }
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        if let Some(lent) = &self.lent {
-            let count = lent.of(self.bytes.len());
-            count.set(count.get() - 1);
+        if let Some(alive) = &self.alive {
+            alive.set(alive.get() - 1);
         }
+    }
+}
+
+impl Stock {
+    fn of(size: usize) -> Self {
+        Self { size, kept: RefCell::default(), alive: Rc::default() }
+    }
+
+    fn lent(&self) -> usize {
+        self.alive.get() - self.kept.borrow().len()
+    }
+
+    fn lend(&self) -> Memory {
+        self.kept.borrow_mut().pop().unwrap_or_else(|| {
+            self.alive.set(self.alive.get() + 1);
+            Memory { bytes: vec![0; self.size].into_boxed_slice(), alive: Some(self.alive.clone()) }
+        })
+    }
+
+    fn give(&self, memory: Memory) {
+        let mut kept = self.kept.borrow_mut();
+        if kept.len() < KEPT {
+            kept.push(memory);
+        }
+    }
+}
+
+impl Default for Buffers {
+    fn default() -> Self {
+        Self { small: Stock::of(SMALL_BYTES), large: Stock::of(LARGE_BYTES), texts: RefCell::default() }
     }
 }
 
 impl Buffers {
     /// Memory for this appetite, or less while very many are lent.
     fn lend(&self, appetite: Appetite) -> Memory {
-        let size = match appetite {
-            Appetite::Large if self.lent.large.get() < MANY_LARGE => LARGE_BYTES,
-            _ if self.lent.small.get() < MANY_SMALL => SMALL_BYTES,
-            _ => TINY_BYTES,
-        };
-        self.lend_of(size)
+        match appetite {
+            Appetite::Large if self.large.lent() < MANY_LARGE => self.large.lend(),
+            _ if self.small.lent() < MANY_SMALL => self.small.lend(),
+            _ => self.lend_of(TINY_BYTES),
+        }
     }
 
     /// Memory of this size, however much is lent.
     fn lend_of(&self, size: usize) -> Memory {
-        let new = || vec![0; size].into_boxed_slice();
-        let kept = match size {
-            LARGE_BYTES => &self.large,
-            SMALL_BYTES => &self.small,
-            _ => return Memory { bytes: new(), lent: None },
-        };
-        let count = self.lent.of(size);
-        count.set(count.get() + 1);
-        Memory { bytes: kept.borrow_mut().pop().unwrap_or_else(new), lent: Some(self.lent.clone()) }
+        match size {
+            LARGE_BYTES => self.large.lend(),
+            SMALL_BYTES => self.small.lend(),
+            size => Memory { bytes: vec![0; size].into_boxed_slice(), alive: None },
+        }
     }
 
-    fn give(&self, mut memory: Memory) {
-        let kept = match memory.bytes.len() {
-            LARGE_BYTES => &self.large,
-            SMALL_BYTES => &self.small,
-            _ => return,
-        };
-        let mut kept = kept.borrow_mut();
-        if kept.len() < KEPT {
-            let lent = memory.lent.take();
-            kept.push(std::mem::take(&mut memory.bytes));
-            if let (Some(lent), Some(bytes)) = (lent, kept.last()) {
-                let count = lent.of(bytes.len());
-                count.set(count.get() - 1);
-            }
+    fn give(&self, memory: Memory) {
+        match memory.bytes.len() {
+            LARGE_BYTES => self.large.give(memory),
+            SMALL_BYTES => self.small.give(memory),
+            _ => {}
         }
     }
 
@@ -253,8 +262,8 @@ mod tests {
                 }
             }
         }
-        assert_eq!((buffers.lent.large.get(), buffers.lent.small.get()), (0, 0));
-        assert!(buffers.small.borrow().iter().all(|bytes| bytes.len() == SMALL_BYTES));
+        assert_eq!((buffers.large.lent(), buffers.small.lent()), (0, 0));
+        assert!(buffers.small.kept.borrow().iter().all(|memory| memory.bytes.len() == SMALL_BYTES));
     }
 
     #[test]
