@@ -15,8 +15,9 @@ use selvedge_tests::{
     origin::{After, Origin},
     process::Process,
     router::{Router, service},
+    waiting::until,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_selvedge-router");
 
@@ -102,10 +103,15 @@ fn objects_of_other_programs_are_told_once_and_harm_nothing() {
         json!({"apiVersion": "networking.k8s.io/v1", "kind": "IngressClass", "metadata": {"name": "a"}});
     write(manifests.path(), "edge.json", &[ingress, class]);
     let process = start(manifests.path(), &[]);
-    let notices = process.log().into_iter().filter(|line| {
+    let is_notice = |line: &Value| {
         line["message"].as_str().is_some_and(|text| text.contains("of kind Ingress, IngressClass"))
+    };
+    // What the process has written is read a little later.
+    let notices = until(|| {
+        let notices: Vec<_> = process.log().into_iter().filter(is_notice).collect();
+        (!notices.is_empty()).then_some(notices)
     });
-    assert_eq!(notices.map(|line| line["level"].clone()).collect::<Vec<_>>(), ["INFO"]);
+    assert_eq!(notices.iter().map(|line| &line["level"]).collect::<Vec<_>>(), ["INFO"]);
     let (output, said, _) = output(&["check", manifests.path().to_str().unwrap()]);
     assert_eq!((output.status.code(), said.lines().count()), (Some(0), 1), "{said}");
     assert!(said.starts_with("notice: "), "{said}");
