@@ -17,7 +17,10 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::{client::Client, waiting::until};
+use crate::{
+    client::Client,
+    waiting::{until, until_within},
+};
 
 /// Settings that let several of them run at once and be told apart; flags say otherwise where they are given.
 const USUAL: [(&str, &str); 5] = [
@@ -214,9 +217,9 @@ impl Process {
         self.child.stdout.take()
     }
 
-    /// Waits for its end.
+    /// Waits for its end, for longer than a drain may last.
     pub fn ended(&mut self) -> ExitStatus {
-        until(|| self.child.try_wait().expect("a child can be waited for"))
+        until_within(Duration::from_secs(180), || self.child.try_wait().expect("a child can be waited for"))
     }
 
     fn signal(&self, signal: Signal) {
