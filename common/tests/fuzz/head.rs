@@ -137,13 +137,16 @@ fn is_token(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().all(is_good)
 }
 
-fn body(lengths: &[String], codings: &[String], is_11: bool) -> Option<BodyFraming> {
+/// The body that these fields announce, in the model of requests and of answers.
+pub(crate) fn body<S: AsRef<str>>(lengths: &[S], codings: &[S], is_11: bool) -> Option<BodyFraming> {
     match (lengths, codings) {
         ([], []) => Some(BodyFraming::None),
-        ([length], []) if length.bytes().all(|byte| byte.is_ascii_digit()) => {
-            length.parse().ok().map(BodyFraming::Length)
+        ([length], []) if length.as_ref().bytes().all(|byte| byte.is_ascii_digit()) => {
+            length.as_ref().parse().ok().map(BodyFraming::Length)
         }
-        ([], [coding]) if is_11 && coding.eq_ignore_ascii_case("chunked") => Some(BodyFraming::Chunked),
+        ([], [coding]) if is_11 && coding.as_ref().eq_ignore_ascii_case("chunked") => {
+            Some(BodyFraming::Chunked)
+        }
         _ => None,
     }
 }

@@ -5,6 +5,8 @@ use selvedge_common::{
     message::{Method, ResponseHead},
 };
 
+use crate::head::body;
+
 const LIMITS: HeadLimits = HeadLimits {
     head_bytes: 2048,
     fields: 20,
@@ -71,7 +73,7 @@ fn model(input: &[u8], method: Method) -> Option<Head> {
         let named = fields.iter().filter(|(name, _)| name.eq_ignore_ascii_case(wanted));
         named.map(|(_, value)| value.as_str()).collect()
     };
-    let announced = announced(&all("content-length"), &all("transfer-encoding"), is_11)?;
+    let announced = body(&all("content-length"), &all("transfer-encoding"), is_11)?;
     let connection = all("connection").join(",").to_ascii_lowercase();
     let has = |word: &str| connection.split(',').any(|item| item.trim_matches([' ', '\t']) == word);
     let open = !has("close") && (is_11 || has("keep-alive"));
@@ -110,15 +112,4 @@ fn field(line: &str) -> Option<(String, String)> {
 
 fn is_text(letter: char) -> bool {
     letter == '\t' || (letter >= ' ' && letter != '\x7f')
-}
-
-fn announced(lengths: &[&str], codings: &[&str], is_11: bool) -> Option<BodyFraming> {
-    match (lengths, codings) {
-        ([], []) => Some(BodyFraming::None),
-        ([length], []) if length.bytes().all(|byte| byte.is_ascii_digit()) => {
-            length.parse().ok().map(BodyFraming::Length)
-        }
-        ([], [coding]) if is_11 && coding.eq_ignore_ascii_case("chunked") => Some(BodyFraming::Chunked),
-        _ => None,
-    }
 }
