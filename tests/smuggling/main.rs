@@ -6,6 +6,7 @@ mod answers;
 mod changed;
 mod corpus;
 mod habits;
+mod http2;
 mod message;
 #[path = "../../common/tests/fuzz/numbers.rs"]
 mod numbers;

@@ -288,10 +288,14 @@ pub fn request_block(method: &str, path: &str, authority: &str) -> Vec<u8> {
 
 /// Appends a field without any compression (RFC 7541 §6.2.2).
 pub fn literal(block: &mut Vec<u8>, name: &str, value: &str) {
+    field(block, name.as_bytes(), value.as_bytes());
+}
+
+/// The same for bytes that no field may have.
+pub fn field(block: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     block.push(0);
-    for text in [name, value] {
-        string(block, text.as_bytes());
-    }
+    string(block, name);
+    string(block, value);
 }
 
 fn string(block: &mut Vec<u8>, text: &[u8]) {
