@@ -253,8 +253,9 @@ mod tests {
     fn what_others_note_of_an_object_is_neither_kept_nor_a_change() {
         let service = |annotations: serde_json::Value, manager: &str| {
             let fields = json!([{"manager": manager, "operation": "Apply"}]);
+            let labels = json!({"app.kubernetes.io/managed-by": manager});
             let metadata = json!({"name": "shop", "namespace": "default", "annotations": annotations,
-                "managedFields": fields});
+                "labels": labels, "managedFields": fields});
             object(Kind::Service, json!({"metadata": metadata, "spec": {}}))
         };
         let noted = |text: &str| json!({"kubectl.kubernetes.io/last-applied-configuration": text});
