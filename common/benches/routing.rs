@@ -6,7 +6,7 @@ use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use selvedge_common::{
     id::{ObjectRef, RouteId},
     message::RequestHead,
-    model::{HostMatch, PathMatch, Route, RouteSet, VirtualHost},
+    model::{HostMatch, PathMatch, Route, RouteSet, Shared, VirtualHost},
     routing::{Asked, Table},
 };
 
@@ -17,7 +17,7 @@ fn route(path: PathMatch) -> Route {
 
 fn host(paths: usize) -> Arc<VirtualHost> {
     let prefix = |number| route(PathMatch::Prefix(format!("/api/v1/service-{number}").into()));
-    Arc::new(VirtualHost { certificate: None, routes: (0..paths).map(prefix).collect() })
+    Arc::new(VirtualHost::new(None, (0..paths).map(prefix).collect()))
 }
 
 fn hosts(count: usize) -> RouteSet {
@@ -26,7 +26,7 @@ fn hosts(count: usize) -> RouteSet {
     RouteSet { hosts, fallback: None }
 }
 
-fn make(route: &Route) -> RouteId {
+fn make(route: &Shared<Route>) -> RouteId {
     route.id.clone()
 }
 

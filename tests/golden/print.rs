@@ -122,7 +122,7 @@ fn virtual_host(host: &VirtualHost) -> Value {
         out.insert("certificate".into(), json!(certificate));
     }
     if !host.routes.is_empty() {
-        out.insert("routes".into(), host.routes.iter().map(route).collect());
+        out.insert("routes".into(), host.routes.iter().map(|one| route(one)).collect());
     }
     Value::Object(out)
 }
@@ -159,7 +159,7 @@ fn route(route: &Route) -> Value {
         out.insert("filters".into(), json!(route.filters));
     }
     let usual = Timeouts::default();
-    let Timeouts { request, backend_idle, backend } = &route.timeouts;
+    let Timeouts { request, backend_idle, backend } = &*route.timeouts;
     let mut time = |name: &str, time: &Duration| out.insert(name.into(), json!(format!("{time:?}")));
     if *request != usual.request {
         time("requestTimeout", request);
@@ -170,8 +170,8 @@ fn route(route: &Route) -> Value {
     if let Some(backend) = backend {
         time("backendTimeout", backend);
     }
-    if route.retry != Retry::default() {
-        let mut retry = differences(&route.retry, &Retry::default());
+    if *route.retry != Retry::default() {
+        let mut retry = differences(&*route.retry, &Retry::default());
         if let Some(statuses) = retry.pointer_mut("/on/statuses") {
             *statuses = json!(ranges(&route.retry.on.statuses));
         }

@@ -20,7 +20,7 @@ fn orders() -> RulesRef {
 
 /// Puts the rules of the Service in place.
 fn rules(proxy: &mut Proxy, routes: Vec<Route>) {
-    let host = Arc::new(VirtualHost { routes, ..VirtualHost::default() });
+    let host = Arc::new(VirtualHost::new(None, routes));
     let hosts = SharedMap::from([(orders().host, host)]);
     let set = Arc::new(RouteSet { hosts, ..RouteSet::default() });
     proxy.snapshot.route_sets.insert(RouteSetId::new("services"), set);

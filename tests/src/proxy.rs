@@ -129,7 +129,7 @@ impl Proxy {
     pub fn route(&mut self, host: &str, path: PathMatch, backend: &str) {
         self.edit_host(host, |entry| {
             let id = RouteId::new(format!("test/route/{}", entry.routes.len()));
-            entry.routes.push(route(id, path, backend));
+            entry.routes.push(route(id, path, backend).into());
         });
     }
 

@@ -391,8 +391,8 @@ mod tests {
         let change = manifests.apply(vec![FileChange { file: Path::new(file).into(), content }]);
         let events = change.events.iter().map(|event| match event {
             ObjectEvent::Applied(object) => {
-                let labels = object.metadata().labels.clone().unwrap_or_default();
-                format!("+ {} {}", object.key(), labels.get("v").cloned().unwrap_or_default())
+                let annotations = object.metadata().annotations.clone().unwrap_or_default();
+                format!("+ {} {}", object.key(), annotations.get("v").cloned().unwrap_or_default())
             }
             ObjectEvent::Deleted(key) => format!("- {key}"),
         });
@@ -401,7 +401,7 @@ mod tests {
 
     fn ingress(name: &str, version: &str) -> Value {
         serde_json::json!({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
-            "metadata": {"name": name, "labels": {"v": version}}})
+            "metadata": {"name": name, "annotations": {"v": version}}})
     }
 
     fn nothing() -> Vec<String> {

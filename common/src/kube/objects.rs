@@ -10,11 +10,17 @@ use kube::{Resource, ResourceExt, api::ApiResource};
 use selvedge_crds as crds;
 use serde::de::DeserializeOwned;
 
-use super::pods;
+use super::{pods, store::SERVICE_NAME_LABEL, switch::MANAGED_BY_LABEL};
 use crate::id::ObjectRef;
 
 /// Annotation in which `kubectl apply` keeps a copy of the object.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// Labels that are read beside our own, which begin with [`OWN_LABELS`].
+const READ_LABELS: [&str; 3] = [SERVICE_NAME_LABEL, MANAGED_BY_LABEL, pods::TEMPLATE_HASH_LABEL];
+
+/// What the names of our own labels begin with.
+const OWN_LABELS: &str = "selvedge.dev/";
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $kind:ident($type:ty),)*) => {
@@ -94,7 +100,8 @@ macro_rules! kinds {
                 }
             }
 
-            /// Reads an object of a kind from its JSON form; `managedFields` and what `kubectl apply` notes are dropped.
+            /// Reads an object of a kind from its JSON form; `managedFields`, what `kubectl apply` notes and labels that
+            /// nobody reads are dropped.
             ///
             /// # Errors
             /// The path of the field that does not fit, and why.
@@ -271,6 +278,10 @@ where
 fn strip(object: &mut impl ResourceExt) {
     let metadata = object.meta_mut();
     metadata.managed_fields = None;
+    if let Some(labels) = &mut metadata.labels {
+        labels.retain(|name, _| name.starts_with(OWN_LABELS) || READ_LABELS.contains(&name.as_str()));
+    }
+    metadata.labels.take_if(|labels| labels.is_empty());
     if let Some(annotations) = &mut metadata.annotations {
         annotations.remove(LAST_APPLIED);
     }

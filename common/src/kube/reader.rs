@@ -2,7 +2,7 @@
 
 use std::{
     cell::RefCell,
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -57,7 +57,7 @@ pub enum Read {
 #[derive(Debug, Default)]
 pub(super) struct Known {
     /// Which objects declare which unit.
-    pub(super) declarations: BTreeMap<Arc<Unit>, Few<ObjectKey>>,
+    pub(super) declarations: HashMap<Arc<Unit>, Few<ObjectKey>, foldhash::quality::RandomState>,
     /// Hosts whose translation says that they have TLS.
     pub(super) with_tls: BTreeSet<HostMatch>,
 }

@@ -1,13 +1,16 @@
 //! The store: every object as it last was, by kind, namespace and name.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     sync::Arc,
 };
 
 use k8s_openapi::{api::discovery::v1 as discovery, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 
-use super::objects::{Kind, Object, ObjectEvent, ObjectKey};
+use super::{
+    few::Few,
+    objects::{Kind, Object, ObjectEvent, ObjectKey},
+};
 
 /// Label by which an EndpointSlice names its Service.
 pub const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
@@ -17,7 +20,7 @@ pub const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
 pub struct Objects {
     kinds: BTreeMap<Kind, Namespaces>,
     /// Names of the EndpointSlices of a Service, by the namespace and the name of the Service.
-    slices: HashMap<ServiceName, BTreeSet<Arc<str>>>,
+    slices: HashMap<ServiceName, Few<Arc<str>>>,
 }
 
 type Namespaces = BTreeMap<Arc<str>, BTreeMap<Arc<str>, Object>>;
@@ -91,7 +94,7 @@ impl Objects {
 
     /// The EndpointSlices that carry the name of this Service in their label, by name.
     pub fn slices(&self, service: &ServiceName) -> impl Iterator<Item = &Arc<discovery::EndpointSlice>> {
-        let names = self.slices.get(service).into_iter().flatten();
+        let names = self.slices.get(service).into_iter().flat_map(Few::iter);
         names.filter_map(|name| match self.get(Kind::EndpointSlice, &service.namespace, name) {
             Some(Object::EndpointSlice(slice)) => Some(slice),
             _ => None,
@@ -250,8 +253,9 @@ mod tests {
     fn what_others_note_of_an_object_is_neither_kept_nor_a_change() {
         let service = |annotations: serde_json::Value, manager: &str| {
             let fields = json!([{"manager": manager, "operation": "Apply"}]);
+            let labels = json!({"app.kubernetes.io/managed-by": manager});
             let metadata = json!({"name": "shop", "namespace": "default", "annotations": annotations,
-                "managedFields": fields});
+                "labels": labels, "managedFields": fields});
             object(Kind::Service, json!({"metadata": metadata, "spec": {}}))
         };
         let noted = |text: &str| json!({"kubectl.kubernetes.io/last-applied-configuration": text});

@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::Route;
+use super::{Route, Shared};
 use crate::id::CertificateId;
 
 /// Which host names an entry answers to. Names are lower case, without port and trailing dot.
@@ -29,7 +29,14 @@ pub struct VirtualHost {
     pub certificate: Option<CertificateId>,
     /// Routes in no particular order: precedence is computed when the table is built.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub routes: Vec<Route>,
+    pub routes: Vec<Shared<Route>>,
+}
+
+impl VirtualHost {
+    /// A host with these routes.
+    pub fn new(certificate: Option<CertificateId>, routes: Vec<Route>) -> Self {
+        Self { certificate, routes: routes.into_iter().map(Shared::from).collect() }
+    }
 }
 
 impl fmt::Display for HostMatch {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Conditions, HostMatch, PathMatch, Priority, Retry};
+use super::{Conditions, HostMatch, PathMatch, Priority, Retry, Shared};
 use crate::{
     filter::Filter,
     id::{BackendId, ObjectRef, RouteId, RouteSetId},
@@ -40,10 +40,10 @@ pub struct Route {
     pub backends: Vec<BackendRef>,
     /// How long things may take.
     #[serde(default, skip_serializing_if = "super::is_default")]
-    pub timeouts: Timeouts,
+    pub timeouts: Shared<Timeouts>,
     /// When a failed request is sent again.
     #[serde(default, skip_serializing_if = "super::is_default")]
-    pub retry: Retry,
+    pub retry: Shared<Retry>,
     /// Backends that get a copy of requests and whose answers nobody sees.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mirrors: Vec<Mirror>,
@@ -89,8 +89,8 @@ impl Route {
             rank: 0,
             filters: Vec::new(),
             backends,
-            timeouts: Timeouts::default(),
-            retry: Retry::default(),
+            timeouts: Shared::default(),
+            retry: Shared::default(),
             mirrors: Vec::new(),
             rules: None,
         }

@@ -13,7 +13,7 @@ use crate::{
     id::{ListenerName, ObjectRef, RouteId, RouteSetId},
     model::{
         BackendRef, BackendTarget, InvalidBackend, Listener, ListenerProtocol, PassThrough, PathMatch, Retry,
-        Route, RouteSet, Snapshot, TcpRoute,
+        Route, RouteSet, Shared, Snapshot, TcpRoute,
     },
     routing::Table,
     runtime::metrics::{Metrics, RouteLabels, RouteMetrics},
@@ -62,8 +62,8 @@ pub struct LiveListener {
 
 /// A route with what it needs to serve requests.
 pub struct LiveRoute {
-    /// Its settings.
-    pub route: Route,
+    /// Its settings, which it shares with the snapshot.
+    pub route: Shared<Route>,
     /// Its backends; invalid ones keep their share of the requests.
     pub targets: Vec<Target>,
     total_weight: u64,
@@ -219,8 +219,8 @@ impl LiveRoute {
         let source = ObjectRef::new("Listener", "", name.as_str());
         let (id, path) = (RouteId::new(name.as_str()), PathMatch::Prefix("/".into()));
         let retry = Retry { attempts: route.connect_retries, ..Retry::default() };
-        let route = Route { retry, ..Route::new(id, source, path, route.backends.clone()) };
-        Self::build(&route, parts)
+        let route = Route { retry: retry.into(), ..Route::new(id, source, path, route.backends.clone()) };
+        Self::build(&route.into(), parts)
     }
 
     /// The route of all requests that are passed on; where they go is said by each.
@@ -228,14 +228,14 @@ impl LiveRoute {
         let source = ObjectRef::new("Listener", "", PASS_THROUGH);
         let path = PathMatch::Prefix("/".into());
         let route = Route {
-            timeouts: passing.timeouts.clone(),
-            retry: passing.retry.clone(),
+            timeouts: passing.timeouts.clone().into(),
+            retry: passing.retry.clone().into(),
             ..Route::new(RouteId::new(PASS_THROUGH), source, path, Vec::new())
         };
-        Self::build(&route, parts)
+        Self::build(&route.into(), parts)
     }
 
-    fn build(route: &Route, parts: &Parts<'_>) -> Self {
+    fn build(route: &Shared<Route>, parts: &Parts<'_>) -> Self {
         let targets: Vec<Target> =
             route.backends.iter().map(|to| Target::build(to, parts.registry)).collect();
         let total_weight = targets.iter().map(|target| u64::from(target.weight)).sum();

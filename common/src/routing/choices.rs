@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::conditions::{Asked, Compiled};
-use crate::model::Route;
+use crate::model::{Route, Shared};
 
 /// Routes with the same path in the order in which they are asked.
 #[derive(Debug)]
@@ -15,7 +15,7 @@ pub(super) struct Choices<R> {
 
 impl<R> Choices<R> {
     /// Adds a route behind all others; it is not made if one before it answers everything.
-    pub(super) fn push(&mut self, route: &Route, make: &mut impl FnMut(&Route) -> R) {
+    pub(super) fn push(&mut self, route: &Shared<Route>, make: &mut impl FnMut(&Shared<Route>) -> R) {
         if self.always.is_some() {
             return;
         }

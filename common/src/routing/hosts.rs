@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     id::CertificateId,
-    model::{Route, VirtualHost},
+    model::{Route, Shared, VirtualHost},
 };
 
 /// The compiled routes of one virtual host, and its certificate.
@@ -27,8 +27,8 @@ pub struct HostTable<R> {
 
 impl<R> HostTable<R> {
     /// Compiles a host.
-    pub(super) fn build(source: &VirtualHost, make: &mut impl FnMut(&Route) -> R) -> Self {
-        let mut routes: Vec<&Route> = source.routes.iter().collect();
+    pub(super) fn build(source: &VirtualHost, make: &mut impl FnMut(&Shared<Route>) -> R) -> Self {
+        let mut routes: Vec<&Shared<Route>> = source.routes.iter().collect();
         routes.sort_by(|one, other| {
             let priority = |route: &Route| Reverse(route.priority);
             priority(one)

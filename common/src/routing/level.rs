@@ -7,7 +7,7 @@ use regex::bytes::Regex;
 use super::{choices::Choices, conditions::Asked, paths::PathTable};
 use crate::{
     message::pattern,
-    model::{PathMatch, Route},
+    model::{PathMatch, Route, Shared},
 };
 
 /// Routes of one priority, by path.
@@ -28,7 +28,7 @@ struct Pattern<R> {
 
 impl<R> Level<R> {
     /// Compiles routes; of those with the same path the first one is asked first.
-    pub(super) fn build(routes: &[&Route], make: &mut impl FnMut(&Route) -> R) -> Self {
+    pub(super) fn build(routes: &[&Shared<Route>], make: &mut impl FnMut(&Shared<Route>) -> R) -> Self {
         let mut level = Self { paths: PathTable::new(), patterns: Vec::new() };
         let mut by_pattern = Vec::new();
         for route in routes {

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use foldhash::fast::RandomState;
 
 use super::{choices::Choices, conditions::Asked};
-use crate::model::{PathMatch, Route};
+use crate::model::{PathMatch, Route, Shared};
 
 /// The routes of one host by path.
 ///
@@ -67,7 +67,7 @@ impl<R> PathTable<R> {
     ///
     /// An empty prefix is `/`. Any other path that does not begin with a slash can match nothing and is left
     /// out, as are patterns, which are no matter of a tree.
-    pub(super) fn insert(&mut self, route: &Route, make: &mut impl FnMut(&Route) -> R) {
+    pub(super) fn insert(&mut self, route: &Shared<Route>, make: &mut impl FnMut(&Shared<Route>) -> R) {
         let (text, slot): (&[u8], Slot<R>) = match &route.path {
             PathMatch::Exact(text) => (text.as_bytes(), |rules| &mut rules.exact),
             PathMatch::Prefix(text) => match text.as_bytes() {

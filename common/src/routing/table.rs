@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     id::CertificateId,
-    model::{HostMatch, Route, RouteSet, SharedMap, VirtualHost},
+    model::{HostMatch, Route, RouteSet, Shared, SharedMap, VirtualHost},
 };
 
 /// All hosts of one route set with its fallback. `R` is what a route carries at run time.
@@ -33,13 +33,13 @@ impl<R> Table<R> {
     /// Of the routes of a host one of a higher priority comes first; then an exact path, then a pattern, the longer
     /// one first, then the longer prefix; then one that names methods, that has more conditions on header fields,
     /// then on the query, that names callers; then one of a lower rank; and then the first one.
-    pub fn build(set: &RouteSet, previous: Option<&Self>, mut make: impl FnMut(&Route) -> R) -> Self {
+    pub fn build(set: &RouteSet, previous: Option<&Self>, mut make: impl FnMut(&Shared<Route>) -> R) -> Self {
         let mut table = previous.map_or_else(|| Self::with_room(set.hosts.len()), Self::copy);
         for difference in set.hosts.differences(previous.map_or(&SharedMap::new(), |known| &known.source)) {
             let compiled = difference.after.map(|source| Arc::new(HostTable::build(source, &mut make)));
             table.set(difference.key, compiled);
         }
-        table.fallback = set.fallback.as_deref().map(|route| Arc::new(make(route)));
+        table.fallback = set.fallback.clone().map(|route| Arc::new(make(&Shared::from(route))));
         table.source = set.hosts.clone();
         table
     }

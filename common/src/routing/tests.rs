@@ -8,7 +8,7 @@ use super::{Asked, Table};
 use crate::{
     id::{CertificateId, ObjectRef},
     message::RequestHead,
-    model::{Conditions, FieldMatch, HostMatch, PathMatch, Route, RouteSet, ValueMatch, VirtualHost},
+    model::{Conditions, FieldMatch, HostMatch, PathMatch, Route, RouteSet, Shared, ValueMatch, VirtualHost},
 };
 
 /// `=/foo` is an exact path, anything else a prefix.
@@ -23,7 +23,7 @@ fn route(id: &str, path: &str) -> Route {
 /// Routes named after their paths.
 fn host(paths: &[&str]) -> Arc<VirtualHost> {
     let routes = paths.iter().map(|path| route(path, path)).collect();
-    Arc::new(VirtualHost { certificate: None, routes })
+    Arc::new(VirtualHost::new(None, routes))
 }
 
 fn certificate_only(id: &str) -> Arc<VirtualHost> {
@@ -214,7 +214,7 @@ fn certificates_follow_names_and_not_routes() {
 fn of_routes_with_the_same_path_and_type_the_first_one_counts() {
     let routes =
         vec![route("first", "/a"), route("second", "/a"), route("third", "=/a"), route("fourth", "=/a")];
-    let table = build(&set(&[("a", Arc::new(VirtualHost { certificate: None, routes }))]));
+    let table = build(&set(&[("a", Arc::new(VirtualHost::new(None, routes)))]));
     assert_eq!(find(&table, "a", "/a/b"), "first");
     assert_eq!(find(&table, "a", "/a"), "third");
 }
@@ -223,7 +223,7 @@ fn of_routes_with_the_same_path_and_type_the_first_one_counts() {
 fn unchanged_hosts_are_taken_over_and_changed_ones_built_again() {
     let (one, two, any) = (host(&["/1", "/11"]), host(&["/2"]), host(&["/any"]));
     let made = Cell::new(0);
-    let make = |route: &Route| {
+    let make = |route: &Shared<Route>| {
         made.set(made.get() + 1);
         route.id.to_string()
     };
@@ -254,7 +254,7 @@ fn a_changed_host_of_ten_thousand_is_built_alone_and_what_is_beside_it_is_shared
     let names: Vec<String> = (0..10_000).map(|number| format!("host-{number}")).collect();
     let hosts: Vec<_> = names.iter().map(|name| (name.as_str(), host(&["/"]))).collect();
     let made = Cell::new(0);
-    let make = |route: &Route| {
+    let make = |route: &Shared<Route>| {
         made.set(made.get() + 1);
         route.id.to_string()
     };
@@ -344,7 +344,7 @@ fn any_set() -> impl Strategy<Value = RouteSet> {
     });
     let rules = prop::collection::vec(any_rule(), 0..12).prop_map(|rules| {
         let routes = rules.into_iter().map(|path| Route { path, ..route("any", "/") }).collect();
-        Arc::new(VirtualHost { certificate: None, routes })
+        Arc::new(VirtualHost::new(None, routes))
     });
     prop::collection::btree_map(name, rules, 0..8)
         .prop_map(|hosts| RouteSet { hosts: hosts.into_iter().collect(), fallback: None })
@@ -419,7 +419,7 @@ fn what_a_condition_keeps_out_falls_to_the_next_best_route() {
         for turned in 0..routes.len() {
             let mut routes: Vec<_> = routes.iter().map(|text| conditional(text)).collect();
             routes.rotate_left(turned);
-            let table = build(&set(&[("*", Arc::new(VirtualHost { certificate: None, routes }))]));
+            let table = build(&set(&[("*", Arc::new(VirtualHost::new(None, routes)))]));
             for (path, names, wanted) in *requests {
                 let mut head = RequestHead::default();
                 names.split(' ').for_each(|name| head.fields.push(format!("x-{name}").as_bytes(), b""));
@@ -435,7 +435,7 @@ fn of_equal_routes_the_lower_rank_answers_and_the_others_are_not_made() {
     let ranked = |id: &str, rank| Route { rank, id: id.into(), ..conditional("/a") };
     let routes = vec![ranked("second", 2), ranked("first", 1), ranked("third", 3)];
     let made = Cell::new(0);
-    let set = set(&[("*", Arc::new(VirtualHost { certificate: None, routes }))]);
+    let set = set(&[("*", Arc::new(VirtualHost::new(None, routes)))]);
     let table = Table::build(&set, None, |route| {
         made.set(made.get() + 1);
         route.id.to_string()
@@ -462,7 +462,7 @@ proptest! {
         after in any_set(),
         requests in prop::collection::vec((any_host(), any_path()), 1..20),
     ) {
-        let make = |route: &Route| route.path.clone();
+        let make = |route: &Shared<Route>| route.path.clone();
         let mut mixed = after;
         for (name, host) in before.hosts.iter().step_by(2) {
             mixed.hosts.insert(name.clone(), host.clone());

@@ -70,8 +70,8 @@ impl Edge {
     /// A translation with these settings.
     pub fn new(settings: Settings) -> Self {
         let defaults = Defaults {
-            timeouts: settings.timeouts.clone(),
-            retry: settings.retry.clone(),
+            timeouts: settings.timeouts.clone().into(),
+            retry: settings.retry.clone().into(),
             backend: settings.backend.clone(),
             hosts: ROUTE_SET.into(),
             identifies: false,
@@ -162,7 +162,7 @@ impl Translate for Edge {
         let mut cx = self.context(reader);
         if *set != self.route_set() {
             let routes = backend::rules_of(&mut cx, host);
-            let virtual_host = (!routes.is_empty()).then_some(VirtualHost { certificate: None, routes });
+            let virtual_host = (!routes.is_empty()).then(|| VirtualHost::new(None, routes));
             return HostTranslation { virtual_host, has_tls: false, parts: cx.parts };
         }
         let ingresses = cx.ours(&Unit::Host(set.clone(), host.clone()));
@@ -171,7 +171,7 @@ impl Translate for Edge {
         let drafts = rule::drafts(&mut cx, &ingresses, host);
         let routes = host_rules::routes(&mut cx, host, drafts);
         let useful = certificate.is_some() || !routes.is_empty();
-        let virtual_host = useful.then_some(VirtualHost { certificate, routes });
+        let virtual_host = useful.then(|| VirtualHost::new(certificate, routes));
         HostTranslation { virtual_host, has_tls, parts: cx.parts }
     }
 }

@@ -45,8 +45,8 @@ impl Tier {
     /// A translation with these settings.
     pub fn new(settings: Settings) -> Self {
         let defaults = Defaults {
-            timeouts: settings.timeouts.clone(),
-            retry: settings.retry.clone(),
+            timeouts: settings.timeouts.clone().into(),
+            retry: settings.retry.clone().into(),
             backend: settings.backend.clone(),
             hosts: ROUTE_SET.into(),
             identifies: true,
@@ -130,7 +130,7 @@ impl Translate for Tier {
             _ => None,
         });
         let routes = service.map(|service| service::routes(&mut cx, service, host)).unwrap_or_default();
-        let virtual_host = (!routes.is_empty()).then_some(VirtualHost { certificate: None, routes });
+        let virtual_host = (!routes.is_empty()).then(|| VirtualHost::new(None, routes));
         HostTranslation { virtual_host, has_tls: false, parts }
     }
 }

@@ -29,16 +29,16 @@ use conditions::conditions;
 use super::{objects::Kind, reader::Reader, translation::Parts};
 use crate::{
     id::{ObjectRef, RouteSetId},
-    model::{Backend, Problem, Retry, Route, Timeouts},
+    model::{Backend, Problem, Retry, Route, Shared, Timeouts},
 };
 
 /// What a program says about routes and backends where no object says anything else.
 #[derive(Clone, Debug)]
 pub struct Defaults {
     /// How long requests may take.
-    pub timeouts: Timeouts,
+    pub timeouts: Shared<Timeouts>,
     /// When requests are tried again.
-    pub retry: Retry,
+    pub retry: Shared<Retry>,
     /// How backends are spoken to.
     pub backend: Backend,
     /// The set that routes for hosts are in.

@@ -8,7 +8,7 @@ use selvedge_crds::{
 };
 
 use super::{Defaults, Policy};
-use crate::model::{Retry, RetryOn, Timeouts};
+use crate::model::{Retry, RetryOn, Shared, Timeouts};
 
 /// What 0s stands for: longer than any request.
 const NO_LIMIT: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -21,17 +21,22 @@ const GATEWAY_STATUSES: [u16; 3] = [502, 503, 504];
 const RETRIABLE_CLIENT_STATUSES: [u16; 1] = [409];
 
 /// How long requests may take: the rule's word first, then its policies', then that of the flags.
-pub(super) fn timeouts(defaults: &Defaults, policy: &Policy, given: Option<&RuleTimeouts>) -> Timeouts {
+pub(super) fn timeouts(
+    defaults: &Defaults,
+    policy: &Policy,
+    given: Option<&RuleTimeouts>,
+) -> Shared<Timeouts> {
     let given_request = given.and_then(|given| given.request).map(|time| limit(time.get()));
     let given_backend = given.and_then(|given| given.backend).map(|time| limit(time.get()));
     let usual = &defaults.timeouts;
     let request = given_request.or(policy.request_timeout).unwrap_or(usual.request);
     let backend = given_backend.or(policy.backend_timeout).or(usual.backend);
-    Timeouts {
+    let timeouts = Timeouts {
         request,
         backend: backend.filter(|backend| *backend < request),
         backend_idle: policy.idle_timeout.unwrap_or(usual.backend_idle),
-    }
+    };
+    Shared::like(timeouts, usual)
 }
 
 /// A time that is a limit; 0 is none.
@@ -40,20 +45,21 @@ pub(super) fn limit(time: Duration) -> Duration {
 }
 
 /// Which requests are tried again; without a word of the rule those of the flags are.
-pub(super) fn retry(defaults: &Defaults, given: Option<&GivenRetry>) -> Retry {
+pub(super) fn retry(defaults: &Defaults, given: Option<&GivenRetry>) -> Shared<Retry> {
     let usual = &defaults.retry;
     let Some(given) = given else { return usual.clone() };
     let on = match given.when.is_empty() {
         true => usual.on.clone(),
         false => outcomes(&given.when),
     };
-    Retry {
+    let retry = Retry {
         attempts: given.attempts.into(),
         body_bytes: usual.body_bytes,
         on,
         backoff: given.backoff.map_or(BACKOFF, |backoff| backoff.get()),
         non_idempotent: given.non_idempotent,
-    }
+    };
+    Shared::like(retry, usual)
 }
 
 /// What is listed and nothing else: who names conditions means just these.
@@ -91,10 +97,10 @@ fn outcomes(given: &[GivenRetryOn]) -> RetryOn {
 mod tests {
     use super::*;
 
-    fn given(on: &[&str]) -> Retry {
+    fn given(on: &[&str]) -> Shared<Retry> {
         let defaults = Defaults {
-            timeouts: Timeouts::default(),
-            retry: Retry::default(),
+            timeouts: Shared::default(),
+            retry: Shared::default(),
             backend: crate::model::Backend::default(),
             hosts: "test".into(),
             identifies: true,
@@ -114,7 +120,7 @@ mod tests {
             (&[], (true, true, false), 0),
         ];
         for (on, wanted, statuses) in rows {
-            let found = given(on).on;
+            let found = given(on).on.clone();
             assert_eq!((found.connect, found.reset, found.timeout), wanted, "{on:?}");
             assert_eq!(found.statuses.len(), statuses, "{on:?}");
         }

@@ -1,9 +1,12 @@
 //! Who declares and who reads what, so that a change reaches exactly those that it concerns.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    cmp::Ordering,
+    collections::{BTreeSet, HashMap},
     sync::Arc,
 };
+
+use foldhash::quality::RandomState;
 
 use crate::{
     kube::{
@@ -20,8 +23,39 @@ use crate::{
 pub(super) struct Dependencies {
     known: Known,
     /// What each unit has read, sorted.
-    reads: BTreeMap<Arc<Unit>, Box<[Arc<Read>]>>,
-    readers: HashMap<Arc<Read>, Few<Arc<Unit>>, foldhash::quality::RandomState>,
+    reads: HashMap<Arc<Unit>, Box<[Arc<Read>]>, RandomState>,
+    readers: HashMap<Arc<Read>, Few<Reading>, RandomState>,
+}
+
+/// A unit that has read something, as `reads` has it. As there is just one of each there, its address tells it apart
+/// from the others: some things are read by all hosts, and names take longer to compare.
+#[derive(Clone, Debug)]
+struct Reading(Arc<Unit>);
+
+impl Reading {
+    fn address(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
+    }
+}
+
+impl PartialEq for Reading {
+    fn eq(&self, other: &Self) -> bool {
+        self.address() == other.address()
+    }
+}
+
+impl Eq for Reading {}
+
+impl Ord for Reading {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.address().cmp(&other.address())
+    }
+}
+
+impl PartialOrd for Reading {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 impl Dependencies {
@@ -62,13 +96,13 @@ impl Dependencies {
             let is_old = is_old(&read);
             let read = known.unwrap_or_else(|| Arc::new(read));
             if !is_old {
-                self.readers.entry(read.clone()).or_default().insert(unit.clone());
+                self.readers.entry(read.clone()).or_default().insert(Reading(unit.clone()));
             }
             after.push(read);
         }
         for read in before.iter().filter(|read| after.binary_search(read).is_err()) {
             if let Some(units) = self.readers.get_mut(read) {
-                units.remove(&unit);
+                units.remove(&Reading(unit.clone()));
                 if units.is_empty() {
                     self.readers.remove(read);
                 }
@@ -116,13 +150,14 @@ impl Dependencies {
         }
     }
 
-    /// A unit as its declarations have it, or else to be kept.
-    fn kept(&self, unit: &Unit) -> Arc<Unit> {
+    /// A unit as its declarations or what it read have it, or else to be kept.
+    pub(super) fn kept(&self, unit: &Unit) -> Arc<Unit> {
         let declared = self.known.declarations.get_key_value(unit).map(|(unit, _)| unit);
-        declared.cloned().unwrap_or_else(|| Arc::new(unit.clone()))
+        let known = declared.or_else(|| self.reads.get_key_value(unit).map(|(unit, _)| unit));
+        known.cloned().unwrap_or_else(|| Arc::new(unit.clone()))
     }
 
     fn reading(&self, read: &Read) -> impl Iterator<Item = &Unit> {
-        self.readers.get(read).into_iter().flat_map(Few::iter).map(|unit| &**unit)
+        self.readers.get(read).into_iter().flat_map(Few::iter).map(|reading| &*reading.0)
     }
 }

@@ -12,10 +12,10 @@ use crate::{
 /// What one unit refers to.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Held {
-    backends: Vec<BackendId>,
-    certificates: Vec<CertificateId>,
-    inner_hosts: Vec<(RouteSetId, HostMatch)>,
-    problems: Vec<Problem>,
+    backends: Box<[BackendId]>,
+    certificates: Box<[CertificateId]>,
+    inner_hosts: Box<[(RouteSetId, HostMatch)]>,
+    problems: Box<[Problem]>,
 }
 
 /// All problems, each as often as units say it, and how it was before the batch.
@@ -71,21 +71,21 @@ impl Problems {
 impl<T: Translate> Reconciler<T> {
     /// Replaces what a unit refers to.
     pub(super) fn hold(&mut self, unit: Unit, parts: Parts, batch: &mut Batch) {
-        let mut held = Held { problems: parts.problems, ..Held::default() };
-        held.problems.sort();
-        held.problems.dedup();
-        for (id, part) in parts.backends {
+        let Parts { backends, certificates, inner_hosts, mut problems } = parts;
+        problems.sort();
+        problems.dedup();
+        let backends = backends.into_iter().map(|(id, part)| {
             self.use_backend(&id, part, batch);
-            held.backends.push(id);
-        }
-        for (id, certificate) in parts.certificates {
+            id
+        });
+        let backends = backends.collect();
+        let certificates = certificates.into_iter().map(|(id, certificate)| {
             self.use_certificate(&id, certificate, batch);
-            held.certificates.push(id);
-        }
-        for inner in parts.inner_hosts {
-            self.lead_to(&inner, batch);
-            held.inner_hosts.push(inner);
-        }
+            id
+        });
+        let certificates = certificates.collect();
+        let inner_hosts = inner_hosts.into_iter().inspect(|inner| self.lead_to(inner, batch)).collect();
+        let held = Held { backends, certificates, inner_hosts, problems: problems.into() };
         let empty = held == Held::default();
         let before = self.held.remove(&unit).unwrap_or_default();
         if before.problems != held.problems {
@@ -94,7 +94,7 @@ impl<T: Translate> Reconciler<T> {
         }
         self.let_go(before, batch);
         if !empty {
-            self.held.insert(unit, held);
+            self.held.insert(self.dependencies.kept(&unit), held);
         }
     }
 
@@ -125,7 +125,12 @@ impl<T: Translate> Reconciler<T> {
 
     fn use_backend(&mut self, id: &BackendId, part: BackendPart, batch: &mut Batch) {
         if self.snapshot.backends.get(id).is_none_or(|current| **current != part.backend) {
-            self.change(batch).backends.insert(id.clone(), Arc::new(part.backend));
+            // Most backends are spoken to in the same way.
+            if *self.usual != part.backend {
+                self.usual = Arc::new(part.backend);
+            }
+            let backend = self.usual.clone();
+            self.change(batch).backends.insert(id.clone(), backend);
         }
         let new = !self.backends.contains_key(id);
         let used = self.backends.entry(id.clone()).or_insert(BackendUse { units: 0, source: None });

@@ -5,7 +5,7 @@ mod held;
 mod units;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     net::IpAddr,
     sync::Arc,
 };
@@ -147,9 +147,11 @@ pub struct Reconciler<T> {
     translate: T,
     objects: Objects,
     dependencies: Dependencies,
-    held: BTreeMap<Unit, Held>,
+    held: HashMap<Arc<Unit>, Held, foldhash::quality::RandomState>,
     problems: Problems,
     backends: BTreeMap<BackendId, BackendUse>,
+    /// The backend that was made last; those that are equal share it.
+    usual: Arc<Backend>,
     certificates: BTreeMap<CertificateId, usize>,
     inner_hosts: BTreeMap<(RouteSetId, HostMatch), usize>,
     endpoints: BTreeMap<BackendId, Endpoints>,
@@ -190,9 +192,10 @@ impl<T: Translate> Reconciler<T> {
             translate,
             objects: Objects::default(),
             dependencies: Dependencies::default(),
-            held: BTreeMap::new(),
+            held: HashMap::default(),
             problems: Problems::default(),
             backends: BTreeMap::new(),
+            usual: Arc::default(),
             certificates: BTreeMap::new(),
             inner_hosts: BTreeMap::new(),
             endpoints: BTreeMap::new(),

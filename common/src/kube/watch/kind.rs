@@ -1,6 +1,6 @@
 //! One kind of object, in one namespace or everywhere: listed, watched, and listed anew as a difference.
 
-use std::{collections::HashMap, pin::pin, time::Duration};
+use std::{collections::HashMap, pin::pin, sync::Arc, time::Duration};
 
 use futures_util::StreamExt;
 use kube::{
@@ -47,10 +47,12 @@ pub(super) async fn watch(client: Client, part: Part, out: Out) {
 struct Watching {
     part: Part,
     out: Out,
+    /// The namespace of the object that came last: most objects have that of the one before, whose text they share.
+    namespace: Arc<str>,
     /// Every object with its version, so that a list anew is a difference.
-    known: HashMap<ObjectKey, String>,
+    known: HashMap<ObjectKey, Box<str>>,
     /// The list that is coming in.
-    listing: HashMap<ObjectKey, String>,
+    listing: HashMap<ObjectKey, Box<str>>,
     listed: Vec<ObjectEvent>,
     health: Health,
     backoff: Backoff,
@@ -82,6 +84,7 @@ impl Watching {
         Self {
             part,
             out,
+            namespace: Arc::default(),
             known: HashMap::new(),
             listing: HashMap::new(),
             listed: Vec::new(),
@@ -123,7 +126,7 @@ impl Watching {
             }
             Event::InitApply(raw) => {
                 let key = self.key(&raw);
-                let version = raw.version().to_owned();
+                let version = Box::<str>::from(raw.version());
                 if self.known.get(&key) != Some(&version)
                     && let Some(event) = self.decode(&key, raw).await?
                 {
@@ -134,7 +137,7 @@ impl Watching {
             Event::InitDone => self.finish_list().await?,
             Event::Apply(raw) => {
                 let key = self.key(&raw);
-                self.known.insert(key.clone(), raw.version().to_owned());
+                self.known.insert(key.clone(), raw.version().into());
                 if let Some(event) = self.decode(&key, raw).await? {
                     self.out.send(PartEvent::Objects(vec![event])).await?;
                 }
@@ -179,8 +182,11 @@ impl Watching {
         }
     }
 
-    fn key(&self, raw: &Raw) -> ObjectKey {
-        ObjectKey::new(self.part.kind, raw.namespace(), raw.name())
+    fn key(&mut self, raw: &Raw) -> ObjectKey {
+        if *self.namespace != *raw.namespace() {
+            self.namespace = raw.namespace().into();
+        }
+        ObjectKey { kind: self.part.kind, namespace: self.namespace.clone(), name: raw.name().into() }
     }
 
     async fn say(&self, event: WatchEvent) -> Result<(), Closed> {

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -46,9 +46,13 @@ impl RouteLabels {
 ///
 /// Plain relaxed additions on atomics that all workers share: six in a request, on lines that a worker mostly
 /// has to itself. A copy for each worker would cost memory times workers for each route and win only where
-/// one route takes all the load.
+/// one route takes all the load. They are made with the first request, as most routes of a big cluster have none for
+/// a long time.
 #[derive(Debug, Default)]
-pub struct RouteMetrics {
+pub struct RouteMetrics(OnceLock<Box<Counters>>);
+
+#[derive(Debug, Default)]
+struct Counters {
     begun: AtomicU64,
     ended: [AtomicU64; CLASSES.len()],
     received_bytes: AtomicU64,
@@ -60,29 +64,45 @@ impl RouteMetrics {
     /// A request was routed here. Each call is followed by one of [`end`](Self::end), however it
     /// ends, or of [`hand_over`](Self::hand_over).
     pub fn begin(&self) {
-        self.begun.fetch_add(1, Ordering::Relaxed);
+        self.counters().begun.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A request that began here is counted elsewhere from now on: [`end`](Self::end) does not follow.
     pub fn hand_over(&self) {
-        self.begun.fetch_sub(1, Ordering::Relaxed);
+        self.counters().begun.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// A request ended with this status (0 if no head was sent), after this time, with these bytes of bodies.
     pub fn end(&self, status: u16, duration: Duration, received_bytes: u64, sent_bytes: u64) {
+        let counters = self.counters();
         let class = usize::from(status / 100).min(CLASSES.len() - 1);
-        self.ended[class].fetch_add(1, Ordering::Relaxed);
-        self.duration.observe(duration);
+        counters.ended[class].fetch_add(1, Ordering::Relaxed);
+        counters.duration.observe(duration);
         if received_bytes > 0 {
-            self.received_bytes.fetch_add(received_bytes, Ordering::Relaxed);
+            counters.received_bytes.fetch_add(received_bytes, Ordering::Relaxed);
         }
         if sent_bytes > 0 {
-            self.sent_bytes.fetch_add(sent_bytes, Ordering::Relaxed);
+            counters.sent_bytes.fetch_add(sent_bytes, Ordering::Relaxed);
         }
     }
 
     /// Requests begun and not ended.
     pub fn in_flight(&self) -> u64 {
+        self.shown().map_or(0, Counters::in_flight)
+    }
+
+    fn counters(&self) -> &Counters {
+        self.0.get_or_init(Box::default)
+    }
+
+    /// What there is to show; `None` if there never was a request.
+    fn shown(&self) -> Option<&Counters> {
+        self.0.get().map(|counters| &**counters)
+    }
+}
+
+impl Counters {
+    fn in_flight(&self) -> u64 {
         let ended: u64 = self.ended.iter().map(|class| class.load(Ordering::Relaxed)).sum();
         self.begun.load(Ordering::Relaxed).saturating_sub(ended)
     }
@@ -115,10 +135,11 @@ impl Routes {
         self.0.get(labels)
     }
 
-    /// The counters that have anything to show.
-    fn shown(&self) -> Vec<(RouteLabels, Arc<RouteMetrics>)> {
+    /// The counters of all that have had a request.
+    fn all(&self) -> Vec<(RouteLabels, Arc<RouteMetrics>)> {
         let all = self.0.all(RouteLabels::overflow()).into_iter();
-        all.filter(|(_, metrics)| metrics.begun.load(Ordering::Relaxed) > 0).collect()
+        let has_begun = |counters: &Counters| counters.begun.load(Ordering::Relaxed) > 0;
+        all.filter(|(_, metrics)| metrics.shown().is_some_and(has_begun)).collect()
     }
 }
 
@@ -127,7 +148,9 @@ impl Collector for Routes {
         self.0.sweep(Instant::now());
         gauge(&mut encoder, names::ROUTE_SERIES, self.0.len() as u64)?;
         counter(&mut encoder, names::ROUTES_OVERFLOWED, &self.0.overflowed)?;
-        let shown = self.shown();
+        let all = self.all();
+        let shown: Vec<_> =
+            all.iter().filter_map(|(labels, metrics)| Some((labels, metrics.shown()?))).collect();
         let (name, help) = names::REQUESTS;
         let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
         shown.iter().try_for_each(|(labels, metrics)| metrics.encode_ended(labels, &mut family))?;
@@ -152,7 +175,7 @@ impl Collector for Routes {
     }
 }
 
-type CounterOf = fn(&RouteMetrics) -> &AtomicU64;
+type CounterOf = fn(&Counters) -> &AtomicU64;
 
 /// Counters of bytes by name.
 const BYTES: [(names::Name, CounterOf); 2] = [
