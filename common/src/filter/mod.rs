@@ -10,6 +10,7 @@ mod redirect_https;
 mod respond;
 mod rewrite;
 mod share;
+mod template;
 #[cfg(test)]
 mod tests;
 
@@ -27,6 +28,7 @@ pub use redirect_https::RedirectHttps;
 pub use respond::Respond;
 pub use rewrite::Rewrite;
 pub use share::Share;
+pub use template::{Template, TemplateError};
 
 use crate::message::{RequestHead, ResponseHead, Scheme};
 
