@@ -132,6 +132,7 @@ fn route(route: &Route) -> Value {
         PathMatch::Exact(path) => format!("exact {path}"),
         PathMatch::Prefix(path) => format!("prefix {path}"),
         PathMatch::Regex(path) => format!("regex {path}"),
+        PathMatch::RegexBegin(path) => format!("regex begin {path}"),
     };
     let even = route.backends.iter().all(|backend| backend.weight == 1);
     let targets = route.backends.iter().map(|backend| match even {

@@ -309,7 +309,7 @@ fn naive(set: &RouteSet, host: &str, path: &str) -> Option<PathMatch> {
                     preferred,
                 ))
             }
-            PathMatch::Regex(_) => None,
+            PathMatch::Regex(_) | PathMatch::RegexBegin(_) => None,
         };
         if let Some(rank) = rank
             && best.is_none_or(|(best, _)| rank > best)
@@ -363,6 +363,45 @@ fn conditional(text: &str) -> Route {
     route.conditions = Conditions { headers: names.map(field).collect(), ..Conditions::default() };
     route.priority = priority.parse().unwrap();
     route
+}
+
+#[test]
+fn patterns_of_a_begin_are_tried_by_length_and_then_by_the_greater_text() {
+    // Routes; then paths and which route answers.
+    type Case = (&'static [&'static str], &'static [(&'static str, Option<&'static str>)]);
+    let cases: &[Case] = &[
+        (&["/b.", "/.b", "/a."], &[("/bb", Some("/b.")), ("/ab", Some("/a.")), ("/cb", Some("/.b"))]),
+        (
+            &["/foo/bar", "/foo/.*/longer", "/foo/b", "/foo"],
+            &[
+                ("/foo/bar/longer", Some("/foo/.*/longer")),
+                ("/FOO/BAR/", Some("/foo/bar")),
+                ("/foo/b", Some("/foo/b")),
+                ("/foox", Some("/foo")),
+                ("/x/foo", None),
+            ],
+        ),
+        (&["/", "/x/[0-9]", "("], &[("/x/1", Some("/x/[0-9]")), ("/x/a", Some("/")), ("/", Some("/"))]),
+        (&["/a|/b", "/(x|y)/z"], &[("/q/b", Some("/a|/b")), ("/y/z", Some("/(x|y)/z")), ("/q", None)]),
+    ];
+    for (texts, asked) in cases {
+        for reversed in [false, true] {
+            let mut routes: Vec<Route> = texts
+                .iter()
+                .map(|text| Route { path: PathMatch::RegexBegin((*text).into()), ..route(text, "/") })
+                .collect();
+            if reversed {
+                routes.reverse();
+            }
+            let host = Arc::new(VirtualHost { certificate: None, routes });
+            let table = build(&set(&[("a", host)]));
+            for (path, wanted) in *asked {
+                let head = RequestHead::default();
+                let found = table.find(b"a", path.as_bytes(), &Asked { head: &head, caller: None });
+                assert_eq!(found.map(|text| &***text), *wanted, "{texts:?} {path}");
+            }
+        }
+    }
 }
 
 #[test]
