@@ -1,8 +1,10 @@
 //! Filters: decisions about a request or its response. This file holds THE list of them, in order of execution.
 
+mod access;
 mod fault;
 mod field_changes;
 mod headers;
+mod networks;
 mod path_change;
 mod rate_limit;
 mod redirect;
@@ -18,9 +20,11 @@ use std::{fmt, net::IpAddr, sync::Arc, time::Duration, time::Instant};
 
 use serde::{Deserialize, Serialize};
 
+pub use access::Access;
 pub use fault::{Abort, AbortWith, Delay, Fault};
 pub use field_changes::{Field, FieldChanges, check_token, check_value};
 pub use headers::{RequestHeaders, ResponseHeaders};
+pub use networks::Networks;
 pub use path_change::PathChange;
 pub use rate_limit::{RateKey, RateLimit};
 pub use redirect::Redirect;
@@ -162,6 +166,8 @@ filters! {
     RedirectHttps(RedirectHttps),
     /// Turns requests away that come too fast.
     RateLimit(RateLimit),
+    /// Lets only clients from certain networks in.
+    Access(Access),
     /// Delays and fails some requests on purpose.
     Fault(Fault),
     /// Sends clients to another URL.
