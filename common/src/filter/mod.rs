@@ -1,6 +1,7 @@
 //! Filters: decisions about a request or its response. This file holds THE list of them, in order of execution.
 
 mod access;
+mod cors;
 mod fault;
 mod field_changes;
 mod headers;
@@ -21,6 +22,7 @@ use std::{fmt, net::IpAddr, sync::Arc, time::Duration, time::Instant};
 use serde::{Deserialize, Serialize};
 
 pub use access::Access;
+pub use cors::{Cors, CorsOrigin};
 pub use fault::{Abort, AbortWith, Delay, Fault};
 pub use field_changes::{Field, FieldChanges, check_token, check_value};
 pub use headers::{RequestHeaders, ResponseHeaders};
@@ -55,6 +57,8 @@ pub struct FilterContext<'a> {
     pub random: u64,
     /// What limits of the rate remember.
     pub rates: &'a dyn RateMemory,
+    /// The request, while its answer is looked at.
+    pub asked: Option<&'a RequestHead>,
 }
 
 /// The memory of all limits of the rate. It outlives snapshots and is reached by the id of a limit.
@@ -162,6 +166,8 @@ macro_rules! filters {
 }
 
 filters! {
+    /// Tells browsers which other sites may use this one.
+    Cors(Cors),
     /// Sends plain requests to HTTPS.
     RedirectHttps(RedirectHttps),
     /// Turns requests away that come too fast.
@@ -186,6 +192,15 @@ impl Filter {
     /// Puts the filters of a route in order of execution, as a route keeps them; those of one kind stay in theirs.
     pub fn sort(filters: &mut [Filter]) {
         filters.sort_by_key(Filter::order);
+    }
+
+    /// Lets the filter change the head of a refusal or a failure, which are the proxy's own words: only what browsers
+    /// must be told in every answer.
+    pub fn refusal(&self, cx: &FilterContext<'_>, head: &mut ResponseHead) {
+        match self {
+            Self::Cors(filter) => filter.response(cx, head),
+            _ => {}
+        }
     }
 
     /// Whether it asks who calls, so that the text is made only where it is used.

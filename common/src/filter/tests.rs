@@ -39,6 +39,7 @@ impl Given {
             now: Instant::now(),
             random: 0,
             rates: &self.rates,
+            asked: None,
         }
     }
 }
@@ -68,6 +69,14 @@ fn one_of_each() -> Vec<Filter> {
     };
     let path = PathChange::prefix("/v1", "/").unwrap();
     vec![
+        Filter::Cors(Cors {
+            origins: vec![CorsOrigin::parse("https://*.shop.example").unwrap()],
+            methods: "GET".into(),
+            headers: "x-a".into(),
+            expose_headers: Some("x-b".into()),
+            credentials: true,
+            max_age_seconds: 60,
+        }),
         Filter::RedirectHttps(RedirectHttps { status: 308 }),
         Filter::RateLimit(limit),
         Filter::Access(Access { allow: Some(Networks::default()), deny: Networks::default() }),

@@ -44,6 +44,7 @@ pub fn filter_context<'a>(x: &Exchange<'a>, caller: Option<&'a str>) -> FilterCo
         now: x.start(),
         random: worker.random(),
         rates: &worker.shared.rate_limits,
+        asked: None,
     }
 }
 

@@ -17,7 +17,7 @@ use super::{
     rules, shedding, tls,
 };
 use crate::{
-    filter::{Flow, Reply},
+    filter::{Filter, FilterContext, Flow, Reply},
     http1::RequestError,
     message::{Method, ResponseHead},
     model::{Listener, ServiceNames},
@@ -207,14 +207,21 @@ async fn wait(
 /// Lets the filters of the route change the head of an answer, and then those of the one that led to it: of a backend's
 /// answer, or of one that the route describes.
 pub(super) fn filter_response(x: &Exchange<'_>, head: &mut ResponseHead) {
+    each_filter(x, |filter, cx| filter.response(cx, head));
+}
+
+/// The same for a refusal or failure.
+pub(super) fn filter_refusal(x: &Exchange<'_>, head: &mut ResponseHead) {
+    each_filter(x, |filter, cx| filter.refusal(cx, head));
+}
+
+fn each_filter(x: &Exchange<'_>, mut tell: impl FnMut(&Filter, &FilterContext<'_>)) {
     let caller = x.source.as_deref().map(|source| &*source.name);
     for route in x.route.iter().chain(&x.outer) {
         if route.route.filters.is_empty() {
             continue;
         }
-        let cx = headers::filter_context(x, caller);
-        for filter in &route.route.filters {
-            filter.response(&cx, head);
-        }
+        let cx = FilterContext { asked: Some(&x.head), ..headers::filter_context(x, caller) };
+        route.route.filters.iter().for_each(|filter| tell(filter, &cx));
     }
 }

@@ -168,6 +168,7 @@ pub async fn failure(
         true => own_grpc(x, responder, &mut head, None).await,
         false => {
             dress(x, &mut head);
+            http::filter_refusal(x, &mut head);
             own(x, responder, &mut head, None).await
         }
     };
@@ -197,8 +198,9 @@ pub async fn reply(
         }
         kind => {
             dress(x, &mut head);
-            if kind == ReplyKind::Answer {
-                http::filter_response(x, &mut head);
+            match kind {
+                ReplyKind::Answer => http::filter_response(x, &mut head),
+                ReplyKind::Refusal { .. } => http::filter_refusal(x, &mut head),
             }
             let text = match &reply.body {
                 ReplyBody::Words => None,
