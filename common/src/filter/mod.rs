@@ -10,6 +10,7 @@ mod path_change;
 mod rate_limit;
 mod redirect;
 mod redirect_https;
+mod redirect_to;
 mod respond;
 mod rewrite;
 mod share;
@@ -31,6 +32,7 @@ pub use path_change::PathChange;
 pub use rate_limit::{RateKey, RateLimit};
 pub use redirect::Redirect;
 pub use redirect_https::RedirectHttps;
+pub use redirect_to::RedirectTo;
 pub use respond::Respond;
 pub use rewrite::Rewrite;
 pub use share::Share;
@@ -168,6 +170,8 @@ macro_rules! filters {
 filters! {
     /// Tells browsers which other sites may use this one.
     Cors(Cors),
+    /// Sends clients to a URL that is made for each request.
+    RedirectTo(RedirectTo),
     /// Sends plain requests to HTTPS.
     RedirectHttps(RedirectHttps),
     /// Turns requests away that come too fast.
@@ -207,4 +211,8 @@ impl Filter {
     pub fn asks_for_caller(&self) -> bool {
         matches!(self, Self::RateLimit(limit) if limit.key == RateKey::Caller)
     }
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
 }

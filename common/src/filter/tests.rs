@@ -68,6 +68,7 @@ fn one_of_each() -> Vec<Filter> {
         ..FieldChanges::default()
     };
     let path = PathChange::prefix("/v1", "/").unwrap();
+    let template = |text: &str| Template::with_captures(text).unwrap();
     vec![
         Filter::Cors(Cors {
             origins: vec![CorsOrigin::parse("https://*.shop.example").unwrap()],
@@ -77,7 +78,12 @@ fn one_of_each() -> Vec<Filter> {
             credentials: true,
             max_age_seconds: 60,
         }),
-        Filter::RedirectHttps(RedirectHttps { status: 308 }),
+        Filter::RedirectTo(RedirectTo {
+            location: template("$scheme://b$uri"),
+            status: 301,
+            cut_slash: true,
+        }),
+        Filter::RedirectHttps(RedirectHttps { status: 308, as_sent: false }),
         Filter::RateLimit(limit),
         Filter::Access(Access { allow: Some(Networks::default()), deny: Networks::default() }),
         Filter::Fault(Fault {
@@ -107,7 +113,7 @@ fn filters_are_sorted_by_the_order_of_the_list_and_those_of_a_kind_keep_theirs()
     let kinds: Vec<usize> = sorted.iter().map(Filter::order).collect();
     assert!(kinds.is_sorted_by(|one, other| one < other), "{kinds:?}");
 
-    let status = |status| Filter::RedirectHttps(RedirectHttps { status });
+    let status = |status| Filter::RedirectHttps(RedirectHttps { status, as_sent: false });
     let limit = sorted.iter().find(|filter| matches!(filter, Filter::RateLimit(_))).unwrap();
     let mut filters = vec![limit.clone(), status(301), status(308)];
     Filter::sort(&mut filters);

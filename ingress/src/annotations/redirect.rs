@@ -18,7 +18,7 @@ impl Redirect {
     pub(super) fn apply(&self, route: &mut RouteDraft<'_>) {
         let wanted = self.ssl_redirect == Some(true) && route.host_has_tls;
         if wanted || self.force_ssl_redirect == Some(true) {
-            route.filters.push(Filter::RedirectHttps(RedirectHttps { status: 308 }));
+            route.filters.push(Filter::RedirectHttps(RedirectHttps { status: 308, as_sent: false }));
         }
     }
 }
