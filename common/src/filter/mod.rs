@@ -13,6 +13,7 @@ mod redirect_https;
 mod redirect_to;
 mod respond;
 mod rewrite;
+mod rewrite_regex;
 mod share;
 mod template;
 #[cfg(test)]
@@ -35,6 +36,7 @@ pub use redirect_https::RedirectHttps;
 pub use redirect_to::RedirectTo;
 pub use respond::Respond;
 pub use rewrite::Rewrite;
+pub use rewrite_regex::RewriteRegex;
 pub use share::Share;
 pub use template::{Template, TemplateError};
 
@@ -186,6 +188,8 @@ filters! {
     Respond(Respond),
     /// Changes the path and the host that the backend sees.
     Rewrite(Rewrite),
+    /// Makes a new path out of what a regular expression finds in the old one.
+    RewriteRegex(RewriteRegex),
     /// Changes header fields of the request.
     RequestHeaders(RequestHeaders),
     /// Changes header fields of the answer.

@@ -164,6 +164,14 @@ impl Template {
         self.pieces.iter().all(|piece| matches!(piece, Piece::Text(_)))
     }
 
+    /// What stands before the first variable.
+    pub(super) fn begin(&self) -> &str {
+        match self.pieces.first() {
+            Some(Piece::Text(text)) => text,
+            Some(Piece::Variable(_)) | None => "",
+        }
+    }
+
     /// The largest number of a group of a pattern that it names; 0 if it names none.
     pub fn captures(&self) -> u8 {
         let numbers = self.pieces.iter().map(|piece| match piece {

@@ -3,6 +3,7 @@
 use std::{cell::RefCell, net::IpAddr, time::Duration, time::Instant};
 
 use super::*;
+use crate::message::pattern::SearchPattern;
 
 /// A memory that answers as it is told and notes the keys it was asked for.
 #[derive(Debug, Default)]
@@ -99,6 +100,11 @@ fn one_of_each() -> Vec<Filter> {
         }),
         Filter::Respond(Respond { status: 200, body: "hi".into(), content_type: Some("text/html".into()) }),
         Filter::Rewrite(Rewrite { path: Some(path), host: Some("orders.internal".into()) }),
+        Filter::RewriteRegex(RewriteRegex {
+            pattern: SearchPattern::new("/a/(.*)").unwrap(),
+            replacement: template("/$1"),
+            forwarded_prefix: Some(template("/a")),
+        }),
         Filter::RequestHeaders(RequestHeaders { changes: changes.clone() }),
         Filter::ResponseHeaders(ResponseHeaders { changes }),
     ]
