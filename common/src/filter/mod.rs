@@ -1,6 +1,7 @@
 //! Filters: decisions about a request or its response. This file holds THE list of them, in order of execution.
 
 mod access;
+mod body_limit;
 mod cors;
 mod fault;
 mod field_changes;
@@ -24,6 +25,7 @@ use std::{fmt, net::IpAddr, sync::Arc, time::Duration, time::Instant};
 use serde::{Deserialize, Serialize};
 
 pub use access::Access;
+pub use body_limit::BodyLimit;
 pub use cors::{Cors, CorsOrigin};
 pub use fault::{Abort, AbortWith, Delay, Fault};
 pub use field_changes::{Field, FieldChanges, check_token, check_value};
@@ -170,6 +172,8 @@ macro_rules! filters {
 }
 
 filters! {
+    /// Turns requests away whose body is too large.
+    BodyLimit(BodyLimit),
     /// Tells browsers which other sites may use this one.
     Cors(Cors),
     /// Sends clients to a URL that is made for each request.

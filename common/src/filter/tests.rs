@@ -71,6 +71,7 @@ fn one_of_each() -> Vec<Filter> {
     let path = PathChange::prefix("/v1", "/").unwrap();
     let template = |text: &str| Template::with_captures(text).unwrap();
     vec![
+        Filter::BodyLimit(BodyLimit { bytes: 1 << 20 }),
         Filter::Cors(Cors {
             origins: vec![CorsOrigin::parse("https://*.shop.example").unwrap()],
             methods: "GET".into(),

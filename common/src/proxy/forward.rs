@@ -196,7 +196,11 @@ pub fn note_failure(
     error: &TryError,
 ) {
     let metrics = &x.worker().shared.metrics.upstream;
-    if !matches!(error.failure, Failure::ClientClosed | Failure::ClientBody | Failure::ClientBodyTimeout) {
+    let is_clients = matches!(
+        error.failure,
+        Failure::ClientClosed | Failure::ClientBody | Failure::ClientBodyTimeout | Failure::BodyTooLarge
+    );
+    if !is_clients {
         metrics.failed.add(error.failure.reason());
     }
     let blamed = match error.failure {

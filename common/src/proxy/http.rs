@@ -10,6 +10,7 @@ use super::{
     forward::forward,
     headers,
     identity::identify,
+    limited::Limited,
     live::LiveRoute,
     loops, passing,
     respond::{self, Failure},
@@ -56,6 +57,9 @@ pub async fn serve(
                 }
             }
         }
+    }
+    if !body.is_done() {
+        Limited::apply(x, body);
     }
     let forwarded = match x.head.method {
         _ if x.destination.is_some() => Box::pin(passing::serve(x, &listener, body, responder)).await,

@@ -23,6 +23,7 @@ mod http1;
 mod http2;
 mod identity;
 mod ip_text;
+mod limited;
 mod live;
 mod loops;
 mod mirror;

@@ -4,6 +4,7 @@
 /// those of malformed requests beside the parsers of heads and bodies.
 pub const REASONS: &[(&str, &str)] = &[
     ("bad_token", "the token by which the caller says who it is is not valid"),
+    ("body_too_large", "the client's body is larger than the route allows"),
     ("client_body", "the client's body broke off or is malformed"),
     ("client_body_timeout", "the client's body came too slowly"),
     ("client_closed", "the client went away"),
@@ -47,9 +48,9 @@ mod tests {
 
     fn failures() -> Vec<Failure> {
         use Failure::{
-            BadToken, ClientBody, ClientBodyTimeout, ClientClosed, Connect, ConnectTimeout, Deadline,
-            ForbiddenDestination, HeadTimeout, Loop, Misdirected, NoEndpoint, NoRoute, NoWeight, NotProxied,
-            Overload, OwnAddress, RequestTimeout, Shortage, Status, Unresolved, UpstreamClosed,
+            BadToken, BodyTooLarge, ClientBody, ClientBodyTimeout, ClientClosed, Connect, ConnectTimeout,
+            Deadline, ForbiddenDestination, HeadTimeout, Loop, Misdirected, NoEndpoint, NoRoute, NoWeight,
+            NotProxied, Overload, OwnAddress, RequestTimeout, Shortage, Status, Unresolved, UpstreamClosed,
             UpstreamProtocol,
         };
         let invalid = [
@@ -64,7 +65,7 @@ mod tests {
         let upstream =
             [Connect, Shortage, Overload, ConnectTimeout, UpstreamClosed, UpstreamProtocol, RequestTimeout];
         let passing = [ForbiddenDestination, Unresolved];
-        let client = [Deadline, Status(503), ClientClosed, ClientBody, ClientBodyTimeout];
+        let client = [Deadline, Status(503), ClientClosed, ClientBody, ClientBodyTimeout, BodyTooLarge];
         let invalid = invalid.into_iter().map(Failure::InvalidBackend);
         routing.into_iter().chain(upstream).chain(passing).chain(client).chain(invalid).collect()
     }

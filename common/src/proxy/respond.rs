@@ -68,6 +68,8 @@ pub enum Failure {
     ClientBody,
     /// The client's body came too slowly.
     ClientBodyTimeout,
+    /// The client's body is larger than the route allows.
+    BodyTooLarge,
 }
 
 impl Failure {
@@ -97,6 +99,7 @@ impl Failure {
             Self::ClientClosed => 499,
             Self::ClientBody => 400,
             Self::ClientBodyTimeout => 408,
+            Self::BodyTooLarge => 413,
         }
     }
 
@@ -132,6 +135,7 @@ impl Failure {
             Self::ClientClosed => "client_closed",
             Self::ClientBody => "client_body",
             Self::ClientBodyTimeout => "client_body_timeout",
+            Self::BodyTooLarge => "body_too_large",
         }
     }
 }

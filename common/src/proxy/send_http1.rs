@@ -350,6 +350,7 @@ async fn hold(
 pub fn check_sent(sent: Option<&Result<(), PumpError>>) -> Result<(), Failure> {
     match sent {
         Some(Err(PumpError::Read(BodyError::Chunk(_)))) => Err(Failure::ClientBody),
+        Some(Err(PumpError::Read(BodyError::TooLarge))) => Err(Failure::BodyTooLarge),
         Some(Err(PumpError::Read(_))) => Err(Failure::ClientClosed),
         Some(Err(PumpError::ReadTimeout)) => Err(Failure::ClientBodyTimeout),
         Some(Err(PumpError::WriteTimeout)) => Err(Failure::RequestTimeout),
