@@ -12,6 +12,7 @@ mod rate_limit;
 mod redirect;
 mod redirect_https;
 mod redirect_to;
+mod request_limit;
 mod respond;
 mod rewrite;
 mod rewrite_regex;
@@ -36,6 +37,7 @@ pub use rate_limit::{RateKey, RateLimit};
 pub use redirect::Redirect;
 pub use redirect_https::RedirectHttps;
 pub use redirect_to::RedirectTo;
+pub use request_limit::RequestLimit;
 pub use respond::Respond;
 pub use rewrite::Rewrite;
 pub use rewrite_regex::RewriteRegex;
@@ -85,6 +87,16 @@ pub enum Flow {
     Reply(Reply),
     /// Wait, then answer, or else ask the next filter.
     Wait(Duration, Option<Box<Reply>>),
+    /// Count the request among those of its client that are being served until it ends, and ask the next filter; or
+    /// refuse it, if there are as many as there may be.
+    Count {
+        /// What counts them.
+        id: Arc<str>,
+        /// Most at once.
+        most: u32,
+        /// Status of a refusal.
+        status: u16,
+    },
 }
 
 /// A response that a filter decided on.
@@ -182,6 +194,8 @@ filters! {
     RedirectHttps(RedirectHttps),
     /// Turns requests away that come too fast.
     RateLimit(RateLimit),
+    /// Turns requests away of clients that have too many going on.
+    RequestLimit(RequestLimit),
     /// Lets only clients from certain networks in.
     Access(Access),
     /// Delays and fails some requests on purpose.

@@ -62,6 +62,7 @@ fn one_of_each() -> Vec<Filter> {
         per: Duration::from_secs(1),
         burst: 20,
         key: RateKey::Header("x-tenant".into()),
+        except: ["192.0.2.0/24".parse().unwrap()].into_iter().collect(),
         status: 429,
     };
     let changes = FieldChanges {
@@ -87,6 +88,12 @@ fn one_of_each() -> Vec<Filter> {
         }),
         Filter::RedirectHttps(RedirectHttps { status: 308, as_sent: false }),
         Filter::RateLimit(limit),
+        Filter::RequestLimit(RequestLimit {
+            id: "shop/orders".into(),
+            most: 5,
+            except: Networks::default(),
+            status: 503,
+        }),
         Filter::Access(Access { allow: Some(Networks::default()), deny: Networks::default() }),
         Filter::Fault(Fault {
             abort: Some(Abort { share: Share(10_000), with: AbortWith::Grpc(14) }),

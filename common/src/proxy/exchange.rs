@@ -11,6 +11,7 @@ use std::{
 
 use super::{
     bound::Bound,
+    counting::Counted,
     identity::{self, Found},
     ip_text::IpText,
     live::{Live, LiveListener, LiveRoute},
@@ -128,6 +129,8 @@ pub struct Exchange<'c> {
     pub sent: Cell<u64>,
     /// Whether it counts towards what may be going on in the process.
     pub is_counted: bool,
+    /// Where it counts towards what its client may have going on.
+    pub counted: Vec<Counted>,
     start: Instant,
     /// Whether it is logged and counted when it ends.
     is_recorded: bool,
@@ -178,6 +181,7 @@ impl<'c> Exchange<'c> {
             received: Cell::new(0),
             sent: Cell::new(0),
             is_counted: false,
+            counted: Vec::new(),
             start: Instant::now(),
             is_recorded: true,
         }

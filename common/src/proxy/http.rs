@@ -5,7 +5,7 @@ use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
 use super::{
     address,
     body::Incoming,
-    connect,
+    connect, counting,
     exchange::Exchange,
     forward::forward,
     headers,
@@ -47,6 +47,11 @@ pub async fn serve(
         match apply_filters(x, &mut next) {
             Flow::Next if rules::lead_on(x) => next = 0,
             Flow::Next => break,
+            Flow::Count { id, most, status } => {
+                if let Err(reply) = counting::enter(x, (&id, most, status)) {
+                    return answer(x, body, responder, &reply).await;
+                }
+            }
             Flow::Reply(reply) => return answer(x, body, responder, &reply).await,
             Flow::Wait(duration, reply) => {
                 if let Err(failure) = Box::pin(wait(x, duration, responder)).await {

@@ -11,6 +11,7 @@ mod body;
 mod bound;
 mod carry;
 mod connect;
+mod counting;
 mod detect;
 mod entry;
 mod exchange;

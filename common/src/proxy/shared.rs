@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, watch};
 use super::{
     accept::{Handover, Message},
     bound::Opening,
+    counting::Counts,
     detect::LiveResolver,
     identity::Identity,
     live::Live,
@@ -61,6 +62,8 @@ pub struct Shared {
     pub load: Load,
     /// What limits of the rate remember.
     pub rate_limits: RateLimits,
+    /// Requests of each client that are being served, where that is limited.
+    pub counts: Counts,
     messages: Vec<mpsc::UnboundedSender<Message>>,
 }
 
@@ -103,6 +106,7 @@ impl Shared {
             room_wanted: messages.iter().map(|_| AtomicUsize::new(0)).collect(),
             sources: Sources::default(),
             rate_limits: RateLimits::default(),
+            counts: Counts::default(),
             messages,
         })
     }

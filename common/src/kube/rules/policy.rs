@@ -17,7 +17,7 @@ use super::{
     tls,
 };
 use crate::{
-    filter::{Filter, RateKey, RateLimit, check_token},
+    filter::{Filter, Networks, RateKey, RateLimit, check_token},
     id::ObjectRef,
     kube::objects::{Kind, ObjectKey},
     message::authority,
@@ -369,6 +369,7 @@ fn read_rate(policy: &TrafficPolicy, given: &GivenLimit) -> Option<RateLimit> {
         per: given.per.get(),
         burst: given.burst.unwrap_or(given.requests),
         key,
+        except: Networks::default(),
         status: given.status.filter(|status| (400..=599).contains(status)).unwrap_or(429),
     })
 }
