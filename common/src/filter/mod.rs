@@ -14,6 +14,7 @@ mod redirect_https;
 mod redirect_to;
 mod request_limit;
 mod respond;
+mod response_rate;
 mod rewrite;
 mod rewrite_regex;
 mod share;
@@ -39,6 +40,7 @@ pub use redirect_https::RedirectHttps;
 pub use redirect_to::RedirectTo;
 pub use request_limit::RequestLimit;
 pub use respond::Respond;
+pub use response_rate::ResponseRate;
 pub use rewrite::Rewrite;
 pub use rewrite_regex::RewriteRegex;
 pub use share::Share;
@@ -212,6 +214,8 @@ filters! {
     RequestHeaders(RequestHeaders),
     /// Changes header fields of the answer.
     ResponseHeaders(ResponseHeaders),
+    /// Bounds how fast answers are sent.
+    ResponseRate(ResponseRate),
 }
 
 impl Filter {

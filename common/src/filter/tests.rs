@@ -115,6 +115,7 @@ fn one_of_each() -> Vec<Filter> {
         }),
         Filter::RequestHeaders(RequestHeaders { changes: changes.clone() }),
         Filter::ResponseHeaders(ResponseHeaders { changes }),
+        Filter::ResponseRate(ResponseRate { bytes_per_second: 1000, after_bytes: 0 }),
     ]
 }
 

@@ -12,7 +12,7 @@ use futures_util::FutureExt;
 use http::HeaderMap;
 use http_body::Body;
 
-use super::{limited::Limited, replay::Replay};
+use super::{limited::Limited, replay::Replay, shaped::Shaped};
 use crate::{
     http1::{BodyError, BodyReader, BodyWriter, chunked::may_be_trailer},
     http2::{BodySender, BrokenOff},
@@ -33,6 +33,8 @@ pub enum Incoming<'a> {
     Replay(Box<Replay<'a>>),
     /// From either, as long as it is not too large.
     Limited(Box<Limited<'a>>),
+    /// From either, no faster than it may come.
+    Shaped(Box<Shaped<'a>>),
     /// None any more: another value holds the body.
     Taken(Fields),
 }
@@ -83,6 +85,7 @@ impl Incoming<'_> {
             Self::Http2(incoming) => incoming.poll_data(cx),
             Self::Replay(replay) => replay.poll_data(cx),
             Self::Limited(limited) => limited.poll_data(cx),
+            Self::Shaped(shaped) => shaped.poll_data(cx),
             Self::Taken(_) => Poll::Ready(Ok(false)),
         }
     }
@@ -94,6 +97,7 @@ impl Incoming<'_> {
             Self::Http2(incoming) => &incoming.current,
             Self::Replay(replay) => replay.data(),
             Self::Limited(limited) => limited.inner().data(),
+            Self::Shaped(shaped) => shaped.data(),
             Self::Taken(_) => b"",
         }
     }
@@ -105,6 +109,7 @@ impl Incoming<'_> {
             Self::Http2(incoming) => drop(incoming.current.split_to(count)),
             Self::Replay(replay) => replay.consume(count),
             Self::Limited(limited) => limited.consume(count),
+            Self::Shaped(shaped) => shaped.consume(count),
             Self::Taken(_) => debug_assert_eq!(count, 0),
         }
     }
@@ -121,6 +126,7 @@ impl Incoming<'_> {
             Self::Http2(incoming) => std::mem::take(&mut incoming.current),
             Self::Replay(replay) => replay.take(),
             Self::Limited(limited) => limited.take(),
+            Self::Shaped(shaped) => shaped.take(),
             Self::Taken(_) => Bytes::new(),
         }
     }
@@ -132,6 +138,7 @@ impl Incoming<'_> {
             Self::Http2(incoming) => &incoming.trailers,
             Self::Replay(replay) => replay.trailers(),
             Self::Limited(limited) => limited.inner().trailers(),
+            Self::Shaped(shaped) => shaped.inner().trailers(),
             Self::Taken(none) => none,
         }
     }
@@ -143,6 +150,7 @@ impl Incoming<'_> {
             Self::Http2(incoming) => incoming.done && incoming.current.is_empty(),
             Self::Replay(replay) => replay.is_done(),
             Self::Limited(limited) => limited.inner().is_done(),
+            Self::Shaped(shaped) => shaped.inner().is_done(),
             Self::Taken(_) => true,
         }
     }
@@ -152,6 +160,7 @@ impl Incoming<'_> {
             Self::Http1(reader) => Some(reader),
             Self::Replay(replay) => replay.inner().http1(),
             Self::Limited(limited) => limited.inner().http1(),
+            Self::Shaped(shaped) => shaped.inner().http1(),
             Self::Http2(_) | Self::Taken(_) => None,
         }
     }

@@ -40,6 +40,7 @@ mod rules;
 mod send_http1;
 mod send_http2;
 mod sending;
+mod shaped;
 mod shared;
 mod shedding;
 mod spreading;

@@ -18,6 +18,7 @@ use super::{
     respond::Failure,
     responder::{Responder, has_body},
     sending::Sending,
+    shaped::Shaped,
     turn::{self, Turn},
     until::until,
     upgrade,
@@ -286,7 +287,7 @@ impl Hop<'_, '_, '_> {
         let started = responder.start(self.x, &self.answer, framing).await;
         let mut out = started.map_err(|_| self.error(Failure::ClientClosed, Progress::Answered))?;
         let worker = self.x.worker().clone();
-        let mut from = Incoming::Http1(reader);
+        let mut from = Shaped::apply(self.x, Incoming::Http1(reader));
         let result = {
             let pace = self.this.plan.answer_pace;
             let mut passing = pin!(pump(&worker.deadlines, &mut from, &mut out, pace, &self.x.sent));

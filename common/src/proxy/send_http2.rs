@@ -21,6 +21,7 @@ use super::{
     responder::{Responder, has_body},
     send_http1::{broken_answer, check_sent},
     sending::Sending,
+    shaped::Shaped,
     turn::{self, Turn},
     until::until,
     worker::Worker,
@@ -257,7 +258,7 @@ async fn pass_on(
     let started = responder.start(x, &head, framing).await;
     worker.give_response(head);
     let mut out = started.map_err(|_| Failure::ClientClosed)?;
-    let mut from = Incoming::Http2(Http2Incoming::new(body));
+    let mut from = Shaped::apply(x, Incoming::Http2(Http2Incoming::new(body)));
     let result = {
         let mut passing = pin!(pump(&worker.deadlines, &mut from, &mut out, this.plan.answer_pace, &x.sent));
         let both = poll_fn(|cx| {
