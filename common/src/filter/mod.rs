@@ -1,6 +1,7 @@
 //! Filters: decisions about a request or its response. This file holds THE list of them, in order of execution.
 
 mod access;
+mod answer_changes;
 mod body_limit;
 mod cors;
 mod fault;
@@ -27,6 +28,7 @@ use std::{fmt, net::IpAddr, sync::Arc, time::Duration, time::Instant};
 use serde::{Deserialize, Serialize};
 
 pub use access::Access;
+pub use answer_changes::{CookieRewrite, LocationRewrite, Replacement, StrictTransport};
 pub use body_limit::BodyLimit;
 pub use cors::{Cors, CorsOrigin};
 pub use fault::{Abort, AbortWith, Delay, Fault};
@@ -214,6 +216,12 @@ filters! {
     RequestHeaders(RequestHeaders),
     /// Changes header fields of the answer.
     ResponseHeaders(ResponseHeaders),
+    /// Changes where answers lead.
+    LocationRewrite(LocationRewrite),
+    /// Changes domains and paths of cookies.
+    CookieRewrite(CookieRewrite),
+    /// Tells browsers to come over HTTPS.
+    StrictTransport(StrictTransport),
     /// Bounds how fast answers are sent.
     ResponseRate(ResponseRate),
 }
@@ -229,6 +237,7 @@ impl Filter {
     pub fn refusal(&self, cx: &FilterContext<'_>, head: &mut ResponseHead) {
         match self {
             Self::Cors(filter) => filter.response(cx, head),
+            Self::StrictTransport(filter) => filter.response(cx, head),
             _ => {}
         }
     }

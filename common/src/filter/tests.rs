@@ -71,6 +71,7 @@ fn one_of_each() -> Vec<Filter> {
     };
     let path = PathChange::prefix("/v1", "/").unwrap();
     let template = |text: &str| Template::with_captures(text).unwrap();
+    let change = || Some(Replacement { from: "/a".into(), to: template("/b") });
     vec![
         Filter::BodyLimit(BodyLimit { bytes: 1 << 20 }),
         Filter::Cors(Cors {
@@ -115,6 +116,13 @@ fn one_of_each() -> Vec<Filter> {
         }),
         Filter::RequestHeaders(RequestHeaders { changes: changes.clone() }),
         Filter::ResponseHeaders(ResponseHeaders { changes }),
+        Filter::LocationRewrite(LocationRewrite { from: "http://a".into(), to: template("$scheme://$host") }),
+        Filter::CookieRewrite(CookieRewrite { domain: None, path: change() }),
+        Filter::StrictTransport(StrictTransport {
+            max_age_seconds: 60,
+            include_subdomains: true,
+            preload: false,
+        }),
         Filter::ResponseRate(ResponseRate { bytes_per_second: 1000, after_bytes: 0 }),
     ]
 }
