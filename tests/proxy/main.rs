@@ -47,6 +47,7 @@ mod timing;
 mod tls;
 mod tls_table;
 mod upgrades;
+mod web_filters;
 mod zones;
 
 use selvedge_tests::proxy::{Proxy, Setup};
