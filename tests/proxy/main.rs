@@ -5,6 +5,7 @@
 mod affinity;
 mod answers;
 mod balance;
+mod basic_auth;
 mod breaking;
 mod callers;
 mod connect;

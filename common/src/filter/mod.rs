@@ -1,5 +1,6 @@
 //! Filters: decisions about a request or its response. This file holds THE list of them, in order of execution.
 
+mod basic_auth;
 mod fault;
 mod field_changes;
 mod headers;
@@ -18,6 +19,7 @@ use std::{fmt, net::IpAddr, sync::Arc, time::Duration, time::Instant};
 
 use serde::{Deserialize, Serialize};
 
+pub use basic_auth::{BasicAuth, PasswordQuestion, UserFault, UserProblem, Users};
 pub use fault::{Abort, AbortWith, Delay, Fault};
 pub use field_changes::{Field, FieldChanges, check_token, check_value};
 pub use headers::{RequestHeaders, ResponseHeaders};
@@ -71,6 +73,24 @@ pub enum Flow {
     Reply(Reply),
     /// Wait, then answer, or else ask the next filter.
     Wait(Duration, Option<Box<Reply>>),
+    /// Find this out and tell the filter, which decides then.
+    Ask(Box<Question>),
+}
+
+/// What a filter cannot know of itself: the proxy finds it out for it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Question {
+    /// Whether a password is the right one.
+    Password(PasswordQuestion),
+}
+
+/// What the proxy found out.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// Whether it is.
+    Password(bool),
+    /// Nothing, as there is too much to find out.
+    Busy,
 }
 
 /// A response that a filter decided on.
@@ -166,6 +186,8 @@ filters! {
     Fault(Fault),
     /// Sends clients to another URL.
     Redirect(Redirect),
+    /// Lets in who has a password.
+    BasicAuth(BasicAuth),
     /// Answers without a backend.
     Respond(Respond),
     /// Changes the path and the host that the backend sees.
@@ -180,6 +202,20 @@ impl Filter {
     /// Puts the filters of a route in order of execution, as a route keeps them; those of one kind stay in theirs.
     pub fn sort(filters: &mut [Filter]) {
         filters.sort_by_key(Filter::order);
+    }
+
+    /// Lets the filter decide once it knows what it asked for; it may change the head.
+    pub fn answered(&self, answer: &Answer) -> Flow {
+        match self {
+            Self::BasicAuth(filter) => filter.answered(answer),
+            // Nobody else asks, and what was not asked for opens nothing.
+            _ => Flow::Reply(Reply::refusal(500, "not_asked")),
+        }
+    }
+
+    /// Whether it may ask, so that what it asks with must not be taken away before.
+    pub fn asks(&self) -> bool {
+        matches!(self, Self::BasicAuth(_))
     }
 
     /// Whether it asks who calls, so that the text is made only where it is used.

@@ -81,6 +81,7 @@ fn one_of_each() -> Vec<Filter> {
             path: Some(PathChange::full("/a").unwrap()),
             status: 302,
         }),
+        Filter::BasicAuth(BasicAuth { realm: "shop".into(), users: Arc::new(Users::default()) }),
         Filter::Respond(Respond { status: 200, body: "hi".into(), content_type: Some("text/html".into()) }),
         Filter::Rewrite(Rewrite { path: Some(path), host: Some("orders.internal".into()) }),
         Filter::RequestHeaders(RequestHeaders { changes: changes.clone() }),
@@ -105,7 +106,8 @@ fn filters_are_sorted_by_the_order_of_the_list_and_those_of_a_kind_keep_theirs()
 
 #[test]
 fn what_is_written_of_a_filter_is_read_again() {
-    for filter in one_of_each() {
+    // Users are redacted, so that they are not written at all.
+    for filter in one_of_each().into_iter().filter(|filter| !matches!(filter, Filter::BasicAuth(_))) {
         let text = serde_json::to_string(&filter).unwrap();
         assert_eq!(serde_json::from_str::<Filter>(&text).unwrap(), filter, "{text}");
     }

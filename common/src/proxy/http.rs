@@ -3,7 +3,7 @@
 use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
 
 use super::{
-    address,
+    address, asking,
     body::Incoming,
     connect,
     exchange::Exchange,
@@ -43,9 +43,19 @@ pub async fn serve(
     };
     let mut next = 0;
     loop {
-        match apply_filters(x, &mut next) {
+        let mut flow = apply_filters(x, &mut next);
+        if let Flow::Ask(question) = flow {
+            flow = match Box::pin(asking::ask(x, next, *question, responder)).await {
+                Ok(Flow::Next) => continue,
+                Ok(flow) => flow,
+                Err(failure) => return refuse(x, body, responder, failure).await,
+            };
+        }
+        match flow {
             Flow::Next if rules::lead_on(x) => next = 0,
             Flow::Next => break,
+            // Who was answered does not ask again.
+            Flow::Ask(_) => return refuse(x, body, responder, Failure::NoRoute).await,
             Flow::Reply(reply) => return answer(x, body, responder, &reply).await,
             Flow::Wait(duration, reply) => {
                 if let Err(failure) = Box::pin(wait(x, duration, responder)).await {

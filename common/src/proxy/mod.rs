@@ -6,6 +6,7 @@
 mod accept;
 mod address;
 mod again;
+mod asking;
 mod attempt;
 mod body;
 mod bound;
@@ -27,6 +28,7 @@ mod live;
 mod loops;
 mod mirror;
 mod passing;
+mod passwords;
 mod picking;
 mod rate_limits;
 mod reach;

@@ -19,6 +19,7 @@ use super::{
     detect::LiveResolver,
     identity::Identity,
     live::Live,
+    passwords::Passwords,
     rate_limits::RateLimits,
     shedding::Load,
     spreading::WorkerLoad,
@@ -61,6 +62,8 @@ pub struct Shared {
     pub load: Load,
     /// What limits of the rate remember.
     pub rate_limits: RateLimits,
+    /// What it takes to look passwords up.
+    pub passwords: Passwords,
     messages: Vec<mpsc::UnboundedSender<Message>>,
 }
 
@@ -103,6 +106,7 @@ impl Shared {
             room_wanted: messages.iter().map(|_| AtomicUsize::new(0)).collect(),
             sources: Sources::default(),
             rate_limits: RateLimits::default(),
+            passwords: Passwords::default(),
             messages,
         })
     }
