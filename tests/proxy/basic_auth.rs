@@ -43,7 +43,8 @@ fn only_who_has_the_password_reaches_the_backend_which_does_not_see_it() {
         assert_eq!(get(&mut client, Some(right)).text(), "ok", "{right}");
     }
     // None, foo:no, nobody:bar, none that can be read, another scheme.
-    let wrong = [None, Some("Basic Zm9vOm5v"), Some("Basic bm9ib2R5OmJhcg=="), Some("Basic !!!"), Some("Bearer x")];
+    let wrong =
+        [None, Some("Basic Zm9vOm5v"), Some("Basic bm9ib2R5OmJhcg=="), Some("Basic !!!"), Some("Bearer x")];
     for wrong in wrong {
         let answer = get(&mut client, wrong);
         assert_eq!(answer.status, 401, "{wrong:?}");

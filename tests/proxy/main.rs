@@ -4,6 +4,7 @@
 
 mod affinity;
 mod answers;
+mod auth_request;
 mod balance;
 mod basic_auth;
 mod breaking;

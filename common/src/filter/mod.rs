@@ -1,5 +1,6 @@
 //! Filters: decisions about a request or its response. This file holds THE list of them, in order of execution.
 
+mod auth_request;
 mod basic_auth;
 mod fault;
 mod field_changes;
@@ -19,6 +20,7 @@ use std::{fmt, net::IpAddr, sync::Arc, time::Duration, time::Instant};
 
 use serde::{Deserialize, Serialize};
 
+pub use auth_request::{AuthCache, AuthRequest, CacheTime, ServiceAnswer, ServiceQuestion, TemplateField};
 pub use basic_auth::{BasicAuth, PasswordQuestion, UserFault, UserProblem, Users};
 pub use fault::{Abort, AbortWith, Delay, Fault};
 pub use field_changes::{Field, FieldChanges, check_token, check_value};
@@ -82,6 +84,8 @@ pub enum Flow {
 pub enum Question {
     /// Whether a password is the right one.
     Password(PasswordQuestion),
+    /// What a service says of the request.
+    Service(ServiceQuestion),
 }
 
 /// What the proxy found out.
@@ -89,6 +93,8 @@ pub enum Question {
 pub enum Answer {
     /// Whether it is.
     Password(bool),
+    /// What it says; `None` if it cannot be reached or does not answer.
+    Service(Option<Arc<ServiceAnswer>>),
     /// Nothing, as there is too much to find out.
     Busy,
 }
@@ -188,6 +194,8 @@ filters! {
     Redirect(Redirect),
     /// Lets in who has a password.
     BasicAuth(BasicAuth),
+    /// Lets in whom a service lets in.
+    AuthRequest(Box<AuthRequest>),
     /// Answers without a backend.
     Respond(Respond),
     /// Changes the path and the host that the backend sees.
@@ -205,9 +213,10 @@ impl Filter {
     }
 
     /// Lets the filter decide once it knows what it asked for; it may change the head.
-    pub fn answered(&self, answer: &Answer) -> Flow {
+    pub fn answered(&self, cx: &FilterContext<'_>, head: &mut RequestHead, answer: &Answer) -> Flow {
         match self {
             Self::BasicAuth(filter) => filter.answered(answer),
+            Self::AuthRequest(filter) => filter.answered(cx, head, answer),
             // Nobody else asks, and what was not asked for opens nothing.
             _ => Flow::Reply(Reply::refusal(500, "not_asked")),
         }
@@ -215,7 +224,7 @@ impl Filter {
 
     /// Whether it may ask, so that what it asks with must not be taken away before.
     pub fn asks(&self) -> bool {
-        matches!(self, Self::BasicAuth(_))
+        matches!(self, Self::BasicAuth(_) | Self::AuthRequest(_))
     }
 
     /// Whether it asks who calls, so that the text is made only where it is used.

@@ -53,6 +53,24 @@ pub fn request(host: &str, path: &str, query: Option<&str>) -> RequestHead {
     head
 }
 
+fn auth_request() -> AuthRequest {
+    let text = |text| Template::parse(text).unwrap();
+    let time = CacheTime { statuses: vec![200], duration: Duration::from_secs(60) };
+    AuthRequest {
+        service: "default/auth:80".into(),
+        target: text("/auth?host=$host"),
+        host: "auth".into(),
+        method: Some("POST".into()),
+        redirect: Some(text("$request_uri")),
+        signin: Some(text("/signin")),
+        response_fields: vec!["X-User".into()],
+        request_fields: vec![TemplateField { name: "x-a".into(), value: text("$host") }],
+        always_set_cookie: true,
+        cache: Some(AuthCache { id: "a".into(), key: text("$http_x_user"), times: vec![time] }),
+        timeout: Duration::from_secs(60),
+    }
+}
+
 fn one_of_each() -> Vec<Filter> {
     let limit = RateLimit {
         id: "shop/orders".into(),
@@ -82,6 +100,7 @@ fn one_of_each() -> Vec<Filter> {
             status: 302,
         }),
         Filter::BasicAuth(BasicAuth { realm: "shop".into(), users: Arc::new(Users::default()) }),
+        Filter::AuthRequest(Box::new(auth_request())),
         Filter::Respond(Respond { status: 200, body: "hi".into(), content_type: Some("text/html".into()) }),
         Filter::Rewrite(Rewrite { path: Some(path), host: Some("orders.internal".into()) }),
         Filter::RequestHeaders(RequestHeaders { changes: changes.clone() }),

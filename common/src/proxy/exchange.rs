@@ -18,7 +18,7 @@ use super::{
     worker::Worker,
 };
 use crate::{
-    message::{Known, RequestHead, Scheme},
+    message::{Known, RequestHead, ResponseHead, Scheme},
     model::{Caller, Listener, Source},
     routing::Asked,
     runtime::access_log::AccessRecord,
@@ -126,11 +126,33 @@ pub struct Exchange<'c> {
     pub received: Cell<u64>,
     /// Body bytes sent to the client.
     pub sent: Cell<u64>,
+    /// What its answer gets beside what the backend says; most have nothing.
+    pub added: Option<Box<Added>>,
+    /// Whether it has an id of ours already.
+    pub has_id: bool,
     /// Whether it counts towards what may be going on in the process.
     pub is_counted: bool,
     start: Instant,
     /// Whether it is logged and counted when it ends.
     is_recorded: bool,
+}
+
+/// What an answer gets beside what its backend says.
+pub struct Added {
+    /// Values of `Set-Cookie`.
+    pub cookies: Vec<Vec<u8>>,
+    /// Whatever the status is; else only with those of usual answers.
+    pub always: bool,
+}
+
+impl Added {
+    /// Adds it to an answer.
+    pub fn add(&self, head: &mut ResponseHead) {
+        // ingress-nginx: these are the statuses that nginx adds fields to.
+        if self.always || matches!(head.status, 200 | 201 | 204 | 206 | 301..=304 | 307 | 308) {
+            self.cookies.iter().for_each(|cookie| head.fields.push(b"Set-Cookie", cookie));
+        }
+    }
 }
 
 /// A request head that goes back to its worker when the exchange ends, and not before.
@@ -177,6 +199,8 @@ impl<'c> Exchange<'c> {
             reason: None,
             received: Cell::new(0),
             sent: Cell::new(0),
+            added: None,
+            has_id: false,
             is_counted: false,
             start: Instant::now(),
             is_recorded: true,

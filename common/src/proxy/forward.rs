@@ -98,7 +98,10 @@ struct Tries {
 }
 
 /// Tries to have an answer until there is one to pass on or no other try is allowed.
-async fn attempt(
+///
+/// # Errors
+/// What the last try failed with.
+pub async fn attempt(
     x: &mut Exchange<'_>,
     (upstream, plan): (&Arc<Upstream>, &Plan),
     body: &mut Incoming<'_>,

@@ -181,7 +181,16 @@ fn nominated_fields(fields: &Fields) -> Vec<Vec<u8>> {
     names
 }
 
+/// Gives a request its id, before others are asked about it.
+pub fn identify_request(x: &mut Exchange<'_>, listener: &Listener) {
+    add_request_id(x, is_trusted(&listener.trusted_cidrs, x.client.address.ip()));
+    x.has_id = true;
+}
+
 fn add_request_id(x: &mut Exchange<'_>, trusted: bool) {
+    if x.has_id {
+        return;
+    }
     if trusted && x.head.fields.get(Known::XRequestId).is_some_and(|id| !id.is_empty() && id.len() <= 128) {
         return;
     }

@@ -45,7 +45,7 @@ pub async fn serve(
     loop {
         let mut flow = apply_filters(x, &mut next);
         if let Flow::Ask(question) = flow {
-            flow = match Box::pin(asking::ask(x, next, *question, responder)).await {
+            flow = match Box::pin(asking::ask(x, (next, &listener), *question, responder)).await {
                 Ok(Flow::Next) => continue,
                 Ok(flow) => flow,
                 Err(failure) => return refuse(x, body, responder, failure).await,
@@ -217,6 +217,9 @@ async fn wait(
 /// Lets the filters of the route change the head of an answer, and then those of the one that led to it: of a backend's
 /// answer, or of one that the route describes.
 pub(super) fn filter_response(x: &Exchange<'_>, head: &mut ResponseHead) {
+    if let Some(added) = &x.added {
+        added.add(head);
+    }
     let caller = x.source.as_deref().map(|source| &*source.name);
     for route in x.route.iter().chain(&x.outer) {
         if route.route.filters.is_empty() {

@@ -8,6 +8,7 @@ mod address;
 mod again;
 mod asking;
 mod attempt;
+mod auth_request;
 mod body;
 mod bound;
 mod carry;

@@ -168,6 +168,9 @@ pub async fn failure(
         true => own_grpc(x, responder, &mut head, None).await,
         false => {
             dress(x, &mut head);
+            if let Some(added) = &x.added {
+                added.add(&mut head);
+            }
             own(x, responder, &mut head, None).await
         }
     };

@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::{
     accept::{Handover, Message},
+    auth_request::AuthAnswers,
     bound::Opening,
     detect::LiveResolver,
     identity::Identity,
@@ -62,6 +63,8 @@ pub struct Shared {
     pub load: Load,
     /// What limits of the rate remember.
     pub rate_limits: RateLimits,
+    /// What services of authentication said, where that is remembered.
+    pub auth_answers: AuthAnswers,
     /// What it takes to look passwords up.
     pub passwords: Passwords,
     messages: Vec<mpsc::UnboundedSender<Message>>,
@@ -106,6 +109,7 @@ impl Shared {
             room_wanted: messages.iter().map(|_| AtomicUsize::new(0)).collect(),
             sources: Sources::default(),
             rate_limits: RateLimits::default(),
+            auth_answers: AuthAnswers::default(),
             passwords: Passwords::default(),
             messages,
         })
