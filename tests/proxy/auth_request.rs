@@ -225,7 +225,7 @@ fn answers_are_remembered_by_their_key_across_workers() {
 fn a_password_comes_before_the_service_which_sees_it_and_the_backend_does_not() {
     let (origin, service) = (Origin::named("ok"), service());
     let users = Arc::new(Users::parse("foo:{PLAIN}bar").0);
-    let basic = BasicAuth { realm: "".into(), users };
+    let basic = BasicAuth { realm: "".into(), users, spared: Vec::new() };
     let proxy = asking(
         &origin,
         service.address,

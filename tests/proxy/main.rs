@@ -14,6 +14,7 @@ mod deadlines;
 mod drain;
 mod edge_rules;
 mod endpoints;
+mod error_pages;
 mod expect;
 mod fairness;
 mod fields;

@@ -1,10 +1,10 @@
 //! Routes: what a request must look like, what happens to it and where it goes.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Conditions, HostMatch, PathMatch, Priority, Retry};
+use super::{Conditions, ErrorPages, HostMatch, PathMatch, Priority, Retry};
 use crate::{
     filter::Filter,
     id::{BackendId, ObjectRef, RouteId, RouteSetId},
@@ -47,6 +47,9 @@ pub struct Route {
     /// Backends that get a copy of requests and whose answers nobody sees.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mirrors: Vec<Mirror>,
+    /// Who answers instead of an error; `None` leaves errors as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_pages: Option<Arc<ErrorPages>>,
     /// Where further rules decide, such as those of the Service that the route leads to; `None` is what the route
     /// itself says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -92,6 +95,7 @@ impl Route {
             timeouts: Timeouts::default(),
             retry: Retry::default(),
             mirrors: Vec::new(),
+            error_pages: None,
             rules: None,
         }
     }

@@ -2,13 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{
-    auth_request,
-    exchange::{Added, Exchange},
-    headers, passwords,
-    respond::Failure,
-    responder::Responder,
-};
+use super::{auth_request, exchange::Exchange, headers, passwords, respond::Failure, responder::Responder};
 use crate::{
     filter::{Answer, AuthRequest, Filter, Flow, Question, ServiceQuestion},
     message::Known,
@@ -59,9 +53,8 @@ async fn service(
     if let Some(answer) = &answer
         && (200..=299).contains(&answer.status)
     {
-        let cookies: Vec<_> = answer.all("set-cookie").map(<[u8]>::to_vec).collect();
-        if !cookies.is_empty() {
-            x.added = Some(Box::new(Added { cookies, always: filter.always_set_cookie }));
+        for cookie in answer.all("set-cookie") {
+            x.add_to_answer("Set-Cookie", cookie, filter.always_set_cookie);
         }
     }
     Ok(Answer::Service(answer.map(Arc::new)))

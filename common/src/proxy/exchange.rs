@@ -130,6 +130,10 @@ pub struct Exchange<'c> {
     pub added: Option<Box<Added>>,
     /// Whether it has an id of ours already.
     pub has_id: bool,
+    /// Whether its head is one for backends already.
+    pub is_dressed: bool,
+    /// Whether an error page was asked for already.
+    pub has_page: bool,
     /// Whether it counts towards what may be going on in the process.
     pub is_counted: bool,
     start: Instant,
@@ -137,20 +141,24 @@ pub struct Exchange<'c> {
     is_recorded: bool,
 }
 
-/// What an answer gets beside what its backend says.
-pub struct Added {
-    /// Values of `Set-Cookie`.
-    pub cookies: Vec<Vec<u8>>,
+/// Fields that an answer gets beside what its backend says.
+#[derive(Default)]
+pub struct Added(Vec<AddedField>);
+
+struct AddedField {
+    name: &'static str,
+    value: Vec<u8>,
     /// Whatever the status is; else only with those of usual answers.
-    pub always: bool,
+    always: bool,
 }
 
 impl Added {
-    /// Adds it to an answer.
+    /// Adds them to an answer.
     pub fn add(&self, head: &mut ResponseHead) {
         // ingress-nginx: these are the statuses that nginx adds fields to.
-        if self.always || matches!(head.status, 200 | 201 | 204 | 206 | 301..=304 | 307 | 308) {
-            self.cookies.iter().for_each(|cookie| head.fields.push(b"Set-Cookie", cookie));
+        let is_usual = matches!(head.status, 200 | 201 | 204 | 206 | 301..=304 | 307 | 308);
+        for field in self.0.iter().filter(|field| field.always || is_usual) {
+            head.fields.push(field.name.as_bytes(), &field.value);
         }
     }
 }
@@ -201,6 +209,8 @@ impl<'c> Exchange<'c> {
             sent: Cell::new(0),
             added: None,
             has_id: false,
+            is_dressed: false,
+            has_page: false,
             is_counted: false,
             start: Instant::now(),
             is_recorded: true,
@@ -250,6 +260,24 @@ impl<'c> Exchange<'c> {
     pub fn set_source(&mut self, source: Option<Arc<Source>>) {
         self.caller = source.as_ref().map(|source| source.caller.clone());
         self.source = source;
+    }
+
+    /// Has the answer get a field beside what its backend says; `always` is whatever its status.
+    pub fn add_to_answer(&mut self, name: &'static str, value: &[u8], always: bool) {
+        let added = self.added.get_or_insert_default();
+        added.0.push(AddedField { name, value: value.to_vec(), always });
+    }
+
+    /// Has the answer that comes instead of this one say what this one says of who may ask.
+    pub fn keep_challenges(&mut self, answer: &ResponseHead) {
+        const NAME: &str = "WWW-Authenticate";
+        if answer.status != 401 {
+            return;
+        }
+        for (_, value) in answer.fields.iter().filter(|(name, _)| name.eq_ignore_ascii_case(NAME.as_bytes()))
+        {
+            self.add_to_answer(NAME, value, true);
+        }
     }
 
     /// Longest time that writing to the client may stall.

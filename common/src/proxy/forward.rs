@@ -128,6 +128,11 @@ pub async fn attempt(
             note_answer(x, upstream, (&peer, choice));
             return Ok(());
         };
+        if let Failure::Replaced(status) = error.failure {
+            x.status = status;
+            note_answer(x, upstream, (&peer, choice));
+            return Err(error.failure);
+        }
         error.failure = plan.name(error.failure);
         note_failure(x, upstream, (&peer, choice), &error);
         drop(waiting);

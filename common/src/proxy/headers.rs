@@ -51,6 +51,7 @@ pub fn filter_context<'a>(x: &Exchange<'a>, caller: Option<&'a str>) -> FilterCo
 /// `upgrade` keeps the `Upgrade` field of a request that may become a tunnel.
 pub fn towards_backend(x: &mut Exchange<'_>, listener: &Listener, upgrade: bool) {
     let trusted = is_trusted(&listener.trusted_cidrs, x.client.address.ip());
+    x.is_dressed = true;
     // What the client's `Connection` names is gone since it came; what filters have set since then stays.
     strip_hop_by_hop(&mut x.head.fields, upgrade, &[]);
     if x.destination.is_some() {

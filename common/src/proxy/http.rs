@@ -6,6 +6,7 @@ use super::{
     address, asking,
     body::Incoming,
     connect,
+    error_pages::{self, Asked},
     exchange::Exchange,
     forward::forward,
     headers,
@@ -17,7 +18,7 @@ use super::{
     rules, shedding, tls,
 };
 use crate::{
-    filter::{Flow, Reply},
+    filter::{Flow, Reply, ReplyKind},
     http1::RequestError,
     message::{Method, ResponseHead},
     model::{Listener, ServiceNames},
@@ -89,8 +90,32 @@ pub async fn refuse(
     responder: &mut Responder<'_>,
     failure: Failure,
 ) -> Result<(), ResponderError> {
+    if let Some(asked) = error_pages::asked(x, failure) {
+        x.reason = (!matches!(failure, Failure::Replaced(_))).then(|| failure.reason());
+        if let Some(result) = Box::pin(error_page(x, asked, body, responder)).await {
+            return result;
+        }
+    }
     prepare_close(body, responder);
     respond::failure(x, responder, failure).await
+}
+
+/// Has another backend answer instead of us; `None` if it does not.
+async fn error_page(
+    x: &mut Exchange<'_>,
+    asked: Asked,
+    body: &mut Incoming<'_>,
+    responder: &mut Responder<'_>,
+) -> Option<Result<(), ResponderError>> {
+    if matches!(asked, Asked::Page(_)) && !matches!(body, Incoming::Replay(_)) {
+        prepare_close(body, responder);
+    }
+    match error_pages::serve(x, asked, body, responder).await {
+        Ok(()) => Some(Ok(())),
+        Err(_) if responder.has_started() => Some(Err(ResponderError::Closed)),
+        Err(Failure::ClientClosed) => Some(respond::failure(x, responder, Failure::ClientClosed).await),
+        Err(_) => None,
+    }
 }
 
 /// An answer that does not wait for the body: the connection can only go on if all of the body is there.
@@ -191,6 +216,17 @@ async fn answer(
     responder: &mut Responder<'_>,
     reply: &Reply,
 ) -> Result<(), ResponderError> {
+    if matches!(reply.kind, ReplyKind::Refusal { .. }) && error_pages::replaces(x, reply.status) {
+        let challenges = reply.fields.iter().filter(|(name, _)| *name == "WWW-Authenticate");
+        challenges.for_each(|(name, value)| x.add_to_answer(name, value, true));
+        x.reason = Some(reply.reason);
+        let page = Asked::Page(reply.status);
+        if let Some(result) = Box::pin(error_page(x, page, body, responder)).await {
+            return result;
+        }
+        // The answer of our own says it itself.
+        x.added = None;
+    }
     prepare_close(body, responder);
     respond::reply(x, responder, reply).await
 }

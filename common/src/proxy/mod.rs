@@ -15,6 +15,7 @@ mod carry;
 mod connect;
 mod detect;
 mod entry;
+mod error_pages;
 mod exchange;
 mod forward;
 mod grpc;

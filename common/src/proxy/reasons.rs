@@ -24,6 +24,7 @@ pub const REASONS: &[(&str, &str)] = &[
     ("overload", "as much is going on, towards the backend or in all, as the limits allow"),
     ("own_address", "the backend's endpoints are the proxy itself"),
     ("port_not_found", "the Service has no such port"),
+    ("replaced", "the answer was an error, and who has pages for errors did not answer"),
     ("service_not_found", "there is no such Service"),
     ("shortage", "the system had nothing left for a connection to an endpoint"),
     ("status", "the answer was worth another try that could not be made"),
@@ -49,7 +50,7 @@ mod tests {
         use Failure::{
             BadToken, ClientBody, ClientBodyTimeout, ClientClosed, Connect, ConnectTimeout, Deadline,
             ForbiddenDestination, HeadTimeout, Loop, Misdirected, NoEndpoint, NoRoute, NoWeight, NotProxied,
-            Overload, OwnAddress, RequestTimeout, Shortage, Status, Unresolved, UpstreamClosed,
+            Overload, OwnAddress, Replaced, RequestTimeout, Shortage, Status, Unresolved, UpstreamClosed,
             UpstreamProtocol,
         };
         let invalid = [
@@ -64,7 +65,7 @@ mod tests {
         let upstream =
             [Connect, Shortage, Overload, ConnectTimeout, UpstreamClosed, UpstreamProtocol, RequestTimeout];
         let passing = [ForbiddenDestination, Unresolved];
-        let client = [Deadline, Status(503), ClientClosed, ClientBody, ClientBodyTimeout];
+        let client = [Deadline, Status(503), Replaced(503), ClientClosed, ClientBody, ClientBodyTimeout];
         let invalid = invalid.into_iter().map(Failure::InvalidBackend);
         routing.into_iter().chain(upstream).chain(passing).chain(client).chain(invalid).collect()
     }

@@ -54,6 +54,8 @@ pub enum Failure {
     Deadline,
     /// The answer had this status, which was worth another try, and there was none.
     Status(u16),
+    /// The answer had this status, for which another backend has a page, and that one did not answer.
+    Replaced(u16),
     /// The request is to be passed on to a host that may not be reached from here.
     ForbiddenDestination,
     /// The host that the request is to be passed on to has no known address.
@@ -94,6 +96,7 @@ impl Failure {
             | Self::Status(_) => 502,
             Self::ConnectTimeout | Self::RequestTimeout | Self::Deadline => 504,
             Self::Loop => 508,
+            Self::Replaced(status) => status,
             Self::ClientClosed => 499,
             Self::ClientBody => 400,
             Self::ClientBodyTimeout => 408,
@@ -125,6 +128,7 @@ impl Failure {
             Self::RequestTimeout => "timeout",
             Self::Deadline => "deadline",
             Self::Status(_) => "status",
+            Self::Replaced(_) => "replaced",
             Self::ForbiddenDestination => "forbidden_destination",
             Self::Unresolved => "unresolved",
             Self::Loop => "loop",

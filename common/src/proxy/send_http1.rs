@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::{
     attempt::{Progress, Try, TryError, open},
     body::{Incoming, Outgoing, Pace, PumpError, pump},
+    error_pages,
     exchange::Exchange,
     headers, http,
     respond::Failure,
@@ -89,6 +90,12 @@ pub async fn send(
             }
             return Err(Try::dropped(status));
         }
+        After::Replaced { status, reusable } => {
+            if reusable && link.connection.input().is_empty() {
+                x.worker().pool.give(this.peer, link);
+            }
+            return Err(Try::replaced(status));
+        }
         After::Reusable | After::Closed => {}
         After::Tunnel => {
             // The answer to the request was the backend's, whatever becomes of the tunnel.
@@ -104,6 +111,13 @@ enum After {
     Closed,
     /// The answer is not for the client, who is to get another one.
     Dropped {
+        /// Its status.
+        status: u16,
+        /// Nothing of it is still under way.
+        reusable: bool,
+    },
+    /// The answer is not for the client, who is to get the page of another backend.
+    Replaced {
         /// Its status.
         status: u16,
         /// Nothing of it is still under way.
@@ -158,11 +172,16 @@ impl Hop<'_, '_, '_> {
             return self.switch(responder).await;
         }
         let goes_on = |start: ResponseStart| start.keep_alive && persistence != Persistence::Close;
-        if self.this.drops(self.x, &self.answer) {
+        let (drops, status) = (self.this.drops(self.x, &self.answer), self.answer.status);
+        if drops || error_pages::replaces(self.x, status) {
             // What is still under way of it is not waited for.
             let ended = matches!(sending.result(), Some(Ok(()))) && goes_on(start);
             let reusable = Incoming::Http1(reader).discard_arrived() && ended;
-            return Ok(After::Dropped { status: self.answer.status, reusable });
+            if drops {
+                return Ok(After::Dropped { status, reusable });
+            }
+            self.x.keep_challenges(&self.answer);
+            return Ok(After::Replaced { status, reusable });
         }
         if !matches!(sending.result(), Some(Ok(()))) {
             // The answer came before the whole request was sent: what is left of it is sent while the answer

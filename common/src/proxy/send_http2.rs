@@ -15,6 +15,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use super::{
     attempt::{Progress, Try, TryError, open},
     body::{Http2Incoming, Incoming, Outgoing, Pace, PumpError, pump},
+    error_pages,
     exchange::Exchange,
     grpc_timeout, headers, http as stage,
     respond::Failure,
@@ -105,6 +106,12 @@ pub async fn send(
         let status = head.status;
         worker.give_response(head);
         return Err(Try::dropped(status));
+    }
+    if error_pages::replaces(x, head.status) {
+        let status = head.status;
+        x.keep_challenges(&head);
+        worker.give_response(head);
+        return Err(Try::replaced(status));
     }
     if sending.result().is_none() {
         responder.close_after();
