@@ -50,6 +50,7 @@ fn filter() -> AuthRequest {
         always_set_cookie: false,
         cache: None,
         timeout: Duration::from_secs(60),
+        spared: Vec::new(),
     }
 }
 

@@ -20,7 +20,11 @@ fn asking(origin: &Origin, file: &str) -> Proxy {
 fn set_users(proxy: &mut Proxy, file: &str) {
     let (users, faults) = Users::parse(file);
     assert_eq!(faults, []);
-    let filter = Filter::BasicAuth(BasicAuth { realm: "Who goes there".into(), users: Arc::new(users) });
+    let filter = Filter::BasicAuth(BasicAuth {
+        realm: "Who goes there".into(),
+        users: Arc::new(users),
+        spared: Vec::new(),
+    });
     proxy.edit_host("*", |host| host.routes[0].filters = vec![filter]);
     proxy.apply(&[]);
 }

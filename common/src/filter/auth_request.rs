@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::{Answer, FilterContext, Flow, Question, Reply, Template, template};
@@ -47,6 +48,9 @@ pub struct AuthRequest {
     /// Longest time that it may take.
     #[serde(with = "duration")]
     pub timeout: Duration,
+    /// Clients from these networks come in without asking the service.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub spared: Vec<IpNet>,
 }
 
 /// A field whose value is a template.
@@ -135,6 +139,10 @@ impl AuthRequest {
     }
 
     pub(super) fn request(&self, cx: &FilterContext<'_>, head: &mut RequestHead) -> Flow {
+        if cx.is_from(&self.spared) {
+            self.drop_said(head);
+            return Flow::Next;
+        }
         let render = |template: &Template| {
             let mut text = Vec::new();
             template.render((cx, head), &[], &mut text);
@@ -182,18 +190,20 @@ impl AuthRequest {
 
     /// Gives the backend what the service says, and not what the client does.
     fn pass_on(&self, head: &mut RequestHead, answer: &ServiceAnswer) {
-        if self.response_fields.is_empty() {
-            return;
-        }
-        let is_said = |known: Known, name: &[u8]| {
-            let said = || self.response_fields.iter().any(|said| said.as_bytes().eq_ignore_ascii_case(name));
-            !FRAMING.contains(known) && said()
-        };
-        head.fields.retain(|known, name, _| !is_said(known, name));
+        self.drop_said(head);
         for name in self.response_fields.iter().filter(|name| may_replace(name)) {
             for value in answer.all(&name.to_ascii_lowercase()).filter(|value| !value.is_empty()) {
                 head.fields.push(name.as_bytes(), value);
             }
+        }
+    }
+
+    /// Takes away what the client sends under names of the service.
+    fn drop_said(&self, head: &mut RequestHead) {
+        let is_said =
+            |name: &[u8]| self.response_fields.iter().any(|said| said.as_bytes().eq_ignore_ascii_case(name));
+        if !self.response_fields.is_empty() {
+            head.fields.retain(|known, name, _| FRAMING.contains(known) || !is_said(name));
         }
     }
 
@@ -270,6 +280,7 @@ mod tests {
             always_set_cookie: false,
             cache: None,
             timeout: Duration::from_secs(60),
+            spared: Vec::new(),
         }
     }
 
@@ -418,6 +429,21 @@ mod tests {
             assert_eq!(field(&sent, "Set-Cookie").as_deref(), Some("a=b"));
             assert_eq!(field(&sent, "WWW-Authenticate").as_deref(), Some("Bearer"));
         }
+    }
+
+    #[test]
+    fn who_is_spared_is_not_asked_about_and_forges_nothing() {
+        let filter = AuthRequest {
+            response_fields: vec!["X-User".into()],
+            spared: vec!["192.0.2.0/24".parse().unwrap()],
+            ..filter()
+        };
+        let mut head = head();
+        head.fields.push(b"x-user", b"forged");
+        assert_eq!(filter.request(&Given::default().cx(), &mut head), Flow::Next);
+        assert_eq!(head.fields.get_by_name("x-user"), None);
+        let other = AuthRequest { spared: vec!["198.51.100.0/24".parse().unwrap()], ..filter };
+        assert!(matches!(other.request(&Given::default().cx(), &mut head), Flow::Ask(_)));
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod tests;
 
 use std::{fmt, net::IpAddr, sync::Arc, time::Duration, time::Instant};
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 pub use auth_request::{AuthCache, AuthRequest, CacheTime, ServiceAnswer, ServiceQuestion, TemplateField};
@@ -55,6 +56,13 @@ pub struct FilterContext<'a> {
     pub random: u64,
     /// What limits of the rate remember.
     pub rates: &'a dyn RateMemory,
+}
+
+impl FilterContext<'_> {
+    /// Whether the client's address is in one of these networks.
+    fn is_from(&self, networks: &[IpNet]) -> bool {
+        !networks.is_empty() && networks.iter().any(|network| network.contains(&self.client.to_canonical()))
+    }
 }
 
 /// The memory of all limits of the rate. It outlives snapshots and is reached by the id of a limit.

@@ -68,6 +68,7 @@ fn auth_request() -> AuthRequest {
         always_set_cookie: true,
         cache: Some(AuthCache { id: "a".into(), key: text("$http_x_user"), times: vec![time] }),
         timeout: Duration::from_secs(60),
+        spared: Vec::new(),
     }
 }
 
@@ -99,7 +100,11 @@ fn one_of_each() -> Vec<Filter> {
             path: Some(PathChange::full("/a").unwrap()),
             status: 302,
         }),
-        Filter::BasicAuth(BasicAuth { realm: "shop".into(), users: Arc::new(Users::default()) }),
+        Filter::BasicAuth(BasicAuth {
+            realm: "shop".into(),
+            users: Arc::new(Users::default()),
+            spared: Vec::new(),
+        }),
         Filter::AuthRequest(Box::new(auth_request())),
         Filter::Respond(Respond { status: 200, body: "hi".into(), content_type: Some("text/html".into()) }),
         Filter::Rewrite(Rewrite { path: Some(path), host: Some("orders.internal".into()) }),

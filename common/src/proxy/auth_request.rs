@@ -218,6 +218,7 @@ mod tests {
             always_set_cookie: false,
             cache: Some(AuthCache { id: id.into(), key: text("$host"), times: vec![time] }),
             timeout: Duration::from_secs(60),
+            spared: Vec::new(),
         }
     }
 

@@ -9,6 +9,7 @@ use base64::{
     Engine,
     engine::{GeneralPurpose, GeneralPurposeConfig},
 };
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 pub use users::{UserFault, UserProblem, Users};
@@ -34,6 +35,9 @@ pub struct BasicAuth {
     pub realm: Arc<str>,
     /// Those who may.
     pub users: Arc<Users>,
+    /// Clients from these networks come in without a password.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub spared: Vec<IpNet>,
 }
 
 /// Whether a password is the right one, which takes long to find out.
@@ -54,7 +58,11 @@ impl fmt::Debug for PasswordQuestion {
 }
 
 impl BasicAuth {
-    pub(super) fn request(&self, _: &FilterContext<'_>, head: &mut RequestHead) -> Flow {
+    pub(super) fn request(&self, cx: &FilterContext<'_>, head: &mut RequestHead) -> Flow {
+        if cx.is_from(&self.spared) {
+            head.fields.remove(Known::Authorization);
+            return Flow::Next;
+        }
         match credentials(head) {
             Some((name, password)) => {
                 let question = PasswordQuestion { users: self.users.clone(), name, password };
@@ -110,7 +118,11 @@ mod tests {
     use super::{super::tests::Given, *};
 
     fn filter(realm: &str) -> BasicAuth {
-        BasicAuth { realm: realm.into(), users: Arc::new(Users::parse("foo:{PLAIN}bar").0) }
+        BasicAuth {
+            realm: realm.into(),
+            users: Arc::new(Users::parse("foo:{PLAIN}bar").0),
+            spared: Vec::new(),
+        }
     }
 
     fn asked(fields: &[&str]) -> Flow {
@@ -147,6 +159,18 @@ mod tests {
                 (Flow::Reply(reply), None) => assert_eq!(reply.status, 401, "{fields:?}"),
                 (flow, _) => panic!("{fields:?}: {flow:?}"),
             }
+        }
+    }
+
+    #[test]
+    fn who_is_spared_needs_no_password_and_shows_none_to_the_backend() {
+        for (network, wanted) in [("192.0.2.0/24", true), ("198.51.100.0/24", false)] {
+            let spared = vec![network.parse().unwrap()];
+            let mut head = RequestHead::default();
+            head.fields.push(b"Authorization", b"Basic !!!");
+            let flow = BasicAuth { spared, ..filter("") }.request(&Given::default().cx(), &mut head);
+            assert_eq!(flow == Flow::Next, wanted, "{network}");
+            assert_eq!(head.fields.contains(Known::Authorization), !wanted);
         }
     }
 
