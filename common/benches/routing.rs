@@ -17,7 +17,7 @@ fn route(path: PathMatch) -> Route {
 
 fn host(paths: usize) -> Arc<VirtualHost> {
     let prefix = |number| route(PathMatch::Prefix(format!("/api/v1/service-{number}").into()));
-    Arc::new(VirtualHost { certificate: None, routes: (0..paths).map(prefix).collect() })
+    Arc::new(VirtualHost { routes: (0..paths).map(prefix).collect(), ..VirtualHost::default() })
 }
 
 fn hosts(count: usize) -> RouteSet {

@@ -9,6 +9,7 @@ mod balance;
 mod basic_auth;
 mod breaking;
 mod callers;
+mod client_certificates;
 mod connect;
 mod deadlines;
 mod drain;

@@ -2,6 +2,7 @@
 
 mod auth_request;
 mod basic_auth;
+mod client_certificate;
 mod fault;
 mod field_changes;
 mod headers;
@@ -23,6 +24,9 @@ use serde::{Deserialize, Serialize};
 
 pub use auth_request::{AuthCache, AuthRequest, CacheTime, ServiceAnswer, ServiceQuestion, TemplateField};
 pub use basic_auth::{BasicAuth, PasswordQuestion, UserFault, UserProblem, Users};
+pub use client_certificate::{
+    CertificateNeed, CertificateVerdict, ClientCertificate, ShownCertificate, SubjectPattern,
+};
 pub use fault::{Abort, AbortWith, Delay, Fault};
 pub use field_changes::{Field, FieldChanges, check_token, check_value};
 pub use headers::{RequestHeaders, ResponseHeaders};
@@ -44,6 +48,8 @@ pub struct FilterContext<'a> {
     pub client: IpAddr,
     /// The workload that asks, as `namespace/service-account`, if it is known.
     pub caller: Option<&'a str>,
+    /// What the client showed on its connection, where clients are verified.
+    pub certificate: Option<&'a ShownCertificate>,
     /// How the client reached us, after trusted proxies have been believed.
     pub scheme: Scheme,
     /// Port that the client reached us on, after trusted proxies have been believed.
@@ -194,6 +200,8 @@ macro_rules! filters {
 filters! {
     /// Sends plain requests to HTTPS.
     RedirectHttps(RedirectHttps),
+    /// Lets in who shows a certificate.
+    ClientCertificate(ClientCertificate),
     /// Turns requests away that come too fast.
     RateLimit(RateLimit),
     /// Delays and fails some requests on purpose.

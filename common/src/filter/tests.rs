@@ -33,6 +33,7 @@ impl Given {
         FilterContext {
             client: IpAddr::from([192, 0, 2, 1]),
             caller: None,
+            certificate: None,
             scheme: Scheme::Http,
             port: 80,
             https_port: 443,
@@ -88,6 +89,12 @@ fn one_of_each() -> Vec<Filter> {
     let path = PathChange::prefix("/v1", "/").unwrap();
     vec![
         Filter::RedirectHttps(RedirectHttps { status: 308 }),
+        Filter::ClientCertificate(ClientCertificate {
+            need: CertificateNeed::Optional,
+            error_page: Some("https://help.example/".into()),
+            subject: Some(SubjectPattern::new("CN=shop").unwrap()),
+            pass_certificate: true,
+        }),
         Filter::RateLimit(limit),
         Filter::Fault(Fault {
             abort: Some(Abort { share: Share(10_000), with: AbortWith::Grpc(14) }),

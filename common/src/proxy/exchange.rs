@@ -11,6 +11,7 @@ use std::{
 
 use super::{
     bound::Bound,
+    client_tls::Shown,
     identity::{self, Found},
     ip_text::IpText,
     live::{Live, LiveListener, LiveRoute},
@@ -48,6 +49,8 @@ pub struct ClientTls {
     pub server_name: Option<Box<str>>,
     /// Version that was agreed on.
     pub version: &'static str,
+    /// What the client showed, where clients are verified.
+    pub shown: Option<Box<Shown>>,
 }
 
 impl Client {
@@ -60,6 +63,11 @@ impl Client {
     /// A connection of nobody, for what we send on our own account beside the requests of this one.
     pub fn unconnected(&self) -> Self {
         Self::new(self.worker.clone(), self.bound.clone(), self.address)
+    }
+
+    /// What the client showed, where clients are verified.
+    pub fn shown(&self) -> Option<&Shown> {
+        self.tls.as_ref()?.shown.as_deref()
     }
 
     /// How the client reached us, before trusted proxies are believed.

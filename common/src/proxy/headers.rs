@@ -38,6 +38,7 @@ pub fn filter_context<'a>(x: &Exchange<'a>, caller: Option<&'a str>) -> FilterCo
     FilterContext {
         client: x.client_ip,
         caller,
+        certificate: x.client.shown().map(|shown| &shown.certificate),
         scheme: x.scheme,
         port,
         https_port: x.https_port,

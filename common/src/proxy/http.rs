@@ -141,6 +141,11 @@ fn route(x: &mut Exchange<'_>) -> Result<Arc<Listener>, Failure> {
         if tls::is_misdirected(by_name, by_host) {
             return Err(Failure::Misdirected);
         }
+        // Who was not asked for a certificate of this host, or by other authorities than those of now, comes anew.
+        let wanted = listener.table.find_verification(x.head.host());
+        if wanted.is_some_and(|wanted| x.client.shown().is_none_or(|shown| shown.verification != *wanted)) {
+            return Err(Failure::Misdirected);
+        }
     }
     headers::drop_nominated(&mut x.head.fields);
     if let Some(protection) = &listener.settings.loop_protection {

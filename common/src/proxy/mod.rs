@@ -12,6 +12,8 @@ mod auth_request;
 mod body;
 mod bound;
 mod carry;
+mod certificate_text;
+mod client_tls;
 mod connect;
 mod detect;
 mod entry;

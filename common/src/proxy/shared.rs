@@ -17,6 +17,7 @@ use super::{
     accept::{Handover, Message},
     auth_request::AuthAnswers,
     bound::Opening,
+    client_tls::ClientVerifiers,
     detect::LiveResolver,
     identity::Identity,
     live::Live,
@@ -65,6 +66,8 @@ pub struct Shared {
     pub rate_limits: RateLimits,
     /// What services of authentication said, where that is remembered.
     pub auth_answers: AuthAnswers,
+    /// Settings of handshakes that verify clients.
+    pub verifiers: ClientVerifiers,
     /// What it takes to look passwords up.
     pub passwords: Passwords,
     messages: Vec<mpsc::UnboundedSender<Message>>,
@@ -110,6 +113,7 @@ impl Shared {
             sources: Sources::default(),
             rate_limits: RateLimits::default(),
             auth_answers: AuthAnswers::default(),
+            verifiers: ClientVerifiers::default(),
             passwords: Passwords::default(),
             messages,
         })

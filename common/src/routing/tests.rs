@@ -8,7 +8,10 @@ use super::{Asked, Table};
 use crate::{
     id::{CertificateId, ObjectRef},
     message::RequestHead,
-    model::{Conditions, FieldMatch, HostMatch, PathMatch, Route, RouteSet, ValueMatch, VirtualHost},
+    model::{
+        ClientVerification, Conditions, FieldMatch, HostMatch, PathMatch, Route, RouteSet, ValueMatch,
+        VirtualHost,
+    },
 };
 
 /// `=/foo` is an exact path, anything else a prefix.
@@ -23,11 +26,11 @@ fn route(id: &str, path: &str) -> Route {
 /// Routes named after their paths.
 fn host(paths: &[&str]) -> Arc<VirtualHost> {
     let routes = paths.iter().map(|path| route(path, path)).collect();
-    Arc::new(VirtualHost { certificate: None, routes })
+    Arc::new(VirtualHost { routes, ..VirtualHost::default() })
 }
 
 fn certificate_only(id: &str) -> Arc<VirtualHost> {
-    Arc::new(VirtualHost { certificate: Some(id.into()), routes: Vec::new() })
+    Arc::new(VirtualHost { certificate: Some(id.into()), ..VirtualHost::default() })
 }
 
 fn set(hosts: &[(&str, Arc<VirtualHost>)]) -> RouteSet {
@@ -214,7 +217,7 @@ fn certificates_follow_names_and_not_routes() {
 fn of_routes_with_the_same_path_and_type_the_first_one_counts() {
     let routes =
         vec![route("first", "/a"), route("second", "/a"), route("third", "=/a"), route("fourth", "=/a")];
-    let table = build(&set(&[("a", Arc::new(VirtualHost { certificate: None, routes }))]));
+    let table = build(&set(&[("a", Arc::new(VirtualHost { routes, ..VirtualHost::default() }))]));
     assert_eq!(find(&table, "a", "/a/b"), "first");
     assert_eq!(find(&table, "a", "/a"), "third");
 }
@@ -344,7 +347,7 @@ fn any_set() -> impl Strategy<Value = RouteSet> {
     });
     let rules = prop::collection::vec(any_rule(), 0..12).prop_map(|rules| {
         let routes = rules.into_iter().map(|path| Route { path, ..route("any", "/") }).collect();
-        Arc::new(VirtualHost { certificate: None, routes })
+        Arc::new(VirtualHost { routes, ..VirtualHost::default() })
     });
     prop::collection::btree_map(name, rules, 0..8)
         .prop_map(|hosts| RouteSet { hosts: hosts.into_iter().collect(), fallback: None })
@@ -419,7 +422,7 @@ fn what_a_condition_keeps_out_falls_to_the_next_best_route() {
         for turned in 0..routes.len() {
             let mut routes: Vec<_> = routes.iter().map(|text| conditional(text)).collect();
             routes.rotate_left(turned);
-            let table = build(&set(&[("*", Arc::new(VirtualHost { certificate: None, routes }))]));
+            let table = build(&set(&[("*", Arc::new(VirtualHost { routes, ..VirtualHost::default() }))]));
             for (path, names, wanted) in *requests {
                 let mut head = RequestHead::default();
                 names.split(' ').for_each(|name| head.fields.push(format!("x-{name}").as_bytes(), b""));
@@ -435,7 +438,7 @@ fn of_equal_routes_the_lower_rank_answers_and_the_others_are_not_made() {
     let ranked = |id: &str, rank| Route { rank, id: id.into(), ..conditional("/a") };
     let routes = vec![ranked("second", 2), ranked("first", 1), ranked("third", 3)];
     let made = Cell::new(0);
-    let set = set(&[("*", Arc::new(VirtualHost { certificate: None, routes }))]);
+    let set = set(&[("*", Arc::new(VirtualHost { routes, ..VirtualHost::default() }))]);
     let table = Table::build(&set, None, |route| {
         made.set(made.get() + 1);
         route.id.to_string()
@@ -474,4 +477,36 @@ proptest! {
             prop_assert_eq!(found[0], found[1], "{}{}", host, path);
         }
     }
+}
+
+#[test]
+fn clients_are_verified_as_the_entry_says_that_decides() {
+    let verification = |depth| Arc::new(ClientVerification { authorities: "".into(), depth });
+    let verified = |depth, paths: &[&str]| {
+        let routes = VirtualHost::clone(&host(paths)).routes;
+        let client_verification = Some(verification(depth));
+        Arc::new(VirtualHost { client_verification, routes, ..VirtualHost::default() })
+    };
+    let hosts = [
+        ("a.example", verified(1, &["/"])),
+        ("open.example", host(&["/"])),
+        ("certificate.example", certificate_only("x")),
+        ("*.example", verified(2, &["/"])),
+    ];
+    let table = build(&set(&hosts));
+    let depth = |name: &str| table.find_verification(name.as_bytes()).map(|found| found.depth);
+    let rows = [
+        ("a.example", Some(1)),
+        ("open.example", None),
+        ("certificate.example", Some(2)),
+        ("b.example", Some(2)),
+        ("other", None),
+        ("", None),
+    ];
+    for (name, wanted) in rows {
+        assert_eq!(depth(name), wanted, "{name}");
+    }
+    assert!(table.verifies_clients());
+    let fewer = Table::build(&set(&hosts[1..3]), Some(&table), |route| route.id.to_string());
+    assert!(!fewer.verifies_clients() && fewer.find_verification(b"a.example").is_none());
 }

@@ -162,7 +162,8 @@ impl Translate for Edge {
         let mut cx = self.context(reader);
         if *set != self.route_set() {
             let routes = backend::rules_of(&mut cx, host);
-            let virtual_host = (!routes.is_empty()).then_some(VirtualHost { certificate: None, routes });
+            let virtual_host =
+                (!routes.is_empty()).then_some(VirtualHost { routes, ..VirtualHost::default() });
             return HostTranslation { virtual_host, has_tls: false, parts: cx.parts };
         }
         let ingresses = cx.ours(&Unit::Host(set.clone(), host.clone()));
@@ -171,7 +172,7 @@ impl Translate for Edge {
         let drafts = rule::drafts(&mut cx, &ingresses, host);
         let routes = host_rules::routes(&mut cx, host, drafts);
         let useful = certificate.is_some() || !routes.is_empty();
-        let virtual_host = useful.then_some(VirtualHost { certificate, routes });
+        let virtual_host = useful.then_some(VirtualHost { certificate, routes, ..VirtualHost::default() });
         HostTranslation { virtual_host, has_tls, parts: cx.parts }
     }
 }

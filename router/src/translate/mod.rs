@@ -130,7 +130,7 @@ impl Translate for Tier {
             _ => None,
         });
         let routes = service.map(|service| service::routes(&mut cx, service, host)).unwrap_or_default();
-        let virtual_host = (!routes.is_empty()).then_some(VirtualHost { certificate: None, routes });
+        let virtual_host = (!routes.is_empty()).then_some(VirtualHost { routes, ..VirtualHost::default() });
         HostTranslation { virtual_host, has_tls: false, parts }
     }
 }
