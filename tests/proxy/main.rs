@@ -8,6 +8,7 @@ mod auth_request;
 mod balance;
 mod basic_auth;
 mod breaking;
+mod buffering;
 mod callers;
 mod client_certificates;
 mod connect;

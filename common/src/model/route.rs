@@ -47,6 +47,10 @@ pub struct Route {
     /// Backends that get a copy of requests and whose answers nobody sees.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mirrors: Vec<Mirror>,
+    /// Largest body that is read whole before an endpoint is chosen, in bytes; a larger one is passed on as it comes, and
+    /// with 0 each one is.
+    #[serde(default, skip_serializing_if = "super::is_default")]
+    pub buffered_body_bytes: u64,
     /// Who answers instead of an error; `None` leaves errors as they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_pages: Option<Arc<ErrorPages>>,
@@ -95,6 +99,7 @@ impl Route {
             timeouts: Timeouts::default(),
             retry: Retry::default(),
             mirrors: Vec::new(),
+            buffered_body_bytes: 0,
             error_pages: None,
             rules: None,
         }

@@ -10,6 +10,7 @@ use super::{
     again::Again,
     attempt::{Plan, Progress, Try, TryError},
     body::Incoming,
+    buffering,
     entry::enter,
     exchange::Exchange,
     grpc_timeout, headers, loops, mirror,
@@ -35,6 +36,10 @@ pub async fn forward(
     body: &mut Incoming<'_>,
     responder: &mut Responder<'_>,
 ) -> Result<(), Failure> {
+    let _room = match body.is_done() {
+        true => None,
+        false => Box::pin(buffering::read_whole(x, listener, body)).await?,
+    };
     let upstream = pick_upstream(x)?;
     let _entered = enter(x, &upstream, responder).await?;
     // A body belongs to the request, not to the tunnel: who sends one gets an ordinary answer.
@@ -45,7 +50,10 @@ pub async fn forward(
     }
     let mut plan = plan(x, &upstream, listener, upgrade);
     let copies = mirror::draw(x, &plan, body);
-    if (plan.again.repeatable || copies.is_some()) && !body.is_done() {
+    if let Incoming::Replay(replay) = &*body {
+        plan.again.keeps_body = true;
+        plan.again.body_bytes = u32::try_from(replay.most_bytes()).unwrap_or(u32::MAX);
+    } else if (plan.again.repeatable || copies.is_some()) && !body.is_done() {
         let length = headers::content_length(&x.head.fields);
         plan.again.keeps_body = Replay::keep(body, length, plan.again.body_bytes as usize);
     }

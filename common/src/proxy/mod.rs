@@ -11,6 +11,7 @@ mod attempt;
 mod auth_request;
 mod body;
 mod bound;
+mod buffering;
 mod carry;
 mod certificate_text;
 mod client_tls;

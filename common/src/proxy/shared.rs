@@ -66,6 +66,8 @@ pub struct Shared {
     pub rate_limits: RateLimits,
     /// What services of authentication said, where that is remembered.
     pub auth_answers: AuthAnswers,
+    /// Bytes of bodies that are held whole for a while.
+    pub buffered: AtomicU64,
     /// Settings of handshakes that verify clients.
     pub verifiers: ClientVerifiers,
     /// What it takes to look passwords up.
@@ -113,6 +115,7 @@ impl Shared {
             sources: Sources::default(),
             rate_limits: RateLimits::default(),
             auth_answers: AuthAnswers::default(),
+            buffered: AtomicU64::new(0),
             verifiers: ClientVerifiers::default(),
             passwords: Passwords::default(),
             messages,
