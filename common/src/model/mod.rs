@@ -39,7 +39,7 @@ pub use pass_through::PassThrough;
 pub use priority::Priority;
 pub use problem::{Problem, Severity};
 pub use retry::{Retry, RetryOn};
-pub use route::{BackendRef, BackendTarget, InvalidBackend, Mirror, Route, RulesRef, Timeouts};
+pub use route::{BackendRef, BackendTarget, ClientFields, InvalidBackend, Mirror, Route, RulesRef, Timeouts};
 pub use shared_map::{Difference, SharedMap};
 pub use snapshot::{RouteSet, Snapshot};
 pub use source::Source;

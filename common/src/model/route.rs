@@ -51,6 +51,22 @@ pub struct Route {
     /// itself says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rules: Option<RulesRef>,
+    /// By which fields its backends are told of the client.
+    #[serde(default, skip_serializing_if = "super::is_default")]
+    pub client_fields: ClientFields,
+}
+
+/// The fields by which backends are told who asked, and how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ClientFields {
+    /// `X-Forwarded-For`, a chain where proxies in front of us are trusted, `X-Forwarded-Host`, `-Port` and `-Proto`,
+    /// `X-Real-IP` and an `X-Request-ID` of ours.
+    #[default]
+    Usual,
+    /// ingress-nginx: `X-Forwarded-For` is the client alone; `X-Forwarded-Scheme` and `X-Scheme` are sent too, what the
+    /// client said in `X-Forwarded-For` and `-Host` goes to `X-Original-Forwarded-…`, and its `X-Request-ID` stays.
+    IngressNginx,
 }
 
 /// A host of some route set, whose routes decide about requests that another route was found for.
@@ -93,6 +109,7 @@ impl Route {
             retry: Retry::default(),
             mirrors: Vec::new(),
             rules: None,
+            client_fields: ClientFields::default(),
         }
     }
 }

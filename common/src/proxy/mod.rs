@@ -22,6 +22,7 @@ mod http;
 mod http1;
 mod http2;
 mod identity;
+mod ingress_nginx;
 mod ip_text;
 mod live;
 mod loops;
