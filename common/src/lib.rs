@@ -9,6 +9,7 @@ pub mod id;
 pub mod kube;
 pub mod message;
 pub mod model;
+pub mod near;
 #[cfg(feature = "program")]
 pub mod program;
 pub mod proxy;

@@ -43,6 +43,10 @@ impl Role for translate::Edge {
         has_status.then(|| StatusInput::Gone(key.clone()))
     }
 
+    fn reads_all_secrets(&self) -> bool {
+        self.settings().adopt_ingress_nginx
+    }
+
     fn unfitting(&self, objects: &Objects) -> Vec<String> {
         class::unknown(self.settings(), objects)
     }

@@ -80,6 +80,9 @@ pub struct ClassArgs {
     /// Class to serve, all of controller selvedge.dev/ingress without it; repeatable
     #[arg(long, env = "SELVEDGE_INGRESS_CLASS", value_name = "NAME", value_delimiter = ',')]
     pub ingress_class: Vec<String>,
+    /// Serve the classes of ingress-nginx, with its annotations and in its ways
+    #[arg(long, env = "SELVEDGE_ADOPT_INGRESS_NGINX")]
+    pub adopt_ingress_nginx: bool,
     /// Serve Ingress objects that name no class, too
     #[arg(long, env = "SELVEDGE_WATCH_INGRESS_WITHOUT_CLASS")]
     pub watch_ingress_without_class: bool,
@@ -176,6 +179,7 @@ impl ClassArgs {
     pub fn settings(&self, namespaces: &[String]) -> Settings {
         Settings {
             class_names: self.ingress_class.clone(),
+            adopt_ingress_nginx: self.adopt_ingress_nginx,
             watch_ingress_without_class: self.watch_ingress_without_class,
             default_certificate: self.default_certificate.clone(),
             namespaces: namespaces.to_vec(),

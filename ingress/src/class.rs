@@ -21,6 +21,12 @@ use crate::{
 /// The name that an IngressClass of ours has in `spec.controller`.
 pub const CONTROLLER: &str = "selvedge.dev/ingress";
 
+/// The name that an IngressClass of ingress-nginx has there.
+pub const NGINX_CONTROLLER: &str = "k8s.io/ingress-nginx";
+
+/// The value of [`LEGACY_ANNOTATION`] by which Ingresses were ingress-nginx's without any IngressClass.
+const NGINX_CLASS: &str = "nginx";
+
 /// Annotation of an Ingress that names its class, from before `spec.ingressClassName`.
 pub const LEGACY_ANNOTATION: &str = "kubernetes.io/ingress.class";
 
@@ -32,6 +38,8 @@ pub const DEFAULT_ANNOTATION: &str = "ingressclass.kubernetes.io/is-default-clas
 pub struct Selection {
     /// Whether it is.
     pub ours: bool,
+    /// Whether it is so because its class was taken over from ingress-nginx, whose ways then count.
+    pub adopted: bool,
     /// What is wrong with its class, for its owner.
     pub problem: Option<Problem>,
 }
@@ -42,7 +50,7 @@ pub fn select(settings: &Settings, reader: &Reader<'_>, ingress: &networking::In
     let field = ingress.spec.as_ref().and_then(|spec| spec.ingress_class_name.as_deref());
     match (field, annotated(ingress)) {
         (Some(name), _) => by_field(settings, reader, ingress, name),
-        (None, Some(name)) => Selection::from(by_annotation(settings, reader, name)),
+        (None, Some(name)) => by_annotation(settings, reader, name),
         _ => Selection::from(settings.watch_ingress_without_class || has_default(settings, reader)),
     }
 }
@@ -50,7 +58,7 @@ pub fn select(settings: &Settings, reader: &Reader<'_>, ingress: &networking::In
 /// What is wrong with a class of ours.
 pub fn problems(settings: &Settings, class: &networking::IngressClass) -> impl Iterator<Item = Problem> {
     let name = class.metadata.name.as_deref().unwrap_or_default();
-    let served = is_ours(class) && settings.serves_class(name);
+    let served = selected(settings, class).ours && settings.serves_class(name);
     let parameters = class.spec.as_ref().and_then(|spec| spec.parameters.as_ref()).filter(|_| served);
     parameters.into_iter().map(move |_| {
         let message = "parameters of a class are not supported yet; they have no effect".to_owned();
@@ -114,7 +122,7 @@ fn by_field(
         return Selection::default();
     }
     if let Some(class) = reader.ingress_class(name) {
-        return Selection::from(is_ours(class));
+        return selected(settings, class);
     }
     let problem = Problem::error(
         &ingress_ref(ingress),
@@ -125,14 +133,19 @@ fn by_field(
             near::suggest(name, reader.names(Kind::IngressClass, ""))
         ),
     );
-    Selection { ours: false, problem: Some(problem) }
+    Selection { problem: Some(problem), ..Selection::default() }
 }
 
 /// The annotation holds a name that need not be that of an IngressClass: settings can name it too.
-fn by_annotation(settings: &Settings, reader: &Reader<'_>, name: &str) -> bool {
+fn by_annotation(settings: &Settings, reader: &Reader<'_>, name: &str) -> Selection {
     match reader.ingress_class(name) {
-        Some(class) => is_ours(class) && settings.serves_class(name),
-        None => settings.class_names.iter().any(|served| served == name),
+        Some(class) if settings.serves_class(name) => selected(settings, class),
+        Some(_) => Selection::default(),
+        None => {
+            let adopted = settings.adopt_ingress_nginx && name == NGINX_CLASS && settings.serves_class(name);
+            let named = settings.class_names.iter().any(|served| served == name);
+            Selection { ours: adopted || named, adopted, problem: None }
+        }
     }
 }
 
@@ -153,12 +166,22 @@ fn is_default(settings: &Settings, object: &Object) -> bool {
     }
 }
 
+fn controller(class: &networking::IngressClass) -> Option<&str> {
+    class.spec.as_ref().and_then(|spec| spec.controller.as_deref())
+}
+
 fn is_ours(class: &networking::IngressClass) -> bool {
-    class.spec.as_ref().and_then(|spec| spec.controller.as_deref()) == Some(CONTROLLER)
+    controller(class) == Some(CONTROLLER)
+}
+
+/// Whether Ingresses of a class are ours, by its controller.
+fn selected(settings: &Settings, class: &networking::IngressClass) -> Selection {
+    let adopted = settings.adopt_ingress_nginx && controller(class) == Some(NGINX_CONTROLLER);
+    Selection { ours: adopted || is_ours(class), adopted, problem: None }
 }
 
 impl From<bool> for Selection {
     fn from(ours: bool) -> Self {
-        Self { ours, problem: None }
+        Self { ours, ..Self::default() }
     }
 }

@@ -12,6 +12,8 @@ use selvedge_common::{
 pub struct Settings {
     /// Names of the classes to serve (`--ingress-class`); empty serves every class whose controller is ours.
     pub class_names: Vec<String>,
+    /// Serve the classes of ingress-nginx, in its ways (`--adopt-ingress-nginx`).
+    pub adopt_ingress_nginx: bool,
     /// Serve Ingresses that name no class (`--watch-ingress-without-class`).
     pub watch_ingress_without_class: bool,
     /// Secret with the certificate for clients whose SNI matches no host (`--default-certificate`).

@@ -121,6 +121,9 @@ fn virtual_host(host: &VirtualHost) -> Value {
     if let Some(certificate) = &host.certificate {
         out.insert("certificate".into(), json!(certificate));
     }
+    if let Some(verification) = &host.client_verification {
+        out.insert("clientVerification".into(), json!(verification));
+    }
     if !host.routes.is_empty() {
         out.insert("routes".into(), host.routes.iter().map(|one| route(one)).collect());
     }
@@ -132,6 +135,7 @@ fn route(route: &Route) -> Value {
         PathMatch::Exact(path) => format!("exact {path}"),
         PathMatch::Prefix(path) => format!("prefix {path}"),
         PathMatch::Regex(path) => format!("regex {path}"),
+        PathMatch::RegexBegin(path) => format!("regex begin {path}"),
     };
     let even = route.backends.iter().all(|backend| backend.weight == 1);
     let targets = route.backends.iter().map(|backend| match even {
@@ -181,6 +185,12 @@ fn route(route: &Route) -> Value {
         let mirrors =
             route.mirrors.iter().map(|mirror| format!("{} {}%", target(&mirror.target), mirror.percent));
         out.insert("mirrors".into(), mirrors.collect());
+    }
+    if let Some(pages) = &route.error_pages {
+        out.insert("errorPages".into(), json!(pages));
+    }
+    if route.unlogged {
+        out.insert("unlogged".into(), json!(true));
     }
     if let Some(rules) = &route.rules {
         out.insert("rules".into(), json!(format!("{} of {}", rules.host, rules.set)));

@@ -54,6 +54,7 @@ fn edge(flags: &str) -> Result<Settings, String> {
             "--namespace" => settings.namespaces.push(value()?),
             "--default-certificate" => settings.default_certificate = Some(value()?.parse()?),
             "--router" => settings.router = value()?.parse()?,
+            "--adopt-ingress-nginx" => settings.adopt_ingress_nginx = true,
             "--watch-ingress-without-class" => settings.watch_ingress_without_class = true,
             other => return Err(format!("unknown flag {other}")),
         }

@@ -14,7 +14,8 @@ use crate::balance::proxy;
 const BACKEND: &str = "test/origin:80";
 
 fn sticky() -> Backend {
-    let affinity = Affinity { cookie: "at".into(), path: "/shop".into(), ttl: Some(Duration::from_secs(60)) };
+    let ttl = Some(Duration::from_secs(60));
+    let affinity = Affinity { path: "/shop".into(), ttl, ..Affinity::named("at") };
     Backend { affinity: Some(affinity), ..Backend::default() }
 }
 
@@ -28,7 +29,7 @@ fn get(proxy: &Proxy, cookie: &str) -> Answer {
 fn cookie(answer: &Answer) -> String {
     let set = answer.field("set-cookie").expect("a cookie is set");
     let (pair, attributes) = set.split_once("; ").unwrap();
-    assert_eq!(attributes, "Path=/shop; Max-Age=60; HttpOnly; SameSite=Lax");
+    assert_eq!(attributes, "Max-Age=60; Path=/shop; HttpOnly; SameSite=Lax");
     pair.to_owned()
 }
 

@@ -10,7 +10,7 @@ use std::{
 };
 
 use selvedge_common::{
-    filter::{Filter, RateKey, RateLimit},
+    filter::{Filter, Networks, RateKey, RateLimit},
     model::{Backend, Caller, PathMatch, Source},
     runtime::graph::{Graph, dot, table},
     source::{
@@ -274,7 +274,15 @@ fn a_rate_limit_counts_callers_wherever_they_call_from() {
     let origin = Origin::named("a");
     let mut proxy = identifying(&origin);
     let (id, per) = ("shop/limit".into(), Duration::from_secs(3600));
-    let limit = RateLimit { id, requests: 1, per, burst: 2, key: RateKey::Caller, status: 429 };
+    let limit = RateLimit {
+        id,
+        requests: 1,
+        per,
+        burst: 2,
+        key: RateKey::Caller,
+        except: Networks::default(),
+        status: 429,
+    };
     proxy.edit_host("*", |host| host.routes[0].filters = vec![Filter::RateLimit(limit)]);
     proxy.apply(&[]);
     let other = Ipv4Addr::new(127, 0, 0, 22);

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use selvedge_common::model::Listener;
+use selvedge_common::model::{ClientFields, Listener};
 use selvedge_tests::{
     client::{Answer, Client},
     origin::{After, Origin, Seen},
@@ -50,6 +50,49 @@ fn forwarded_fields_are_believed_only_from_trusted_proxies() {
     let (own, kept) = (all(&doubted, "x-request-id"), all(&believed, "x-request-id"));
     assert_eq!(kept, ["mine"]);
     assert!(own.len() == 1 && own[0].len() == 32 && own[0] != "mine");
+}
+
+/// The same for a route that tells of clients as ingress-nginx does.
+fn seen_as_with_nginx(listener: fn(&mut Listener), fields: &str) -> Seen {
+    let origin = Origin::named("ok");
+    let mut proxy = crate::proxy_with(|setup| setup.listener = listener);
+    proxy.route_all(&[origin.address]);
+    proxy.edit_host("*", |host| host.routes[0].client_fields = ClientFields::IngressNginx);
+    proxy.apply(&[("test/origin:80", &[origin.address])]);
+    let mut client = Client::connect(proxy.http());
+    client.send(format!("GET /p HTTP/1.1\r\nHost: a.example:81\r\n{fields}\r\n"));
+    assert_eq!(client.answer().status, 200);
+    origin.only()
+}
+
+#[test]
+fn a_route_may_tell_of_clients_as_ingress_nginx_does() {
+    let own =
+        "X-Scheme: https\r\nX-Forwarded-Scheme: https\r\nX-Original-Forwarded-For: 6.6.6.6\r\nProxy: x\r\n";
+    let claims = format!("{CLAIMS}{own}");
+    let rows: [(&str, &str, &str); 12] = [
+        ("x-forwarded-for", "127.0.0.1", "9.9.9.9"),
+        ("x-real-ip", "127.0.0.1", "9.9.9.9"),
+        ("x-forwarded-proto", "http", "https"),
+        ("x-forwarded-scheme", "http", "https"),
+        ("x-scheme", "http", "https"),
+        ("x-forwarded-host", "a.example:81", "b.example"),
+        ("x-forwarded-port", "80", "444"),
+        ("x-original-forwarded-for", "9.9.9.9, 10.1.2.3", "9.9.9.9, 10.1.2.3"),
+        ("x-original-forwarded-host", "b.example", "b.example"),
+        ("x-request-id", "mine", "mine"),
+        ("forwarded", "", ""),
+        ("proxy", "", ""),
+    ];
+    let doubted = seen_as_with_nginx(|_| {}, &claims);
+    let believed = seen_as_with_nginx(trusting, &claims);
+    for (name, ours, theirs) in rows {
+        assert_eq!(all(&doubted, name).join("|"), ours, "{name} from anybody");
+        assert_eq!(all(&believed, name).join("|"), theirs, "{name} from a trusted proxy");
+    }
+    let plain = seen_as_with_nginx(|_| {}, "X-Request-ID:\r\n");
+    assert_eq!(all(&plain, "x-original-forwarded-for"), [""; 0]);
+    assert!(all(&plain, "x-request-id").iter().all(|id| id.len() == 32));
 }
 
 #[test]

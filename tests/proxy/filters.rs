@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use http::Request;
 use selvedge_common::{
     filter::{
-        Abort, AbortWith, Delay, Fault, Field, FieldChanges, Filter, PathChange, RateKey, RateLimit,
-        Redirect, RequestHeaders, Respond, ResponseHeaders, Rewrite, Share,
+        Abort, AbortWith, Delay, Fault, Field, FieldChanges, Filter, Networks, PathChange, RateKey,
+        RateLimit, Redirect, RequestHeaders, Respond, ResponseHeaders, Rewrite, Share,
     },
     message::Scheme,
     model::{Backend, BackendProtocol, PathMatch},
@@ -58,7 +58,7 @@ fn response_headers() -> Filter {
 
 fn limit(key: RateKey, burst: u32) -> RateLimit {
     let (id, per) = ("shop/limit".into(), Duration::from_secs(3600));
-    RateLimit { id, requests: 1, per, burst, key, status: 429 }
+    RateLimit { id, requests: 1, per, burst, key, except: Networks::default(), status: 429 }
 }
 
 fn abort(with: AbortWith) -> Filter {

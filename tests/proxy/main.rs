@@ -4,14 +4,19 @@
 
 mod affinity;
 mod answers;
+mod auth_request;
 mod balance;
+mod basic_auth;
 mod breaking;
+mod buffering;
 mod callers;
+mod client_certificates;
 mod connect;
 mod deadlines;
 mod drain;
 mod edge_rules;
 mod endpoints;
+mod error_pages;
 mod expect;
 mod fairness;
 mod fields;
@@ -47,6 +52,7 @@ mod timing;
 mod tls;
 mod tls_table;
 mod upgrades;
+mod web_filters;
 mod zones;
 
 use selvedge_tests::proxy::{Proxy, Setup};

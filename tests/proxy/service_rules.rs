@@ -82,14 +82,14 @@ fn rules_that_change_count_at_once_for_routes_that_did_not() {
 fn the_filters_of_both_are_asked_those_of_the_route_first() {
     let (mut proxy, origins) = proxy();
     let mut redirecting = rule("/new");
-    redirecting.filters = vec![Filter::RedirectHttps(RedirectHttps { status: 308 })];
+    redirecting.filters = vec![Filter::RedirectHttps(RedirectHttps { status: 308, as_sent: false })];
     rules(&mut proxy, vec![redirecting]);
     proxy.apply(&[]);
     let mut client = Client::connect(proxy.http());
     assert_eq!(client.get("a", "/new").status, 308);
     assert_eq!(client.get("a", "/old").text(), "v1");
     proxy.edit_host("*", |host| {
-        host.routes[0].filters = vec![Filter::RedirectHttps(RedirectHttps { status: 308 })];
+        host.routes[0].filters = vec![Filter::RedirectHttps(RedirectHttps { status: 308, as_sent: false })];
     });
     proxy.apply(&[]);
     assert_eq!((client.get("a", "/new").status, client.get("a", "/old").status), (308, 308));

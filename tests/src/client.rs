@@ -127,7 +127,23 @@ impl<S: Read + Write> Client<S> {
 
     /// Reads an answer to anything but HEAD.
     pub fn try_answer(&mut self) -> io::Result<Answer> {
-        let mut answer = self.head()?;
+        let head = self.head()?;
+        self.body_of(head)
+    }
+
+    /// Reads the answer to a request with this method, and passes over interim ones.
+    ///
+    /// # Errors
+    /// When it does not arrive whole.
+    pub fn final_answer(&mut self, method: &str) -> io::Result<Answer> {
+        let mut head = self.head()?;
+        while matches!(head.status, 100..=199) && head.status != 101 {
+            head = self.head()?;
+        }
+        if method == "HEAD" { Ok(head) } else { self.body_of(head) }
+    }
+
+    fn body_of(&mut self, mut answer: Answer) -> io::Result<Answer> {
         if matches!(answer.status, 100..=199 | 204 | 304) {
             return Ok(answer);
         }

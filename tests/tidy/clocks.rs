@@ -9,15 +9,17 @@ use crate::{
 const WALL: [&str; 4] = ["SystemTime::now", "Timestamp::now", "UnixTime::now", "Zoned::now"];
 
 /// Files that read it, and what a jump does there.
-const MAY: [(&str, &str); 7] = [
+const MAY: [(&str, &str); 9] = [
     ("common/src/kube/events.rs", "the time of an Event is one to be read"),
     ("common/src/kube/lease.rs", "times in a lease are to be read; only that it changes counts"),
     ("common/src/kube/status/mod.rs", "the time of a condition is one to be read"),
+    ("common/src/proxy/detect.rs", "the certificate of a client is valid at times of day"),
     ("common/src/proxy/exchange.rs", "the time of a line of the access log"),
     (
         "common/src/proxy/identity/tokens.rs",
         "the end of a token is a time of day; it is believed for minutes at most",
     ),
+    ("common/src/proxy/picking.rs", "the date until which clients keep a cookie"),
     ("common/src/proxy/worker.rs", "the field Date"),
     ("common/src/runtime/graph/record.rs", "the time since which the graph counts, to be read"),
 ];

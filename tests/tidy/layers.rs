@@ -15,7 +15,8 @@ const COMMON: &[(&str, &[&str])] = &[
     ("id", &[]),
     ("message", &["id"]),
     ("duration", &[]),
-    ("filter", &["duration", "id", "message"]),
+    ("near", &[]),
+    ("filter", &["duration", "id", "message", "near"]),
     ("model", &["duration", "id", "message", "filter"]),
     ("routing", &["id", "message", "filter", "model"]),
     ("source", &["id", "message", "filter", "model"]),
@@ -71,7 +72,7 @@ const COMMON: &[(&str, &[&str])] = &[
         &["id", "message", "filter", "model", "routing", "source", "http1", "http2", "upstream", "proxy"],
     ),
     // It meets `proxy` nowhere: both know only `source`.
-    ("kube", &["id", "message", "filter", "model", "source"]),
+    ("kube", &["id", "message", "near", "filter", "model", "source"]),
     // What is around an engine in a program: it brings all the others together.
     ("program", &[""]),
 ];

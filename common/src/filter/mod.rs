@@ -1,32 +1,61 @@
 //! Filters: decisions about a request or its response. This file holds THE list of them, in order of execution.
 
+mod access;
+mod answer_changes;
+mod auth_request;
+mod basic_auth;
+mod body_limit;
+mod client_certificate;
+mod cors;
 mod fault;
 mod field_changes;
 mod headers;
+mod networks;
 mod path_change;
 mod rate_limit;
 mod redirect;
 mod redirect_https;
+mod redirect_to;
+mod request_limit;
 mod respond;
+mod response_rate;
 mod rewrite;
+mod rewrite_regex;
 mod share;
+mod template;
 #[cfg(test)]
 mod tests;
 
 use std::{fmt, net::IpAddr, sync::Arc, time::Duration, time::Instant};
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+pub use access::Access;
+pub use answer_changes::{CookieRewrite, LocationRewrite, Replacement, StrictTransport};
+pub use auth_request::{AuthCache, AuthRequest, CacheTime, ServiceAnswer, ServiceQuestion, TemplateField};
+pub use basic_auth::{BasicAuth, PasswordQuestion, UserFault, UserProblem, Users};
+pub use body_limit::BodyLimit;
+pub use client_certificate::{
+    CertificateNeed, CertificateVerdict, ClientCertificate, ShownCertificate, SubjectPattern,
+};
+pub use cors::{Cors, CorsOrigin};
 pub use fault::{Abort, AbortWith, Delay, Fault};
 pub use field_changes::{Field, FieldChanges, check_token, check_value};
 pub use headers::{RequestHeaders, ResponseHeaders};
+pub use networks::Networks;
 pub use path_change::PathChange;
 pub use rate_limit::{RateKey, RateLimit};
 pub use redirect::Redirect;
 pub use redirect_https::RedirectHttps;
+pub use redirect_to::RedirectTo;
+pub use request_limit::RequestLimit;
 pub use respond::Respond;
+pub use response_rate::ResponseRate;
 pub use rewrite::Rewrite;
+pub use rewrite_regex::RewriteRegex;
 pub use share::Share;
+pub use template::{Template, TemplateError};
 
 use crate::message::{RequestHead, ResponseHead, Scheme};
 
@@ -37,6 +66,8 @@ pub struct FilterContext<'a> {
     pub client: IpAddr,
     /// The workload that asks, as `namespace/service-account`, if it is known.
     pub caller: Option<&'a str>,
+    /// What the client showed on its connection, where clients are verified.
+    pub certificate: Option<&'a ShownCertificate>,
     /// How the client reached us, after trusted proxies have been believed.
     pub scheme: Scheme,
     /// Port that the client reached us on, after trusted proxies have been believed.
@@ -49,6 +80,15 @@ pub struct FilterContext<'a> {
     pub random: u64,
     /// What limits of the rate remember.
     pub rates: &'a dyn RateMemory,
+    /// The request, while its answer is looked at.
+    pub asked: Option<&'a RequestHead>,
+}
+
+impl FilterContext<'_> {
+    /// Whether the client's address is in one of these networks.
+    fn is_from(&self, networks: &[IpNet]) -> bool {
+        !networks.is_empty() && networks.iter().any(|network| network.contains(&self.client.to_canonical()))
+    }
 }
 
 /// The memory of all limits of the rate. It outlives snapshots and is reached by the id of a limit.
@@ -69,6 +109,38 @@ pub enum Flow {
     Reply(Reply),
     /// Wait, then answer, or else ask the next filter.
     Wait(Duration, Option<Box<Reply>>),
+    /// Find this out and tell the filter, which decides then.
+    Ask(Box<Question>),
+    /// Count the request among those of its client that are being served until it ends, and ask the next filter; or
+    /// refuse it, if there are as many as there may be.
+    Count {
+        /// What counts them.
+        id: Arc<str>,
+        /// Most at once.
+        most: u32,
+        /// Status of a refusal.
+        status: u16,
+    },
+}
+
+/// What a filter cannot know of itself: the proxy finds it out for it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Question {
+    /// Whether a password is the right one.
+    Password(PasswordQuestion),
+    /// What a service says of the request.
+    Service(ServiceQuestion),
+}
+
+/// What the proxy found out.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// Whether it is.
+    Password(bool),
+    /// What it says; `None` if it cannot be reached or does not answer.
+    Service(Option<Arc<ServiceAnswer>>),
+    /// Nothing, as there is too much to find out.
+    Busy,
 }
 
 /// A response that a filter decided on.
@@ -156,22 +228,48 @@ macro_rules! filters {
 }
 
 filters! {
+    /// Turns requests away whose body is too large.
+    BodyLimit(BodyLimit),
+    /// Tells browsers which other sites may use this one.
+    Cors(Cors),
+    /// Sends clients to a URL that is made for each request.
+    RedirectTo(RedirectTo),
     /// Sends plain requests to HTTPS.
     RedirectHttps(RedirectHttps),
+    /// Lets in who shows a certificate.
+    ClientCertificate(ClientCertificate),
     /// Turns requests away that come too fast.
     RateLimit(RateLimit),
+    /// Turns requests away of clients that have too many going on.
+    RequestLimit(RequestLimit),
+    /// Lets only clients from certain networks in.
+    Access(Access),
     /// Delays and fails some requests on purpose.
     Fault(Fault),
     /// Sends clients to another URL.
     Redirect(Redirect),
+    /// Lets in who has a password.
+    BasicAuth(BasicAuth),
+    /// Lets in whom a service lets in.
+    AuthRequest(Box<AuthRequest>),
     /// Answers without a backend.
     Respond(Respond),
     /// Changes the path and the host that the backend sees.
     Rewrite(Rewrite),
+    /// Makes a new path out of what a regular expression finds in the old one.
+    RewriteRegex(RewriteRegex),
     /// Changes header fields of the request.
     RequestHeaders(RequestHeaders),
     /// Changes header fields of the answer.
     ResponseHeaders(ResponseHeaders),
+    /// Changes where answers lead.
+    LocationRewrite(LocationRewrite),
+    /// Changes domains and paths of cookies.
+    CookieRewrite(CookieRewrite),
+    /// Tells browsers to come over HTTPS.
+    StrictTransport(StrictTransport),
+    /// Bounds how fast answers are sent.
+    ResponseRate(ResponseRate),
 }
 
 impl Filter {
@@ -180,8 +278,37 @@ impl Filter {
         filters.sort_by_key(Filter::order);
     }
 
+    /// Lets the filter decide once it knows what it asked for; it may change the head.
+    pub fn answered(&self, cx: &FilterContext<'_>, head: &mut RequestHead, answer: &Answer) -> Flow {
+        match self {
+            Self::BasicAuth(filter) => filter.answered(answer),
+            Self::AuthRequest(filter) => filter.answered(cx, head, answer),
+            // Nobody else asks, and what was not asked for opens nothing.
+            _ => Flow::Reply(Reply::refusal(500, "not_asked")),
+        }
+    }
+
+    /// Whether it may ask, so that what it asks with must not be taken away before.
+    pub fn asks(&self) -> bool {
+        matches!(self, Self::BasicAuth(_) | Self::AuthRequest(_))
+    }
+
+    /// Lets the filter change the head of a refusal or a failure, which are the proxy's own words: only what browsers
+    /// must be told in every answer.
+    pub fn refusal(&self, cx: &FilterContext<'_>, head: &mut ResponseHead) {
+        match self {
+            Self::Cors(filter) => filter.response(cx, head),
+            Self::StrictTransport(filter) => filter.response(cx, head),
+            _ => {}
+        }
+    }
+
     /// Whether it asks who calls, so that the text is made only where it is used.
     pub fn asks_for_caller(&self) -> bool {
         matches!(self, Self::RateLimit(limit) if limit.key == RateKey::Caller)
     }
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
 }

@@ -70,7 +70,7 @@ impl PathChange {
 }
 
 /// What follows a prefix without slash at its end, if the path lies below it or is it.
-fn below<'p>(path: &'p [u8], prefix: &[u8]) -> Option<&'p [u8]> {
+pub(super) fn below<'p>(path: &'p [u8], prefix: &[u8]) -> Option<&'p [u8]> {
     path.strip_prefix(prefix).filter(|rest| matches!(rest.first(), None | Some(b'/')))
 }
 

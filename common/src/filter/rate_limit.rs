@@ -4,7 +4,7 @@ use std::{io::Write, net::IpAddr, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{FilterContext, Flow, Reply};
+use super::{FilterContext, Flow, Networks, Reply};
 use crate::{
     duration,
     message::{RequestHead, ResponseHead},
@@ -24,6 +24,9 @@ pub struct RateLimit {
     pub burst: u32,
     /// Whose requests are counted together.
     pub key: RateKey,
+    /// Clients whose requests are not counted.
+    #[serde(default, skip_serializing_if = "Networks::is_empty")]
+    pub except: Networks,
     /// Status of the answer to a request that is refused.
     #[serde(default = "too_many_requests", skip_serializing_if = "is_too_many_requests")]
     pub status: u16,
@@ -45,6 +48,9 @@ pub enum RateKey {
 
 impl RateLimit {
     pub(super) fn request(&self, cx: &FilterContext<'_>, head: &mut RequestHead) -> Flow {
+        if !self.except.is_empty() && self.except.contains(cx.client) {
+            return Flow::Next;
+        }
         let taken = match &self.key {
             RateKey::All => cx.rates.take(self, b"", cx.now),
             RateKey::Source => self.take_source(cx),
@@ -98,7 +104,8 @@ mod tests {
     };
 
     fn limit(key: RateKey) -> RateLimit {
-        RateLimit { id: "a/b".into(), requests: 1, per: Duration::from_secs(1), burst: 1, key, status: 429 }
+        let (id, per, except) = ("a/b".into(), Duration::from_secs(1), Networks::default());
+        RateLimit { id, requests: 1, per, burst: 1, key, except, status: 429 }
     }
 
     #[test]
@@ -138,6 +145,19 @@ mod tests {
             assert_eq!((reply.status, reply.reason), (503, "rate_limited"));
             assert_eq!(reply.fields, [("Retry-After", wanted.as_bytes().to_vec())]);
         }
+    }
+
+    #[test]
+    fn clients_that_are_left_out_are_not_counted() {
+        let given = Given { rates: Told { wait: Some(Duration::ZERO), ..Told::default() } };
+        let except = ["192.0.2.0/24".parse().unwrap()].into_iter().collect();
+        let limit = RateLimit { except, ..limit(RateKey::Source) };
+        for (client, passes) in [("192.0.2.9", true), ("198.51.100.1", false)] {
+            let cx = FilterContext { client: client.parse().unwrap(), ..given.cx() };
+            let flow = limit.request(&cx, &mut RequestHead::default());
+            assert_eq!(flow == Flow::Next, passes, "{client}");
+        }
+        assert_eq!(given.rates.keys.borrow().len(), 1);
     }
 
     #[test]

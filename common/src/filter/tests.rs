@@ -3,6 +3,7 @@
 use std::{cell::RefCell, net::IpAddr, time::Duration, time::Instant};
 
 use super::*;
+use crate::message::pattern::SearchPattern;
 
 /// A memory that answers as it is told and notes the keys it was asked for.
 #[derive(Debug, Default)]
@@ -33,12 +34,14 @@ impl Given {
         FilterContext {
             client: IpAddr::from([192, 0, 2, 1]),
             caller: None,
+            certificate: None,
             scheme: Scheme::Http,
             port: 80,
             https_port: 443,
             now: Instant::now(),
             random: 0,
             rates: &self.rates,
+            asked: None,
         }
     }
 }
@@ -53,6 +56,34 @@ pub fn request(host: &str, path: &str, query: Option<&str>) -> RequestHead {
     head
 }
 
+fn auth_request() -> AuthRequest {
+    let text = |text| Template::parse(text).unwrap();
+    let time = CacheTime { statuses: vec![200], duration: Duration::from_secs(60) };
+    AuthRequest {
+        service: "default/auth:80".into(),
+        target: text("/auth?host=$host"),
+        host: "auth".into(),
+        method: Some("POST".into()),
+        redirect: Some(text("$request_uri")),
+        signin: Some(text("/signin")),
+        response_fields: vec!["X-User".into()],
+        request_fields: vec![TemplateField { name: "x-a".into(), value: text("$host") }],
+        always_set_cookie: true,
+        cache: Some(AuthCache { id: "a".into(), key: text("$http_x_user"), times: vec![time] }),
+        timeout: Duration::from_secs(60),
+        spared: Vec::new(),
+    }
+}
+
+fn client_certificate() -> ClientCertificate {
+    ClientCertificate {
+        need: CertificateNeed::Optional,
+        error_page: Some("https://help.example/".into()),
+        subject: Some(SubjectPattern::new("CN=shop").unwrap()),
+        pass_certificate: true,
+    }
+}
+
 fn one_of_each() -> Vec<Filter> {
     let limit = RateLimit {
         id: "shop/orders".into(),
@@ -60,6 +91,7 @@ fn one_of_each() -> Vec<Filter> {
         per: Duration::from_secs(1),
         burst: 20,
         key: RateKey::Header("x-tenant".into()),
+        except: ["192.0.2.0/24".parse().unwrap()].into_iter().collect(),
         status: 429,
     };
     let changes = FieldChanges {
@@ -67,9 +99,33 @@ fn one_of_each() -> Vec<Filter> {
         ..FieldChanges::default()
     };
     let path = PathChange::prefix("/v1", "/").unwrap();
+    let template = |text: &str| Template::with_captures(text).unwrap();
+    let change = || Some(Replacement { from: "/a".into(), to: template("/b") });
     vec![
-        Filter::RedirectHttps(RedirectHttps { status: 308 }),
+        Filter::BodyLimit(BodyLimit { bytes: 1 << 20 }),
+        Filter::Cors(Cors {
+            origins: vec![CorsOrigin::parse("https://*.shop.example").unwrap()],
+            methods: "GET".into(),
+            headers: "x-a".into(),
+            expose_headers: Some("x-b".into()),
+            credentials: true,
+            max_age_seconds: 60,
+        }),
+        Filter::RedirectTo(RedirectTo {
+            location: template("$scheme://b$uri"),
+            status: 301,
+            cut_slash: true,
+        }),
+        Filter::RedirectHttps(RedirectHttps { status: 308, as_sent: false }),
+        Filter::ClientCertificate(client_certificate()),
         Filter::RateLimit(limit),
+        Filter::RequestLimit(RequestLimit {
+            id: "shop/orders".into(),
+            most: 5,
+            except: Networks::default(),
+            status: 503,
+        }),
+        Filter::Access(Access { allow: Some(Networks::default()), deny: Networks::default() }),
         Filter::Fault(Fault {
             abort: Some(Abort { share: Share(10_000), with: AbortWith::Grpc(14) }),
             delay: Some(Delay { share: Share::ALL, duration: Duration::from_millis(200) }),
@@ -81,10 +137,29 @@ fn one_of_each() -> Vec<Filter> {
             path: Some(PathChange::full("/a").unwrap()),
             status: 302,
         }),
+        Filter::BasicAuth(BasicAuth {
+            realm: "shop".into(),
+            users: Arc::new(Users::default()),
+            spared: Vec::new(),
+        }),
+        Filter::AuthRequest(Box::new(auth_request())),
         Filter::Respond(Respond { status: 200, body: "hi".into(), content_type: Some("text/html".into()) }),
         Filter::Rewrite(Rewrite { path: Some(path), host: Some("orders.internal".into()) }),
+        Filter::RewriteRegex(RewriteRegex {
+            pattern: SearchPattern::new("/a/(.*)").unwrap(),
+            replacement: template("/$1"),
+            forwarded_prefix: Some(template("/a")),
+        }),
         Filter::RequestHeaders(RequestHeaders { changes: changes.clone() }),
         Filter::ResponseHeaders(ResponseHeaders { changes }),
+        Filter::LocationRewrite(LocationRewrite { from: "http://a".into(), to: template("$scheme://$host") }),
+        Filter::CookieRewrite(CookieRewrite { domain: None, path: change() }),
+        Filter::StrictTransport(StrictTransport {
+            max_age_seconds: 60,
+            include_subdomains: true,
+            preload: false,
+        }),
+        Filter::ResponseRate(ResponseRate { bytes_per_second: 1000, after_bytes: 0 }),
     ]
 }
 
@@ -97,15 +172,17 @@ fn filters_are_sorted_by_the_order_of_the_list_and_those_of_a_kind_keep_theirs()
     let kinds: Vec<usize> = sorted.iter().map(Filter::order).collect();
     assert!(kinds.is_sorted_by(|one, other| one < other), "{kinds:?}");
 
-    let status = |status| Filter::RedirectHttps(RedirectHttps { status });
-    let mut filters = vec![sorted[2].clone(), status(301), status(308)];
+    let status = |status| Filter::RedirectHttps(RedirectHttps { status, as_sent: false });
+    let limit = sorted.iter().find(|filter| matches!(filter, Filter::RateLimit(_))).unwrap();
+    let mut filters = vec![limit.clone(), status(301), status(308)];
     Filter::sort(&mut filters);
-    assert_eq!(filters, [status(301), status(308), sorted[2].clone()]);
+    assert_eq!(filters, [status(301), status(308), limit.clone()]);
 }
 
 #[test]
 fn what_is_written_of_a_filter_is_read_again() {
-    for filter in one_of_each() {
+    // Users are redacted, so that they are not written at all.
+    for filter in one_of_each().into_iter().filter(|filter| !matches!(filter, Filter::BasicAuth(_))) {
         let text = serde_json::to_string(&filter).unwrap();
         assert_eq!(serde_json::from_str::<Filter>(&text).unwrap(), filter, "{text}");
     }

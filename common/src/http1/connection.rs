@@ -35,6 +35,9 @@ pub enum BodyError {
     /// An HTTP/2 stream was reset, or its content does not fit its Content-Length.
     #[error("the stream was reset")]
     Reset,
+    /// It is larger than it may be.
+    #[error("the body is too large")]
+    TooLarge,
 }
 
 impl Connection {

@@ -10,7 +10,6 @@ mod few;
 pub mod host;
 pub mod lease;
 pub mod manifests;
-pub mod near;
 pub mod objects;
 pub mod pods;
 mod raw;
@@ -25,3 +24,5 @@ pub mod switch;
 pub mod tokens;
 pub mod translation;
 pub mod watch;
+
+pub use crate::near;

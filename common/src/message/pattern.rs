@@ -1,6 +1,9 @@
 //! Patterns: regular expressions that users write, compiled so that none of them can cost much.
 
+use std::{fmt, sync::Arc};
+
 use regex::bytes::{Regex, RegexBuilder};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
 /// Longest pattern, in bytes.
@@ -33,16 +36,86 @@ pub enum PatternError {
 /// When it breaks a rule of the syntax, is too long or becomes too large.
 pub fn compile_whole(pattern: &str) -> Result<Regex, PatternError> {
     // On its own first: `a)|(b` must not become valid by what is put around it.
-    build(pattern)?;
-    build(&format!("^(?:{pattern})$"))
+    build(pattern, false)?;
+    build(&format!("^(?:{pattern})$"), false)
 }
 
-fn build(pattern: &str) -> Result<Regex, PatternError> {
+/// Compiles a pattern that is looked for with a `^` before it and whatever its case. Nothing is put around it: of
+/// `/a|/b` only the first half must stand at the begin (ingress-nginx).
+///
+/// # Errors
+/// As [`compile_whole`].
+pub fn compile_begin(pattern: &str) -> Result<Regex, PatternError> {
+    build(pattern, true)?;
+    build(&format!("^{pattern}"), true)
+}
+
+/// A pattern that is looked for in a text, anywhere and whatever its case. Its groups can be asked for.
+///
+/// It is compiled once; two are equal, and printed and serialised, by their text.
+#[derive(Clone)]
+pub struct SearchPattern {
+    text: Arc<str>,
+    regex: Regex,
+}
+
+impl SearchPattern {
+    /// Compiles a pattern.
+    ///
+    /// # Errors
+    /// As [`compile_whole`].
+    pub fn new(pattern: &str) -> Result<Self, PatternError> {
+        Ok(Self { text: pattern.into(), regex: build(pattern, true)? })
+    }
+
+    /// The pattern as it was written.
+    pub fn text(&self) -> &Arc<str> {
+        &self.text
+    }
+
+    /// The pattern compiled.
+    pub fn regex(&self) -> &Regex {
+        &self.regex
+    }
+}
+
+impl PartialEq for SearchPattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for SearchPattern {}
+
+impl fmt::Debug for SearchPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.text, f)
+    }
+}
+
+impl Serialize for SearchPattern {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.text)
+    }
+}
+
+impl<'de> Deserialize<'de> for SearchPattern {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::new(&text).map_err(serde::de::Error::custom)
+    }
+}
+
+fn build(pattern: &str, ignores_case: bool) -> Result<Regex, PatternError> {
     if pattern.len() > MAX_PATTERN_BYTES + "^(?:)$".len() {
         return Err(PatternError::TooLong);
     }
     let mut builder = RegexBuilder::new(pattern);
-    builder.unicode(false).size_limit(MAX_COMPILED_BYTES).dfa_size_limit(MAX_CACHE_BYTES);
+    builder
+        .unicode(false)
+        .case_insensitive(ignores_case)
+        .size_limit(MAX_COMPILED_BYTES)
+        .dfa_size_limit(MAX_CACHE_BYTES);
     builder.build().map_err(|error| match error {
         regex::Error::CompiledTooBig(_) => PatternError::TooLarge,
         error => {
@@ -80,6 +153,42 @@ mod tests {
             let regex = compile_whole(pattern).unwrap();
             assert_eq!(regex.is_match(text.as_bytes()), matches, "{pattern} {text}");
         }
+    }
+
+    #[test]
+    fn a_begin_is_matched_without_case_and_without_a_group_around_it() {
+        let rows = [
+            ("/foo", "/foo", true),
+            ("/foo", "/FOObar", true),
+            ("/foo", "/x/foo", false),
+            ("/foo$", "/foo", true),
+            ("/foo$", "/foo/", false),
+            ("/foo/[a-c]+", "/foo/B", true),
+            ("/a|/b", "/ax", true),
+            ("/a|/b", "/q/b", true),
+            ("/a|/b", "/q/a", false),
+            (r"/a\/b\.c", "/a/b.c", true),
+            ("", "/x", true),
+        ];
+        for (pattern, text, matches) in rows {
+            assert_eq!(
+                compile_begin(pattern).unwrap().is_match(text.as_bytes()),
+                matches,
+                "{pattern} {text}"
+            );
+        }
+        assert!(compile_begin("a)|(b").is_err() && compile_begin("(?<!a)b").is_err());
+    }
+
+    #[test]
+    fn a_search_finds_its_groups_anywhere() {
+        let pattern = SearchPattern::new("/api(/|$)(.*)").unwrap();
+        let found = pattern.regex().captures(b"/x/API/y").unwrap();
+        assert_eq!(&found[2], b"y");
+        let text = serde_json::to_string(&pattern).unwrap();
+        assert_eq!(text, r#""/api(/|$)(.*)""#);
+        assert_eq!(serde_json::from_str::<SearchPattern>(&text).unwrap(), pattern);
+        assert!(serde_json::from_str::<SearchPattern>(r#""(""#).is_err());
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{Route, Shared};
+use super::{ClientVerification, Route, Shared};
 use crate::id::CertificateId;
 
 /// Which host names an entry answers to. Names are lower case, without port and trailing dot.
@@ -27,6 +27,9 @@ pub struct VirtualHost {
     /// then requests for it are matched as if the entry were not there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<CertificateId>,
+    /// How clients that name this host in SNI are verified; `None` asks them for nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_verification: Option<Arc<ClientVerification>>,
     /// Routes in no particular order: precedence is computed when the table is built.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<Shared<Route>>,
@@ -35,7 +38,8 @@ pub struct VirtualHost {
 impl VirtualHost {
     /// A host with these routes.
     pub fn new(certificate: Option<CertificateId>, routes: Vec<Route>) -> Self {
-        Self { certificate, routes: routes.into_iter().map(Shared::from).collect() }
+        let routes = routes.into_iter().map(Shared::from).collect();
+        Self { certificate, client_verification: None, routes }
     }
 }
 

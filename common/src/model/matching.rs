@@ -19,13 +19,17 @@ pub enum PathMatch {
     Prefix(Arc<str>),
     /// A regular expression that the whole path must match; one that [`check_regex`] refuses matches nothing.
     Regex(Arc<str>),
+    /// A regular expression that is looked for with a `^` before it, whatever its case; what follows in the path does
+    /// not matter. One that [`check_regex_begin`] refuses matches nothing. Of two with texts of the same length, the
+    /// greater text in the order of bytes is tried first (ingress-nginx).
+    RegexBegin(Arc<str>),
 }
 
 impl PathMatch {
     /// The path, prefix or pattern as it was written.
     pub fn text(&self) -> &Arc<str> {
         match self {
-            Self::Exact(text) | Self::Prefix(text) | Self::Regex(text) => text,
+            Self::Exact(text) | Self::Prefix(text) | Self::Regex(text) | Self::RegexBegin(text) => text,
         }
     }
 }
@@ -109,6 +113,14 @@ pub struct CallerMatch {
 /// what to do.
 pub fn check_regex(pattern: &str) -> Result<(), String> {
     pattern::compile_whole(pattern).map(|_| ()).map_err(|error| error.to_string())
+}
+
+/// Whether a regular expression can be used in a [`PathMatch::RegexBegin`].
+///
+/// # Errors
+/// As [`check_regex`].
+pub fn check_regex_begin(pattern: &str) -> Result<(), String> {
+    pattern::compile_begin(pattern).map(|_| ()).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
 //! Routes: what a request must look like, what happens to it and where it goes.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Conditions, HostMatch, PathMatch, Priority, Retry, Shared};
+use super::{Conditions, ErrorPages, HostMatch, PathMatch, Priority, Retry, Shared};
 use crate::{
     filter::Filter,
     id::{BackendId, ObjectRef, RouteId, RouteSetId},
@@ -47,10 +47,36 @@ pub struct Route {
     /// Backends that get a copy of requests and whose answers nobody sees.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mirrors: Vec<Mirror>,
+    /// Whether its requests are left out of the access log.
+    #[serde(default, skip_serializing_if = "super::is_default")]
+    pub unlogged: bool,
+    /// Largest body that is read whole before an endpoint is chosen, in bytes; a larger one is passed on as it comes, and
+    /// with 0 each one is.
+    #[serde(default, skip_serializing_if = "super::is_default")]
+    pub buffered_body_bytes: u64,
+    /// Who answers instead of an error; `None` leaves errors as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_pages: Option<Arc<ErrorPages>>,
     /// Where further rules decide, such as those of the Service that the route leads to; `None` is what the route
     /// itself says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rules: Option<RulesRef>,
+    /// By which fields its backends are told of the client.
+    #[serde(default, skip_serializing_if = "super::is_default")]
+    pub client_fields: ClientFields,
+}
+
+/// The fields by which backends are told who asked, and how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ClientFields {
+    /// `X-Forwarded-For`, a chain where proxies in front of us are trusted, `X-Forwarded-Host`, `-Port` and `-Proto`,
+    /// `X-Real-IP` and an `X-Request-ID` of ours.
+    #[default]
+    Usual,
+    /// ingress-nginx: `X-Forwarded-For` is the client alone; `X-Forwarded-Scheme` and `X-Scheme` are sent too, what the
+    /// client said in `X-Forwarded-For` and `-Host` goes to `X-Original-Forwarded-…`, and its `X-Request-ID` stays.
+    IngressNginx,
 }
 
 /// A host of some route set, whose routes decide about requests that another route was found for.
@@ -92,7 +118,11 @@ impl Route {
             timeouts: Shared::default(),
             retry: Shared::default(),
             mirrors: Vec::new(),
+            unlogged: false,
+            buffered_body_bytes: 0,
+            error_pages: None,
             rules: None,
+            client_fields: ClientFields::default(),
         }
     }
 }
@@ -131,6 +161,8 @@ pub enum InvalidBackend {
     Forbidden,
     /// The reference itself is malformed, for example neither port name nor number.
     Malformed,
+    /// There is a backend, but what shall protect it cannot be kept up, so nothing may reach it.
+    Unprotected,
 }
 
 /// Limits in time for one request.

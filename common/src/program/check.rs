@@ -34,7 +34,8 @@ pub async fn check<T: Role>(
     secrets: Vec<String>,
     output: &mut dyn Write,
 ) -> anyhow::Result<bool> {
-    let scope = Scope { kinds: T::KINDS, namespaces: args.namespace.clone(), secrets };
+    let (namespaces, all_secrets) = (args.namespace.clone(), role.reads_all_secrets());
+    let scope = Scope { kinds: T::KINDS, namespaces, secrets, all_secrets };
     let (events, mut unread, places) = match args.cluster {
         true => {
             let (events, unread) = cluster(args, scope).await?;

@@ -61,6 +61,11 @@ pub trait Role: Translate {
         None
     }
 
+    /// Whether objects refer to Secrets of other types than those with certificates.
+    fn reads_all_secrets(&self) -> bool {
+        false
+    }
+
     /// What to say of flags that fit none of the objects, each a sentence that names its flag.
     fn unfitting(&self, objects: &Objects) -> Vec<String> {
         let _ = objects;

@@ -91,7 +91,8 @@ impl<T: Role> Program<T> {
             tracing::warn!(flags, "these flags have no effect with --manifests: there is no cluster to tell");
         }
         let namespaces = plan.source.namespace.clone();
-        let scope = Scope { kinds: T::KINDS, namespaces, secrets: plan.secrets.clone() };
+        let all_secrets = plan.role.reads_all_secrets();
+        let scope = Scope { kinds: T::KINDS, namespaces, secrets: plan.secrets.clone(), all_secrets };
         let source = Source::open(&plan.source, scope).await?;
         let engine = Arc::new(Engine::start(settings, &listeners)?);
         engine.set_zone(plan.backend.zone());

@@ -144,6 +144,11 @@ impl Try<'_> {
             && upstream.retries.take(&upstream.backend().retry_allowance, Instant::now())
     }
 
+    /// The error of a try whose answer was dropped as another backend has a page for it.
+    pub fn replaced(status: u16) -> TryError {
+        TryError { failure: Failure::Replaced(status), progress: Progress::Answered, reused: false }
+    }
+
     /// The error of a try whose answer was dropped for its status.
     pub fn dropped(status: u16) -> TryError {
         TryError { failure: Failure::Status(status), progress: Progress::Dropped, reused: false }

@@ -12,7 +12,7 @@ use futures_util::FutureExt;
 use http::HeaderMap;
 use http_body::Body;
 
-use super::replay::Replay;
+use super::{limited::Limited, replay::Replay, shaped::Shaped};
 use crate::{
     http1::{BodyError, BodyReader, BodyWriter, chunked::may_be_trailer},
     http2::{BodySender, BrokenOff},
@@ -31,6 +31,10 @@ pub enum Incoming<'a> {
     Http2(Http2Incoming),
     /// From either, with its begin kept.
     Replay(Box<Replay<'a>>),
+    /// From either, as long as it is not too large.
+    Limited(Box<Limited<'a>>),
+    /// From either, no faster than it may come.
+    Shaped(Box<Shaped<'a>>),
     /// None any more: another value holds the body.
     Taken(Fields),
 }
@@ -80,6 +84,8 @@ impl Incoming<'_> {
             Self::Http1(reader) => reader.poll_data(cx),
             Self::Http2(incoming) => incoming.poll_data(cx),
             Self::Replay(replay) => replay.poll_data(cx),
+            Self::Limited(limited) => limited.poll_data(cx),
+            Self::Shaped(shaped) => shaped.poll_data(cx),
             Self::Taken(_) => Poll::Ready(Ok(false)),
         }
     }
@@ -90,6 +96,8 @@ impl Incoming<'_> {
             Self::Http1(reader) => reader.data(),
             Self::Http2(incoming) => &incoming.current,
             Self::Replay(replay) => replay.data(),
+            Self::Limited(limited) => limited.inner().data(),
+            Self::Shaped(shaped) => shaped.data(),
             Self::Taken(_) => b"",
         }
     }
@@ -100,6 +108,8 @@ impl Incoming<'_> {
             Self::Http1(reader) => reader.consume(count),
             Self::Http2(incoming) => drop(incoming.current.split_to(count)),
             Self::Replay(replay) => replay.consume(count),
+            Self::Limited(limited) => limited.consume(count),
+            Self::Shaped(shaped) => shaped.consume(count),
             Self::Taken(_) => debug_assert_eq!(count, 0),
         }
     }
@@ -115,6 +125,8 @@ impl Incoming<'_> {
             }
             Self::Http2(incoming) => std::mem::take(&mut incoming.current),
             Self::Replay(replay) => replay.take(),
+            Self::Limited(limited) => limited.take(),
+            Self::Shaped(shaped) => shaped.take(),
             Self::Taken(_) => Bytes::new(),
         }
     }
@@ -125,6 +137,8 @@ impl Incoming<'_> {
             Self::Http1(reader) => reader.trailers(),
             Self::Http2(incoming) => &incoming.trailers,
             Self::Replay(replay) => replay.trailers(),
+            Self::Limited(limited) => limited.inner().trailers(),
+            Self::Shaped(shaped) => shaped.inner().trailers(),
             Self::Taken(none) => none,
         }
     }
@@ -135,6 +149,8 @@ impl Incoming<'_> {
             Self::Http1(reader) => reader.is_done(),
             Self::Http2(incoming) => incoming.done && incoming.current.is_empty(),
             Self::Replay(replay) => replay.is_done(),
+            Self::Limited(limited) => limited.inner().is_done(),
+            Self::Shaped(shaped) => shaped.inner().is_done(),
             Self::Taken(_) => true,
         }
     }
@@ -143,6 +159,8 @@ impl Incoming<'_> {
         match self {
             Self::Http1(reader) => Some(reader),
             Self::Replay(replay) => replay.inner().http1(),
+            Self::Limited(limited) => limited.inner().http1(),
+            Self::Shaped(shaped) => shaped.inner().http1(),
             Self::Http2(_) | Self::Taken(_) => None,
         }
     }
@@ -160,7 +178,7 @@ impl Incoming<'_> {
     pub fn rewind(&mut self) -> bool {
         match self {
             Self::Replay(replay) => replay.rewind(),
-            Self::Http1(_) | Self::Http2(_) | Self::Taken(_) => false,
+            _ => false,
         }
     }
 

@@ -47,7 +47,7 @@ pub async fn serve(
             None => Err("tunnel_broken"),
         },
         // Nobody asks for a tunnel.
-        Responder::Nobody => Err("tunnel_broken"),
+        Responder::Nobody | Responder::Fields(_) => Err("tunnel_broken"),
     };
     x.reason = result.err();
     Ok(())

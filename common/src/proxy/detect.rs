@@ -1,14 +1,19 @@
 //! Detect: finds out what a client speaks and hands its connection to whoever serves that.
 
-use std::{future::poll_fn, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
+use std::{future::poll_fn, io, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 
-use rustls::server::{ClientHello, ResolvesServerCert};
-use rustls::sign::CertifiedKey;
+use rustls::{
+    ServerConfig,
+    server::{Acceptor, ClientHello, ResolvesServerCert},
+    sign::CertifiedKey,
+};
+use rustls_pki_types::UnixTime;
 use tokio::{io::ReadBuf, net::TcpStream};
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor, server::TlsStream};
 
 use super::{
     bound::Bound,
+    client_tls::LiveVerification,
     exchange::{Client, ClientTls},
     http1, http2,
     shared::Shared,
@@ -156,10 +161,19 @@ async fn handshake(
 ) -> Option<(Stream, ClientTls, bool)> {
     let worker = &client.worker;
     let metrics = &client.bound.metrics;
-    let acceptor = TlsAcceptor::from(client.bound.tls.clone()?);
+    let tls = client.bound.tls.clone()?;
     let limit = settings.limits.handshake_time;
-    let stream = match worker.deadlines.within(limit, acceptor.accept(socket)).await {
-        Ok(Ok(stream)) => stream,
+    let live = worker.live();
+    let verifies = client.listener(&live).is_some_and(|listener| listener.table.verifies_clients());
+    drop(live);
+    let accepting = async {
+        match verifies {
+            false => Ok((TlsAcceptor::from(tls).accept(socket).await?, None)),
+            true => accept_verified(client, tls, socket).await,
+        }
+    };
+    let (stream, verification) = match worker.deadlines.within(limit, accepting).await {
+        Ok(Ok(accepted)) => accepted,
         Ok(Err(error)) => {
             tracing::debug!(client = %client.address, %error, "TLS handshake failed");
             metrics.handshake_failed("failed");
@@ -178,7 +192,31 @@ async fn handshake(
         Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
         _ => "TLSv1.3",
     };
-    Some((Stream::TlsServer(Box::new(stream)), ClientTls { server_name, version }, is_http2))
+    let shown = verification
+        .map(|verification| Box::new(verification.look_at(session.peer_certificates(), UnixTime::now())));
+    let tls = ClientTls { server_name, version, shown };
+    Some((Stream::TlsServer(Box::new(stream)), tls, is_http2))
+}
+
+/// Shakes hands with a client that is asked for a certificate, if the host that it names wants that.
+async fn accept_verified(
+    client: &Client,
+    usual: Arc<ServerConfig>,
+    socket: Socket,
+) -> io::Result<(TlsStream<Socket>, Option<Arc<LiveVerification>>)> {
+    let start = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
+    let wanted = {
+        let live = client.worker.live();
+        let hello = start.client_hello();
+        let name = hello.server_name().unwrap_or_default().to_ascii_lowercase();
+        let listener = client.listener(&live);
+        listener.and_then(|listener| listener.table.find_verification(name.as_bytes()).cloned())
+    };
+    let Some(wanted) = wanted else { return Ok((start.into_stream(usual).await?, None)) };
+    let verifiers = &client.worker.shared.verifiers;
+    let verification = verifiers.get((client.bound.index, &usual), &wanted).map_err(io::Error::other)?;
+    let stream = start.into_stream(verification.settings.clone()).await?;
+    Ok((stream, Some(verification)))
 }
 
 /// Chooses certificates by SNI from what is live at the moment of the handshake.

@@ -11,6 +11,8 @@ use std::{
 
 use super::{
     bound::Bound,
+    client_tls::Shown,
+    counting::Counted,
     identity::{self, Found},
     ip_text::IpText,
     live::{Live, LiveListener, LiveRoute},
@@ -18,7 +20,7 @@ use super::{
     worker::Worker,
 };
 use crate::{
-    message::{Known, RequestHead, Scheme},
+    message::{Known, RequestHead, ResponseHead, Scheme},
     model::{Caller, Listener, Source},
     routing::Asked,
     runtime::access_log::AccessRecord,
@@ -48,6 +50,8 @@ pub struct ClientTls {
     pub server_name: Option<Box<str>>,
     /// Version that was agreed on.
     pub version: &'static str,
+    /// What the client showed, where clients are verified.
+    pub shown: Option<Box<Shown>>,
 }
 
 impl Client {
@@ -60,6 +64,11 @@ impl Client {
     /// A connection of nobody, for what we send on our own account beside the requests of this one.
     pub fn unconnected(&self) -> Self {
         Self::new(self.worker.clone(), self.bound.clone(), self.address)
+    }
+
+    /// What the client showed, where clients are verified.
+    pub fn shown(&self) -> Option<&Shown> {
+        self.tls.as_ref()?.shown.as_deref()
     }
 
     /// How the client reached us, before trusted proxies are believed.
@@ -126,11 +135,43 @@ pub struct Exchange<'c> {
     pub received: Cell<u64>,
     /// Body bytes sent to the client.
     pub sent: Cell<u64>,
+    /// What its answer gets beside what the backend says; most have nothing.
+    pub added: Option<Box<Added>>,
+    /// Whether it has an id of ours already.
+    pub has_id: bool,
+    /// Whether its head is one for backends already.
+    pub is_dressed: bool,
+    /// Whether an error page was asked for already.
+    pub has_page: bool,
     /// Whether it counts towards what may be going on in the process.
     pub is_counted: bool,
+    /// Where it counts towards what its client may have going on.
+    pub counted: Vec<Counted>,
     start: Instant,
     /// Whether it is logged and counted when it ends.
     is_recorded: bool,
+}
+
+/// Fields that an answer gets beside what its backend says.
+#[derive(Default)]
+pub struct Added(Vec<AddedField>);
+
+struct AddedField {
+    name: &'static str,
+    value: Vec<u8>,
+    /// Whatever the status is; else only with those of usual answers.
+    always: bool,
+}
+
+impl Added {
+    /// Adds them to an answer.
+    pub fn add(&self, head: &mut ResponseHead) {
+        // ingress-nginx: these are the statuses that nginx adds fields to.
+        let is_usual = matches!(head.status, 200 | 201 | 204 | 206 | 301..=304 | 307 | 308);
+        for field in self.0.iter().filter(|field| field.always || is_usual) {
+            head.fields.push(field.name.as_bytes(), &field.value);
+        }
+    }
 }
 
 /// A request head that goes back to its worker when the exchange ends, and not before.
@@ -177,7 +218,12 @@ impl<'c> Exchange<'c> {
             reason: None,
             received: Cell::new(0),
             sent: Cell::new(0),
+            added: None,
+            has_id: false,
+            is_dressed: false,
+            has_page: false,
             is_counted: false,
+            counted: Vec::new(),
             start: Instant::now(),
             is_recorded: true,
         }
@@ -228,6 +274,24 @@ impl<'c> Exchange<'c> {
         self.source = source;
     }
 
+    /// Has the answer get a field beside what its backend says; `always` is whatever its status.
+    pub fn add_to_answer(&mut self, name: &'static str, value: &[u8], always: bool) {
+        let added = self.added.get_or_insert_default();
+        added.0.push(AddedField { name, value: value.to_vec(), always });
+    }
+
+    /// Has the answer that comes instead of this one say what this one says of who may ask.
+    pub fn keep_challenges(&mut self, answer: &ResponseHead) {
+        const NAME: &str = "WWW-Authenticate";
+        if answer.status != 401 {
+            return;
+        }
+        for (_, value) in answer.fields.iter().filter(|(name, _)| name.eq_ignore_ascii_case(NAME.as_bytes()))
+        {
+            self.add_to_answer(NAME, value, true);
+        }
+    }
+
     /// Longest time that writing to the client may stall.
     pub fn write_stall(&self) -> Duration {
         self.listener.as_ref().map_or(Duration::from_secs(60), |listener| listener.limits.write_stall)
@@ -273,7 +337,8 @@ impl Exchange<'_> {
         if let Some(reason) = self.reason {
             worker.shared.metrics.own_responses.add(reason);
         }
-        if worker.log.is_on() {
+        let is_unlogged = self.outer.as_deref().or(route).is_some_and(|route| route.route.unlogged);
+        if worker.log.is_on() && !is_unlogged {
             let target = self.target.and_then(|index| route?.targets.get(index));
             let target = target.and_then(|target| target.upstream.as_ref().ok());
             let target = self.destination.as_ref().map(|to| &to.upstream).or(target);

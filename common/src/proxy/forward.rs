@@ -10,10 +10,11 @@ use super::{
     again::Again,
     attempt::{Plan, Progress, Try, TryError},
     body::Incoming,
+    buffering,
     entry::enter,
     exchange::Exchange,
     grpc_timeout, headers, loops, mirror,
-    picking::Choice,
+    picking::{self, Choice},
     replay::Replay,
     respond::Failure,
     responder::Responder,
@@ -35,6 +36,10 @@ pub async fn forward(
     body: &mut Incoming<'_>,
     responder: &mut Responder<'_>,
 ) -> Result<(), Failure> {
+    let _room = match body.is_done() {
+        true => None,
+        false => Box::pin(buffering::read_whole(x, listener, body)).await?,
+    };
     let upstream = pick_upstream(x)?;
     let _entered = enter(x, &upstream, responder).await?;
     // A body belongs to the request, not to the tunnel: who sends one gets an ordinary answer.
@@ -45,7 +50,10 @@ pub async fn forward(
     }
     let mut plan = plan(x, &upstream, listener, upgrade);
     let copies = mirror::draw(x, &plan, body);
-    if (plan.again.repeatable || copies.is_some()) && !body.is_done() {
+    if let Incoming::Replay(replay) = &*body {
+        plan.again.keeps_body = true;
+        plan.again.body_bytes = u32::try_from(replay.most_bytes()).unwrap_or(u32::MAX);
+    } else if (plan.again.repeatable || copies.is_some()) && !body.is_done() {
         let length = headers::content_length(&x.head.fields);
         plan.again.keeps_body = Replay::keep(body, length, plan.again.body_bytes as usize);
     }
@@ -81,7 +89,8 @@ pub fn pick_upstream(x: &mut Exchange<'_>) -> Result<Arc<Upstream>, Failure> {
         return Ok(destination.upstream.clone());
     }
     let route = x.route.as_ref().ok_or(Failure::NoRoute)?;
-    let index = route.pick(x.worker().random()).ok_or(Failure::NoWeight)?;
+    let held = picking::held_target(x, route);
+    let index = held.or_else(|| route.pick(x.worker().random())).ok_or(Failure::NoWeight)?;
     x.target = Some(index);
     route.targets[index].upstream.clone().map_err(Failure::InvalidBackend)
 }
@@ -98,7 +107,10 @@ struct Tries {
 }
 
 /// Tries to have an answer until there is one to pass on or no other try is allowed.
-async fn attempt(
+///
+/// # Errors
+/// What the last try failed with.
+pub async fn attempt(
     x: &mut Exchange<'_>,
     (upstream, plan): (&Arc<Upstream>, &Plan),
     body: &mut Incoming<'_>,
@@ -125,6 +137,11 @@ async fn attempt(
             note_answer(x, upstream, (&peer, choice));
             return Ok(());
         };
+        if let Failure::Replaced(status) = error.failure {
+            x.status = status;
+            note_answer(x, upstream, (&peer, choice));
+            return Err(error.failure);
+        }
         error.failure = plan.name(error.failure);
         note_failure(x, upstream, (&peer, choice), &error);
         drop(waiting);
@@ -196,7 +213,11 @@ pub fn note_failure(
     error: &TryError,
 ) {
     let metrics = &x.worker().shared.metrics.upstream;
-    if !matches!(error.failure, Failure::ClientClosed | Failure::ClientBody | Failure::ClientBodyTimeout) {
+    let is_clients = matches!(
+        error.failure,
+        Failure::ClientClosed | Failure::ClientBody | Failure::ClientBodyTimeout | Failure::BodyTooLarge
+    );
+    if !is_clients {
         metrics.failed.add(error.failure.reason());
     }
     let blamed = match error.failure {

@@ -4,11 +4,13 @@ use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
-use super::{exchange::Exchange, identity::name_caller, ip_text::IpText, respond::add_own_fields};
+use super::{
+    exchange::Exchange, identity::name_caller, ingress_nginx, ip_text::IpText, respond::add_own_fields,
+};
 use crate::{
     filter::FilterContext,
     message::{Fields, Known, KnownSet, ResponseHead, Scheme, lists},
-    model::Listener,
+    model::{ClientFields, Listener},
 };
 
 /// Takes from a request what forwarded fields say of the client, if whoever sent them is trusted.
@@ -38,12 +40,14 @@ pub fn filter_context<'a>(x: &Exchange<'a>, caller: Option<&'a str>) -> FilterCo
     FilterContext {
         client: x.client_ip,
         caller,
+        certificate: x.client.shown().map(|shown| &shown.certificate),
         scheme: x.scheme,
         port,
         https_port: x.https_port,
         now: x.start(),
         random: worker.random(),
         rates: &worker.shared.rate_limits,
+        asked: None,
     }
 }
 
@@ -51,6 +55,7 @@ pub fn filter_context<'a>(x: &Exchange<'a>, caller: Option<&'a str>) -> FilterCo
 /// `upgrade` keeps the `Upgrade` field of a request that may become a tunnel.
 pub fn towards_backend(x: &mut Exchange<'_>, listener: &Listener, upgrade: bool) {
     let trusted = is_trusted(&listener.trusted_cidrs, x.client.address.ip());
+    x.is_dressed = true;
     // What the client's `Connection` names is gone since it came; what filters have set since then stays.
     strip_hop_by_hop(&mut x.head.fields, upgrade, &[]);
     if x.destination.is_some() {
@@ -58,6 +63,22 @@ pub fn towards_backend(x: &mut Exchange<'_>, listener: &Listener, upgrade: bool)
         x.head.fields.remove_all(KnownSet::OF_CLIENTS.with(KnownSet::of(&[Known::Proxy])));
         return;
     }
+    // A route may have led on to rules of its Service; how clients are told of is a matter of the first one.
+    let route = x.outer.as_ref().or(x.route.as_ref());
+    match route.map_or(ClientFields::Usual, |route| route.route.client_fields) {
+        ClientFields::Usual => add_usual(x, listener, trusted),
+        ClientFields::IngressNginx => ingress_nginx::add(x, listener, trusted),
+    }
+    if listener.forwarded_field {
+        push_forwarded(x);
+    }
+    if listener.identify {
+        name_caller(x);
+    }
+}
+
+/// Adds the fields of [`ClientFields::Usual`].
+fn add_usual(x: &mut Exchange<'_>, listener: &Listener, trusted: bool) {
     add_request_id(x, trusted);
     let fields = &mut x.head.fields;
     let chain = trusted && fields.contains(Known::XForwardedFor);
@@ -89,12 +110,6 @@ pub fn towards_backend(x: &mut Exchange<'_>, listener: &Listener, upgrade: bool)
     }
     if !proto {
         x.head.fields.push_known(Known::XForwardedProto, x.scheme.as_str().as_bytes());
-    }
-    if listener.forwarded_field {
-        push_forwarded(x);
-    }
-    if listener.identify {
-        name_caller(x);
     }
 }
 
@@ -181,7 +196,17 @@ fn nominated_fields(fields: &Fields) -> Vec<Vec<u8>> {
     names
 }
 
-fn add_request_id(x: &mut Exchange<'_>, trusted: bool) {
+/// Gives a request its id, before others are asked about it.
+pub fn identify_request(x: &mut Exchange<'_>, listener: &Listener) {
+    add_request_id(x, is_trusted(&listener.trusted_cidrs, x.client.address.ip()));
+    x.has_id = true;
+}
+
+/// Gives the request an id, unless it has one and whoever sent it is trusted.
+pub fn add_request_id(x: &mut Exchange<'_>, trusted: bool) {
+    if x.has_id {
+        return;
+    }
     if trusted && x.head.fields.get(Known::XRequestId).is_some_and(|id| !id.is_empty() && id.len() <= 128) {
         return;
     }

@@ -3,13 +3,15 @@
 use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
 
 use super::{
-    address,
+    address, asking,
     body::Incoming,
-    connect,
+    connect, counting,
+    error_pages::{self, Asked},
     exchange::Exchange,
     forward::forward,
     headers,
     identity::identify,
+    limited::Limited,
     live::LiveRoute,
     loops, passing,
     respond::{self, Failure},
@@ -17,7 +19,7 @@ use super::{
     rules, shedding, tls,
 };
 use crate::{
-    filter::{Flow, Reply},
+    filter::{Filter, FilterContext, Flow, Reply, ReplyKind},
     http1::RequestError,
     message::{Method, ResponseHead},
     model::{Listener, ServiceNames},
@@ -43,9 +45,24 @@ pub async fn serve(
     };
     let mut next = 0;
     loop {
-        match apply_filters(x, &mut next) {
+        let mut flow = apply_filters(x, &mut next);
+        if let Flow::Ask(question) = flow {
+            flow = match Box::pin(asking::ask(x, (next, &listener), *question, responder)).await {
+                Ok(Flow::Next) => continue,
+                Ok(flow) => flow,
+                Err(failure) => return refuse(x, body, responder, failure).await,
+            };
+        }
+        match flow {
             Flow::Next if rules::lead_on(x) => next = 0,
             Flow::Next => break,
+            // Who was answered does not ask again.
+            Flow::Ask(_) => return refuse(x, body, responder, Failure::NoRoute).await,
+            Flow::Count { id, most, status } => {
+                if let Err(reply) = counting::enter(x, (&id, most, status)) {
+                    return answer(x, body, responder, &reply).await;
+                }
+            }
             Flow::Reply(reply) => return answer(x, body, responder, &reply).await,
             Flow::Wait(duration, reply) => {
                 if let Err(failure) = Box::pin(wait(x, duration, responder)).await {
@@ -56,6 +73,9 @@ pub async fn serve(
                 }
             }
         }
+    }
+    if !body.is_done() {
+        Limited::apply(x, body);
     }
     let forwarded = match x.head.method {
         _ if x.destination.is_some() => Box::pin(passing::serve(x, &listener, body, responder)).await,
@@ -79,8 +99,32 @@ pub async fn refuse(
     responder: &mut Responder<'_>,
     failure: Failure,
 ) -> Result<(), ResponderError> {
+    if let Some(asked) = error_pages::asked(x, failure) {
+        x.reason = (!matches!(failure, Failure::Replaced(_))).then(|| failure.reason());
+        if let Some(result) = Box::pin(error_page(x, asked, body, responder)).await {
+            return result;
+        }
+    }
     prepare_close(body, responder);
     respond::failure(x, responder, failure).await
+}
+
+/// Has another backend answer instead of us; `None` if it does not.
+async fn error_page(
+    x: &mut Exchange<'_>,
+    asked: Asked,
+    body: &mut Incoming<'_>,
+    responder: &mut Responder<'_>,
+) -> Option<Result<(), ResponderError>> {
+    if matches!(asked, Asked::Page(_)) && !matches!(body, Incoming::Replay(_)) {
+        prepare_close(body, responder);
+    }
+    match error_pages::serve(x, asked, body, responder).await {
+        Ok(()) => Some(Ok(())),
+        Err(_) if responder.has_started() => Some(Err(ResponderError::Closed)),
+        Err(Failure::ClientClosed) => Some(respond::failure(x, responder, Failure::ClientClosed).await),
+        Err(_) => None,
+    }
 }
 
 /// An answer that does not wait for the body: the connection can only go on if all of the body is there.
@@ -104,6 +148,11 @@ fn route(x: &mut Exchange<'_>) -> Result<Arc<Listener>, Failure> {
         let by_name = client_tls.server_name.as_ref();
         let by_name = by_name.and_then(|name| listener.table.find_certificate(name.as_bytes()));
         if tls::is_misdirected(by_name, by_host) {
+            return Err(Failure::Misdirected);
+        }
+        // Who was not asked for a certificate of this host, or by other authorities than those of now, comes anew.
+        let wanted = listener.table.find_verification(x.head.host());
+        if wanted.is_some_and(|wanted| x.client.shown().is_none_or(|shown| shown.verification != *wanted)) {
             return Err(Failure::Misdirected);
         }
     }
@@ -181,6 +230,17 @@ async fn answer(
     responder: &mut Responder<'_>,
     reply: &Reply,
 ) -> Result<(), ResponderError> {
+    if matches!(reply.kind, ReplyKind::Refusal { .. }) && error_pages::replaces(x, reply.status) {
+        let challenges = reply.fields.iter().filter(|(name, _)| *name == "WWW-Authenticate");
+        challenges.for_each(|(name, value)| x.add_to_answer(name, value, true));
+        x.reason = Some(reply.reason);
+        let page = Asked::Page(reply.status);
+        if let Some(result) = Box::pin(error_page(x, page, body, responder)).await {
+            return result;
+        }
+        // The answer of our own says it itself.
+        x.added = None;
+    }
     prepare_close(body, responder);
     respond::reply(x, responder, reply).await
 }
@@ -207,14 +267,24 @@ async fn wait(
 /// Lets the filters of the route change the head of an answer, and then those of the one that led to it: of a backend's
 /// answer, or of one that the route describes.
 pub(super) fn filter_response(x: &Exchange<'_>, head: &mut ResponseHead) {
+    if let Some(added) = &x.added {
+        added.add(head);
+    }
+    each_filter(x, |filter, cx| filter.response(cx, head));
+}
+
+/// The same for a refusal or failure.
+pub(super) fn filter_refusal(x: &Exchange<'_>, head: &mut ResponseHead) {
+    each_filter(x, |filter, cx| filter.refusal(cx, head));
+}
+
+fn each_filter(x: &Exchange<'_>, mut tell: impl FnMut(&Filter, &FilterContext<'_>)) {
     let caller = x.source.as_deref().map(|source| &*source.name);
     for route in x.route.iter().chain(&x.outer) {
         if route.route.filters.is_empty() {
             continue;
         }
-        let cx = headers::filter_context(x, caller);
-        for filter in &route.route.filters {
-            filter.response(&cx, head);
-        }
+        let cx = FilterContext { asked: Some(&x.head), ..headers::filter_context(x, caller) };
+        route.route.filters.iter().for_each(|filter| tell(filter, &cx));
     }
 }

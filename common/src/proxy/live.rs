@@ -12,8 +12,8 @@ use crate::{
     http1::HeadLimits,
     id::{ListenerName, ObjectRef, RouteId, RouteSetId},
     model::{
-        BackendRef, BackendTarget, InvalidBackend, Listener, ListenerProtocol, PassThrough, PathMatch, Retry,
-        Route, RouteSet, Shared, Snapshot, TcpRoute,
+        BackendRef, BackendTarget, ErrorPages, InvalidBackend, Listener, ListenerProtocol, PassThrough,
+        PathMatch, Retry, Route, RouteSet, Shared, Snapshot, TcpRoute,
     },
     routing::Table,
     runtime::metrics::{Metrics, RouteLabels, RouteMetrics},
@@ -69,6 +69,8 @@ pub struct LiveRoute {
     total_weight: u64,
     /// Who gets copies of its requests.
     pub mirrors: Vec<LiveMirror>,
+    /// Who answers instead of an error.
+    pub pages: Option<Box<LivePages>>,
     /// Counters of the route.
     pub metrics: Arc<RouteMetrics>,
 }
@@ -77,7 +79,8 @@ pub struct LiveRoute {
 pub struct Target {
     /// The live side of the backend, or why there is none.
     pub upstream: Result<Arc<Upstream>, InvalidBackend>,
-    weight: u32,
+    /// Its share of the requests.
+    pub weight: u32,
 }
 
 /// A backend that gets copies of requests.
@@ -86,6 +89,14 @@ pub struct LiveMirror {
     pub upstream: Result<Arc<Upstream>, InvalidBackend>,
     /// How many of a hundred requests are copied.
     pub percent: u8,
+}
+
+/// A backend that answers instead of an error.
+pub struct LivePages {
+    /// What it answers and is told.
+    pub settings: Arc<ErrorPages>,
+    /// The live side of the backend, or why there is none.
+    pub upstream: Result<Arc<Upstream>, InvalidBackend>,
 }
 
 /// What is at one place for a listener.
@@ -242,8 +253,12 @@ impl LiveRoute {
         let mirrors = (route.mirrors.iter())
             .map(|to| LiveMirror { upstream: live_side(&to.target, parts.registry), percent: to.percent })
             .collect();
+        let pages = route.error_pages.as_ref().map(|settings| {
+            let upstream = live_side(&settings.target, parts.registry);
+            Box::new(LivePages { settings: settings.clone(), upstream })
+        });
         let metrics = parts.metrics.route(&labels(route));
-        Self { route: route.clone(), targets, total_weight, mirrors, metrics }
+        Self { route: route.clone(), targets, total_weight, mirrors, pages, metrics }
     }
 
     /// Chooses a target by weight; `None` if no target has any.

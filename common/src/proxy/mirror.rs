@@ -86,7 +86,7 @@ pub fn whole(body: &Incoming<'_>) -> CopyBody {
         Incoming::Replay(replay) => {
             replay.whole().map_or(CopyBody::Missing, |kept| CopyBody::Whole(kept.to_vec()))
         }
-        Incoming::Http1(_) | Incoming::Http2(_) | Incoming::Taken(_) => CopyBody::Missing,
+        _ => CopyBody::Missing,
     }
 }
 

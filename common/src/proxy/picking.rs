@@ -4,15 +4,22 @@ use std::{
     cell::Cell,
     net::IpAddr,
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
-use super::exchange::Exchange;
+use super::{
+    exchange::Exchange,
+    headers,
+    live::{LiveRoute, Target},
+};
 use crate::{
-    message::{Fields, Known, ResponseHead},
-    model::{Affinity, Backend, Balance, HashKey},
+    message::{Fields, Known, ResponseHead, Scheme},
+    model::{Affinity, Backend, Balance, HashKey, SameSite, SecureCookie},
     upstream::{Peer, Upstream, hash},
 };
+
+/// The last second of the year 9999, after which dates cannot be written.
+const LAST_DATE: Duration = Duration::from_secs(253_402_300_799);
 
 /// What of a request decides its endpoint; worked out once for all tries.
 #[derive(Debug, Default)]
@@ -23,6 +30,8 @@ pub struct Choice {
     kept: Option<u64>,
     /// The settings that say how the client is kept where it is, if it is.
     keeping: Option<Arc<Backend>>,
+    /// Whether the client came over TLS.
+    is_secure: bool,
     /// Whether the balancer wants to know how long answers take.
     is_timed: bool,
     /// When the present try had its connection.
@@ -60,7 +69,8 @@ impl Choice {
         let kept = backend.affinity.as_ref().and_then(|affinity| kept(&x.head.fields, affinity));
         let is_timed = backend.balance == Balance::Ewma;
         let keeping = backend.affinity.is_some().then(|| backend.clone());
-        Self { key, kept, keeping, is_timed, ..Self::default() }
+        let is_secure = x.scheme == Scheme::Https;
+        Self { key, kept, keeping, is_secure, is_timed, ..Self::default() }
     }
 
     /// An endpoint for the next try; `None` if there is none at all. `avoid` is the one that just failed.
@@ -108,7 +118,7 @@ impl Choice {
         if let Some(affinity) = self.keeping.as_ref().and_then(|backend| backend.affinity.as_ref())
             && self.kept != Some(peer.mark)
         {
-            push_cookie(&mut head.fields, affinity, peer.mark);
+            push_cookie(&mut head.fields, affinity, (peer.mark, self.is_secure));
         }
     }
 
@@ -129,6 +139,11 @@ fn key_of(x: &Exchange<'_>, key: &HashKey) -> Option<u64> {
             IpAddr::V4(ip) => hash(&ip.octets()),
             IpAddr::V6(ip) => hash(&ip.octets()),
         }),
+        HashKey::Text(template) => {
+            let mut text = Vec::new();
+            template.render((&headers::filter_context(x, None), &x.head), &[], &mut text);
+            Some(hash(&text))
+        }
     }
 }
 
@@ -146,24 +161,61 @@ fn kept(fields: &Fields, affinity: &Affinity) -> Option<u64> {
     u64::from_str_radix(text, 16).ok()
 }
 
+/// Which of several backends of a route a client is to stay with, as its cookie names an endpoint there that is well.
+pub fn held_target(x: &Exchange<'_>, route: &LiveRoute) -> Option<usize> {
+    if route.targets.len() < 2 {
+        return None;
+    }
+    let holds = |target: &Target| {
+        let Ok(upstream) = &target.upstream else { return false };
+        let backend = upstream.backend();
+        let affinity =
+            backend.affinity.as_ref().filter(|affinity| affinity.holds_backend && target.weight > 0);
+        let mark = affinity.and_then(|affinity| kept(&x.head.fields, affinity));
+        mark.is_some_and(|mark| upstream.find(x.start(), mark).is_some())
+    };
+    route.targets.iter().position(holds)
+}
+
 /// Adds the cookie that keeps a client where it is. Settings that no field can hold add nothing.
-fn push_cookie(fields: &mut Fields, affinity: &Affinity, mark: u64) {
+fn push_cookie(fields: &mut Fields, affinity: &Affinity, (mark, is_secure): (u64, bool)) {
     let holds = |text: &str| text.bytes().all(|byte| matches!(byte, 0x21..=0x7e) && byte != b';');
-    if !holds(&affinity.cookie) || !holds(&affinity.path) {
+    if !holds(&affinity.cookie) || !holds(&affinity.path) || !affinity.domain.as_deref().is_none_or(holds) {
         return;
     }
     fields.push_with(b"set-cookie", |out| {
         out.extend_from_slice(affinity.cookie.as_bytes());
         out.push(b'=');
         out.extend((0..16).rev().map(|digit| b"0123456789abcdef"[(mark >> (digit * 4)) as usize & 15]));
-        out.extend_from_slice(b"; Path=");
-        out.extend_from_slice(affinity.path.as_bytes());
-        if let Some(ttl) = affinity.ttl {
-            out.extend_from_slice(b"; Max-Age=");
-            out.extend_from_slice(itoa::Buffer::new().format(ttl.as_secs()).as_bytes());
-        }
-        out.extend_from_slice(b"; HttpOnly; SameSite=Lax");
+        push_attributes(out, affinity, is_secure);
     });
+}
+
+fn push_attributes(out: &mut Vec<u8>, affinity: &Affinity, is_secure: bool) {
+    let mut put = |name: &str, value: &str| {
+        out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(value.as_bytes());
+    };
+    if let Some(date) = affinity.expires.and_then(|expires| SystemTime::now().checked_add(expires)) {
+        put("; Expires=", &httpdate::fmt_http_date(date.min(SystemTime::UNIX_EPOCH + LAST_DATE)));
+    }
+    if let Some(ttl) = affinity.ttl {
+        put("; Max-Age=", itoa::Buffer::new().format(ttl.as_secs()));
+    }
+    if let Some(domain) = &affinity.domain {
+        put("; Domain=", domain);
+    }
+    put("; Path=", &affinity.path);
+    if affinity.secure == SecureCookie::Always || affinity.secure == SecureCookie::OverTls && is_secure {
+        put("; Secure", "");
+    }
+    put("; HttpOnly", "");
+    match affinity.same_site {
+        SameSite::Lax => put("; SameSite=", "Lax"),
+        SameSite::Strict => put("; SameSite=", "Strict"),
+        SameSite::None => put("; SameSite=", "None"),
+        SameSite::Unsaid => {}
+    }
 }
 
 #[cfg(test)]
@@ -177,7 +229,7 @@ mod tests {
     }
 
     fn affinity(path: &str, ttl: Option<u64>) -> Affinity {
-        Affinity { cookie: "at".into(), path: path.into(), ttl: ttl.map(Duration::from_secs) }
+        Affinity { path: path.into(), ttl: ttl.map(Duration::from_secs), ..Affinity::named("at") }
     }
 
     #[test]
@@ -201,9 +253,9 @@ mod tests {
     #[test]
     fn a_cookie_that_was_set_is_understood_and_others_are_not() {
         let mut set = Fields::default();
-        push_cookie(&mut set, &affinity("/shop", Some(90)), 0x0123_4567_89ab_cdef);
+        push_cookie(&mut set, &affinity("/shop", Some(90)), (0x0123_4567_89ab_cdef, true));
         let value = set.get_by_name("set-cookie").unwrap();
-        let wanted = "at=0123456789abcdef; Path=/shop; Max-Age=90; HttpOnly; SameSite=Lax";
+        let wanted = "at=0123456789abcdef; Max-Age=90; Path=/shop; HttpOnly; SameSite=Lax";
         assert_eq!(std::str::from_utf8(value).unwrap(), wanted);
         let rows = [
             ("at=0123456789abcdef", Some(0x0123_4567_89ab_cdef)),
@@ -219,10 +271,47 @@ mod tests {
     }
 
     #[test]
+    fn a_cookie_has_the_attributes_that_are_asked_for() {
+        let set = |affinity: &Affinity, is_secure| {
+            let mut set = Fields::default();
+            push_cookie(&mut set, affinity, (1, is_secure));
+            let value = set.get_by_name("set-cookie").unwrap_or_default();
+            String::from_utf8_lossy(value).split_once("; ").map(|(_, rest)| rest.to_owned())
+        };
+        let bare = Affinity { same_site: SameSite::Unsaid, ..Affinity::named("at") };
+        let secure = |secure, same_site| Affinity { secure, same_site, ..bare.clone() };
+        let rows = [
+            (bare.clone(), true, "Path=/; HttpOnly"),
+            (secure(SecureCookie::OverTls, SameSite::Unsaid), false, "Path=/; HttpOnly"),
+            (secure(SecureCookie::OverTls, SameSite::None), true, "Path=/; Secure; HttpOnly; SameSite=None"),
+            (
+                secure(SecureCookie::Always, SameSite::Strict),
+                false,
+                "Path=/; Secure; HttpOnly; SameSite=Strict",
+            ),
+            (
+                Affinity { domain: Some("a.test".into()), ..bare.clone() },
+                false,
+                "Domain=a.test; Path=/; HttpOnly",
+            ),
+        ];
+        for (affinity, is_secure, wanted) in rows {
+            assert_eq!(set(&affinity, is_secure).as_deref(), Some(wanted));
+        }
+        let dated = set(&Affinity { expires: Some(Duration::MAX), ..bare.clone() }, false);
+        assert_eq!(dated, Some("Path=/; HttpOnly".to_owned()), "a time without end has no date");
+        let dated =
+            set(&Affinity { expires: Some(Duration::from_secs(1 << 40)), ..bare.clone() }, false).unwrap();
+        assert!(dated.starts_with("Expires=Fri, 31 Dec 9999"), "{dated}");
+        let wrong = Affinity { domain: Some("a; Path=/x".into()), ..bare };
+        assert_eq!(set(&wrong, false), None);
+    }
+
+    #[test]
     fn settings_that_no_field_can_hold_set_no_cookie() {
         for path in ["/a\r\nx: y", "/a; Domain=b", "/a b", "/\u{e4}"] {
             let mut set = Fields::default();
-            push_cookie(&mut set, &affinity(path, None), 1);
+            push_cookie(&mut set, &affinity(path, None), (1, false));
             assert!(set.is_empty(), "{path:?}");
         }
     }

@@ -163,12 +163,13 @@ fn nanos(duration: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::filter::RateKey;
+    use crate::filter::{Networks, RateKey};
 
     const SECOND: Duration = Duration::from_secs(1);
 
     fn limit(id: &str, requests: u32, burst: u32) -> RateLimit {
-        RateLimit { id: id.into(), requests, per: SECOND, burst, key: RateKey::All, status: 429 }
+        let (key, except) = (RateKey::All, Networks::default());
+        RateLimit { id: id.into(), requests, per: SECOND, burst, key, except, status: 429 }
     }
 
     fn memory() -> (RateLimits, impl Fn(u64) -> Instant) {

@@ -4,6 +4,7 @@
 /// those of malformed requests beside the parsers of heads and bodies.
 pub const REASONS: &[(&str, &str)] = &[
     ("bad_token", "the token by which the caller says who it is is not valid"),
+    ("body_too_large", "the client's body is larger than the route allows"),
     ("client_body", "the client's body broke off or is malformed"),
     ("client_body_timeout", "the client's body came too slowly"),
     ("client_closed", "the client went away"),
@@ -24,10 +25,12 @@ pub const REASONS: &[(&str, &str)] = &[
     ("overload", "as much is going on, towards the backend or in all, as the limits allow"),
     ("own_address", "the backend's endpoints are the proxy itself"),
     ("port_not_found", "the Service has no such port"),
+    ("replaced", "the answer was an error, and who has pages for errors did not answer"),
     ("service_not_found", "there is no such Service"),
     ("shortage", "the system had nothing left for a connection to an endpoint"),
     ("status", "the answer was worth another try that could not be made"),
     ("timeout", "the backend did not answer in time"),
+    ("unreadable_protection", "what shall protect the route cannot be kept up"),
     ("unresolved", "the host to pass the request on to has no known address"),
     ("unsupported_resource", "the route leads to a resource, which is not supported"),
     ("upstream_broken", "the backend's answer broke off"),
@@ -47,10 +50,10 @@ mod tests {
 
     fn failures() -> Vec<Failure> {
         use Failure::{
-            BadToken, ClientBody, ClientBodyTimeout, ClientClosed, Connect, ConnectTimeout, Deadline,
-            ForbiddenDestination, HeadTimeout, Loop, Misdirected, NoEndpoint, NoRoute, NoWeight, NotProxied,
-            Overload, OwnAddress, RequestTimeout, Shortage, Status, Unresolved, UpstreamClosed,
-            UpstreamProtocol,
+            BadToken, BodyTooLarge, ClientBody, ClientBodyTimeout, ClientClosed, Connect, ConnectTimeout,
+            Deadline, ForbiddenDestination, HeadTimeout, Loop, Misdirected, NoEndpoint, NoRoute, NoWeight,
+            NotProxied, Overload, OwnAddress, Replaced, RequestTimeout, Shortage, Status, Unresolved,
+            UpstreamClosed, UpstreamProtocol,
         };
         let invalid = [
             InvalidBackend::ServiceNotFound,
@@ -58,13 +61,15 @@ mod tests {
             InvalidBackend::UnsupportedResource,
             InvalidBackend::Forbidden,
             InvalidBackend::Malformed,
+            InvalidBackend::Unprotected,
         ];
         let routing =
             [HeadTimeout, BadToken, NotProxied, Misdirected, NoRoute, NoWeight, NoEndpoint, Loop, OwnAddress];
         let upstream =
             [Connect, Shortage, Overload, ConnectTimeout, UpstreamClosed, UpstreamProtocol, RequestTimeout];
         let passing = [ForbiddenDestination, Unresolved];
-        let client = [Deadline, Status(503), ClientClosed, ClientBody, ClientBodyTimeout];
+        let client =
+            [Deadline, Status(503), Replaced(503), ClientClosed, ClientBody, ClientBodyTimeout, BodyTooLarge];
         let invalid = invalid.into_iter().map(Failure::InvalidBackend);
         routing.into_iter().chain(upstream).chain(passing).chain(client).chain(invalid).collect()
     }

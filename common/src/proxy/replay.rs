@@ -52,6 +52,11 @@ impl<'a> Replay<'a> {
         self.keeping
     }
 
+    /// Largest body that is kept.
+    pub fn most_bytes(&self) -> usize {
+        self.most_bytes
+    }
+
     /// The body itself.
     pub fn inner(&self) -> &Incoming<'a> {
         &self.inner

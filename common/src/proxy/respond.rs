@@ -54,6 +54,8 @@ pub enum Failure {
     Deadline,
     /// The answer had this status, which was worth another try, and there was none.
     Status(u16),
+    /// The answer had this status, for which another backend has a page, and that one did not answer.
+    Replaced(u16),
     /// The request is to be passed on to a host that may not be reached from here.
     ForbiddenDestination,
     /// The host that the request is to be passed on to has no known address.
@@ -68,6 +70,8 @@ pub enum Failure {
     ClientBody,
     /// The client's body came too slowly.
     ClientBodyTimeout,
+    /// The client's body is larger than the route allows.
+    BodyTooLarge,
 }
 
 impl Failure {
@@ -94,9 +98,11 @@ impl Failure {
             | Self::Status(_) => 502,
             Self::ConnectTimeout | Self::RequestTimeout | Self::Deadline => 504,
             Self::Loop => 508,
+            Self::Replaced(status) => status,
             Self::ClientClosed => 499,
             Self::ClientBody => 400,
             Self::ClientBodyTimeout => 408,
+            Self::BodyTooLarge => 413,
         }
     }
 
@@ -114,6 +120,7 @@ impl Failure {
             Self::InvalidBackend(InvalidBackend::UnsupportedResource) => "unsupported_resource",
             Self::InvalidBackend(InvalidBackend::Forbidden) => "forbidden_backend",
             Self::InvalidBackend(InvalidBackend::Malformed) => "malformed_backend",
+            Self::InvalidBackend(InvalidBackend::Unprotected) => "unreadable_protection",
             Self::NoWeight => "no_weight",
             Self::NoEndpoint => "no_endpoint",
             Self::Connect => "connect",
@@ -125,6 +132,7 @@ impl Failure {
             Self::RequestTimeout => "timeout",
             Self::Deadline => "deadline",
             Self::Status(_) => "status",
+            Self::Replaced(_) => "replaced",
             Self::ForbiddenDestination => "forbidden_destination",
             Self::Unresolved => "unresolved",
             Self::Loop => "loop",
@@ -132,6 +140,7 @@ impl Failure {
             Self::ClientClosed => "client_closed",
             Self::ClientBody => "client_body",
             Self::ClientBodyTimeout => "client_body_timeout",
+            Self::BodyTooLarge => "body_too_large",
         }
     }
 }
@@ -168,6 +177,10 @@ pub async fn failure(
         true => own_grpc(x, responder, &mut head, None).await,
         false => {
             dress(x, &mut head);
+            if let Some(added) = &x.added {
+                added.add(&mut head);
+            }
+            http::filter_refusal(x, &mut head);
             own(x, responder, &mut head, None).await
         }
     };
@@ -197,8 +210,9 @@ pub async fn reply(
         }
         kind => {
             dress(x, &mut head);
-            if kind == ReplyKind::Answer {
-                http::filter_response(x, &mut head);
+            match kind {
+                ReplyKind::Answer => http::filter_response(x, &mut head),
+                ReplyKind::Refusal { .. } => http::filter_refusal(x, &mut head),
             }
             let text = match &reply.body {
                 ReplyBody::Words => None,

@@ -12,7 +12,7 @@ use super::{body::Outgoing, exchange::Exchange};
 use crate::{
     http1::{BodyFraming, BodyWriter, Persistence, Writer, encode_response},
     http2::{BodySender, ChannelBody, channel},
-    message::{Known, KnownSet, Method, ResponseHead, Version},
+    message::{Fields, Known, KnownSet, Method, ResponseHead, Version},
 };
 
 /// Why an answer could not be sent.
@@ -34,6 +34,8 @@ pub enum Responder<'c> {
     Http2(Http2Responder),
     /// Nowhere: nobody wants to see it.
     Nobody,
+    /// Nowhere but its fields, which we want to see ourselves.
+    Fields(Fields),
 }
 
 /// An answer over HTTP/1.1.
@@ -81,6 +83,10 @@ impl<'c> Responder<'c> {
             Self::Http1(responder) => Ok(Outgoing::Http1(responder.start(x, head, framing))),
             Self::Http2(responder) => responder.start(head, framing).map(Outgoing::Http2),
             Self::Nobody => Ok(Outgoing::Nobody),
+            Self::Fields(fields) => {
+                *fields = head.fields.clone();
+                Ok(Outgoing::Nobody)
+            }
         }
     }
 
@@ -89,7 +95,7 @@ impl<'c> Responder<'c> {
         match self {
             Self::Http1(responder) => responder.started,
             Self::Http2(responder) => responder.head.is_none(),
-            Self::Nobody => false,
+            Self::Nobody | Self::Fields(_) => false,
         }
     }
 
@@ -126,7 +132,7 @@ impl<'c> Responder<'c> {
                 Some(head) => head.poll_closed(cx),
                 None => Poll::Pending,
             },
-            Self::Nobody => Poll::Pending,
+            Self::Nobody | Self::Fields(_) => Poll::Pending,
         }
     }
 }

@@ -13,11 +13,13 @@ use tokio::time::Instant;
 use super::{
     attempt::{Progress, Try, TryError, open},
     body::{Incoming, Outgoing, Pace, PumpError, pump},
+    error_pages,
     exchange::Exchange,
     headers, http,
     respond::Failure,
     responder::{Responder, has_body},
     sending::Sending,
+    shaped::Shaped,
     turn::{self, Turn},
     until::until,
     upgrade,
@@ -89,6 +91,12 @@ pub async fn send(
             }
             return Err(Try::dropped(status));
         }
+        After::Replaced { status, reusable } => {
+            if reusable && link.connection.input().is_empty() {
+                x.worker().pool.give(this.peer, link);
+            }
+            return Err(Try::replaced(status));
+        }
         After::Reusable | After::Closed => {}
         After::Tunnel => {
             // The answer to the request was the backend's, whatever becomes of the tunnel.
@@ -104,6 +112,13 @@ enum After {
     Closed,
     /// The answer is not for the client, who is to get another one.
     Dropped {
+        /// Its status.
+        status: u16,
+        /// Nothing of it is still under way.
+        reusable: bool,
+    },
+    /// The answer is not for the client, who is to get the page of another backend.
+    Replaced {
         /// Its status.
         status: u16,
         /// Nothing of it is still under way.
@@ -158,11 +173,16 @@ impl Hop<'_, '_, '_> {
             return self.switch(responder).await;
         }
         let goes_on = |start: ResponseStart| start.keep_alive && persistence != Persistence::Close;
-        if self.this.drops(self.x, &self.answer) {
+        let (drops, status) = (self.this.drops(self.x, &self.answer), self.answer.status);
+        if drops || error_pages::replaces(self.x, status) {
             // What is still under way of it is not waited for.
             let ended = matches!(sending.result(), Some(Ok(()))) && goes_on(start);
             let reusable = Incoming::Http1(reader).discard_arrived() && ended;
-            return Ok(After::Dropped { status: self.answer.status, reusable });
+            if drops {
+                return Ok(After::Dropped { status, reusable });
+            }
+            self.x.keep_challenges(&self.answer);
+            return Ok(After::Replaced { status, reusable });
         }
         if !matches!(sending.result(), Some(Ok(()))) {
             // The answer came before the whole request was sent: what is left of it is sent while the answer
@@ -286,7 +306,7 @@ impl Hop<'_, '_, '_> {
         let started = responder.start(self.x, &self.answer, framing).await;
         let mut out = started.map_err(|_| self.error(Failure::ClientClosed, Progress::Answered))?;
         let worker = self.x.worker().clone();
-        let mut from = Incoming::Http1(reader);
+        let mut from = Shaped::apply(self.x, Incoming::Http1(reader));
         let result = {
             let pace = self.this.plan.answer_pace;
             let mut passing = pin!(pump(&worker.deadlines, &mut from, &mut out, pace, &self.x.sent));
@@ -350,6 +370,7 @@ async fn hold(
 pub fn check_sent(sent: Option<&Result<(), PumpError>>) -> Result<(), Failure> {
     match sent {
         Some(Err(PumpError::Read(BodyError::Chunk(_)))) => Err(Failure::ClientBody),
+        Some(Err(PumpError::Read(BodyError::TooLarge))) => Err(Failure::BodyTooLarge),
         Some(Err(PumpError::Read(_))) => Err(Failure::ClientClosed),
         Some(Err(PumpError::ReadTimeout)) => Err(Failure::ClientBodyTimeout),
         Some(Err(PumpError::WriteTimeout)) => Err(Failure::RequestTimeout),

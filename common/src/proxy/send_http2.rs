@@ -15,12 +15,14 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use super::{
     attempt::{Progress, Try, TryError, open},
     body::{Http2Incoming, Incoming, Outgoing, Pace, PumpError, pump},
+    error_pages,
     exchange::Exchange,
     grpc_timeout, headers, http as stage,
     respond::Failure,
     responder::{Responder, has_body},
     send_http1::{broken_answer, check_sent},
     sending::Sending,
+    shaped::Shaped,
     turn::{self, Turn},
     until::until,
     worker::Worker,
@@ -105,6 +107,12 @@ pub async fn send(
         let status = head.status;
         worker.give_response(head);
         return Err(Try::dropped(status));
+    }
+    if error_pages::replaces(x, head.status) {
+        let status = head.status;
+        x.keep_challenges(&head);
+        worker.give_response(head);
+        return Err(Try::replaced(status));
     }
     if sending.result().is_none() {
         responder.close_after();
@@ -257,7 +265,7 @@ async fn pass_on(
     let started = responder.start(x, &head, framing).await;
     worker.give_response(head);
     let mut out = started.map_err(|_| Failure::ClientClosed)?;
-    let mut from = Incoming::Http2(Http2Incoming::new(body));
+    let mut from = Shaped::apply(x, Incoming::Http2(Http2Incoming::new(body)));
     let result = {
         let mut passing = pin!(pump(&worker.deadlines, &mut from, &mut out, this.plan.answer_pace, &x.sent));
         let both = poll_fn(|cx| {

@@ -15,10 +15,14 @@ use tokio::sync::{mpsc, watch};
 
 use super::{
     accept::{Handover, Message},
+    auth_request::AuthAnswers,
     bound::Opening,
+    client_tls::ClientVerifiers,
+    counting::Counts,
     detect::LiveResolver,
     identity::Identity,
     live::Live,
+    passwords::Passwords,
     rate_limits::RateLimits,
     shedding::Load,
     spreading::WorkerLoad,
@@ -61,6 +65,16 @@ pub struct Shared {
     pub load: Load,
     /// What limits of the rate remember.
     pub rate_limits: RateLimits,
+    /// What services of authentication said, where that is remembered.
+    pub auth_answers: AuthAnswers,
+    /// Bytes of bodies that are held whole for a while.
+    pub buffered: AtomicU64,
+    /// Settings of handshakes that verify clients.
+    pub verifiers: ClientVerifiers,
+    /// What it takes to look passwords up.
+    pub passwords: Passwords,
+    /// Requests of each client that are being served, where that is limited.
+    pub counts: Counts,
     messages: Vec<mpsc::UnboundedSender<Message>>,
 }
 
@@ -103,6 +117,11 @@ impl Shared {
             room_wanted: messages.iter().map(|_| AtomicUsize::new(0)).collect(),
             sources: Sources::default(),
             rate_limits: RateLimits::default(),
+            auth_answers: AuthAnswers::default(),
+            buffered: AtomicU64::new(0),
+            verifiers: ClientVerifiers::default(),
+            passwords: Passwords::default(),
+            counts: Counts::default(),
             messages,
         })
     }

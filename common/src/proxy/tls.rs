@@ -8,7 +8,7 @@ use std::{
 use rustls::{
     Error, ServerConfig,
     crypto::{CryptoProvider, aws_lc_rs},
-    server::{NoServerSessionStorage, ResolvesServerCert},
+    server::{NoClientAuth, NoServerSessionStorage, ResolvesServerCert, danger::ClientCertVerifier},
     sign::CertifiedKey,
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
@@ -21,6 +21,11 @@ use crate::{
 
 /// Algorithms for both sides. Those of rustls for TLS 1.2 are all AEAD with ECDHE; 1.3 has no others.
 static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| Arc::new(aws_lc_rs::default_provider()));
+
+/// Algorithms for both sides.
+pub(super) fn provider() -> &'static CryptoProvider {
+    &PROVIDER
+}
 
 /// Certificates with their keys, ready for handshakes.
 #[derive(Clone, Debug, Default)]
@@ -120,9 +125,21 @@ pub fn self_signed() -> CertifiedKey {
 /// # Errors
 /// If the system gives no randomness for the keys of tickets.
 pub fn server_settings(resolver: Arc<dyn ResolvesServerCert>) -> Result<Arc<ServerConfig>, Error> {
+    settings_with(Arc::new(NoClientAuth), resolver)
+}
+
+/// As [`server_settings`], with a verifier of clients. Each call makes keys of its own, so that a session goes on only
+/// where it was begun.
+///
+/// # Errors
+/// If the system gives no randomness for the keys of tickets.
+pub(super) fn settings_with(
+    verifier: Arc<dyn ClientCertVerifier>,
+    resolver: Arc<dyn ResolvesServerCert>,
+) -> Result<Arc<ServerConfig>, Error> {
     let mut settings = ServerConfig::builder_with_provider(PROVIDER.clone())
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
-        .with_no_client_auth()
+        .with_client_cert_verifier(verifier)
         .with_cert_resolver(resolver);
     settings.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     settings.session_storage = Arc::new(NoServerSessionStorage {});
@@ -194,7 +211,7 @@ mod tests {
     }
 
     fn names(list: &[(&str, &Arc<Certificate>)], default: CertifiedKey) -> Arc<Names> {
-        let host = |name: &str| VirtualHost { certificate: Some(name.into()), routes: Vec::new() };
+        let host = |name: &str| VirtualHost { certificate: Some(name.into()), ..VirtualHost::default() };
         let hosts = list.iter().map(|(name, _)| (name.parse().unwrap(), Arc::new(host(name)))).collect();
         let table = Table::build(&RouteSet { hosts, fallback: None }, None, |_| ());
         let (certificates, rejected) = LiveCertificates::build(&wanted(list), None);

@@ -18,6 +18,7 @@ use super::{
     http1::DRAIN_IDLE,
     identity::{WorkerEdges, WorkerTokens},
     live::Live,
+    passwords::WorkerPasswords,
     shared::Shared,
 };
 use crate::{
@@ -57,6 +58,8 @@ pub struct Worker {
     pub log: WorkerLog,
     /// What is known of tokens.
     pub tokens: WorkerTokens,
+    /// Passwords that were right.
+    pub passwords: WorkerPasswords,
     /// Counters of edges of the call graph.
     pub edges: WorkerEdges,
     #[expect(clippy::vec_box, reason = "heads are handed on as one pointer")]
@@ -94,6 +97,7 @@ impl Worker {
             copies: Cell::new(0),
             log,
             tokens: WorkerTokens::default(),
+            passwords: WorkerPasswords::default(),
             edges: WorkerEdges::default(),
             requests: RefCell::default(),
             responses: RefCell::default(),

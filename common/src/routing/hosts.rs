@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     id::CertificateId,
-    model::{Route, Shared, VirtualHost},
+    model::{ClientVerification, Route, Shared, VirtualHost},
 };
 
 /// The compiled routes of one virtual host, and its certificate.
@@ -21,6 +21,8 @@ use crate::{
 pub struct HostTable<R> {
     /// Certificate for clients that name this host in SNI.
     certificate: Option<CertificateId>,
+    /// How those clients are verified.
+    client_verification: Option<Arc<ClientVerification>>,
     /// Routes of one priority each, the highest first; none if the host has no say in routing.
     levels: Box<[Level<R>]>,
 }
@@ -39,6 +41,7 @@ impl<R> HostTable<R> {
         let levels = routes.chunk_by(|one, other| one.priority == other.priority);
         Self {
             certificate: source.certificate.clone(),
+            client_verification: source.client_verification.clone(),
             levels: levels.map(|routes| Level::build(routes, make)).collect(),
         }
     }
@@ -46,6 +49,11 @@ impl<R> HostTable<R> {
     /// Certificate for clients that name this host in SNI.
     pub fn certificate(&self) -> Option<&CertificateId> {
         self.certificate.as_ref()
+    }
+
+    /// How clients that name this host in SNI are verified.
+    pub fn client_verification(&self) -> Option<&Arc<ClientVerification>> {
+        self.client_verification.as_ref()
     }
 
     /// Whether it decides about requests; a host with only a certificate does not.

@@ -21,7 +21,7 @@ pub(super) struct Level<R> {
 /// Routes whose path is the same regular expression.
 #[derive(Debug)]
 struct Pattern<R> {
-    text: Arc<str>,
+    path: PathMatch,
     regex: Regex,
     choices: Choices<R>,
 }
@@ -33,14 +33,19 @@ impl<R> Level<R> {
         let mut by_pattern = Vec::new();
         for route in routes {
             match &route.path {
-                PathMatch::Regex(text) => by_pattern.push((text, *route)),
+                PathMatch::Regex(_) | PathMatch::RegexBegin(_) => by_pattern.push(*route),
                 PathMatch::Exact(_) | PathMatch::Prefix(_) => level.paths.insert(route, make),
             }
         }
-        // Those of one length keep their order, which is that of their conditions.
-        by_pattern.sort_by_key(|(text, _)| Reverse(text.len()));
-        for (text, route) in by_pattern {
-            if let Some(choices) = level.pattern(text) {
+        // Those of one length keep their order, which is that of their conditions, but for those whose order is that of
+        // their texts.
+        by_pattern.sort_by_key(|route| {
+            let text = route.path.text();
+            let by_text = matches!(route.path, PathMatch::RegexBegin(_)).then_some(&**text);
+            (Reverse(text.len()), Reverse(by_text))
+        });
+        for route in by_pattern {
+            if let Some(choices) = level.pattern(&route.path) {
                 choices.push(route, make);
             }
         }
@@ -49,14 +54,15 @@ impl<R> Level<R> {
     }
 
     /// The routes of a pattern; `None` if it is none that can be used. The same one again is asked where it stands.
-    fn pattern(&mut self, text: &Arc<str>) -> Option<&mut Choices<R>> {
-        if self.patterns.last().is_none_or(|last| last.text != *text) {
-            let known = self.patterns.iter().find(|pattern| pattern.text == *text);
-            let regex = match known {
-                Some(known) => known.regex.clone(),
-                None => pattern::compile_whole(text).ok()?,
+    fn pattern(&mut self, path: &PathMatch) -> Option<&mut Choices<R>> {
+        if self.patterns.last().is_none_or(|last| last.path != *path) {
+            let known = self.patterns.iter().find(|pattern| pattern.path == *path);
+            let regex = match (known, path) {
+                (Some(known), _) => known.regex.clone(),
+                (None, PathMatch::RegexBegin(text)) => pattern::compile_begin(text).ok()?,
+                (None, path) => pattern::compile_whole(path.text()).ok()?,
             };
-            self.patterns.push(Pattern { text: text.clone(), regex, choices: Choices::default() });
+            self.patterns.push(Pattern { path: path.clone(), regex, choices: Choices::default() });
         }
         self.patterns.last_mut().map(|pattern| &mut pattern.choices)
     }

@@ -75,7 +75,7 @@ impl<R> PathTable<R> {
                 [bare @ .., b'/'] => (bare, |rules| &mut rules.slashed),
                 bare => (bare, |rules| &mut rules.bare),
             },
-            PathMatch::Regex(_) => return,
+            PathMatch::Regex(_) | PathMatch::RegexBegin(_) => return,
         };
         let is_exact = matches!(route.path, PathMatch::Exact(_));
         if text.first().map_or(is_exact, |first| *first != b'/') {

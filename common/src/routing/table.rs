@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     id::CertificateId,
-    model::{HostMatch, Route, RouteSet, Shared, SharedMap, VirtualHost},
+    model::{ClientVerification, HostMatch, Route, RouteSet, Shared, SharedMap, VirtualHost},
 };
 
 /// All hosts of one route set with its fallback. `R` is what a route carries at run time.
@@ -20,6 +20,8 @@ pub struct Table<R> {
     wildcard: HostMap<R>,
     any: Option<Arc<HostTable<R>>>,
     fallback: Option<Arc<R>>,
+    /// Hosts whose clients are verified.
+    verified: usize,
     /// What the hosts were built from.
     source: SharedMap<HostMatch, Arc<VirtualHost>>,
 }
@@ -50,6 +52,7 @@ impl<R> Table<R> {
             wildcard: HostMap::with_room(0),
             any: None,
             fallback: None,
+            verified: 0,
             source: SharedMap::new(),
         }
     }
@@ -60,11 +63,17 @@ impl<R> Table<R> {
             wildcard: self.wildcard.clone(),
             any: self.any.clone(),
             fallback: None,
+            verified: self.verified,
             source: SharedMap::new(),
         }
     }
 
     fn set(&mut self, host: &HostMatch, compiled: Option<Arc<HostTable<R>>>) {
+        let verified = |entry: Option<&Arc<HostTable<R>>>| {
+            usize::from(entry.is_some_and(|entry| entry.client_verification().is_some()))
+        };
+        self.verified += verified(compiled.as_ref());
+        self.verified -= verified(self.entry(host));
         let (map, name) = match host {
             HostMatch::Exact(name) => (&mut self.exact, name),
             HostMatch::Wildcard(suffix) => (&mut self.wildcard, suffix),
@@ -131,6 +140,19 @@ impl<R> Table<R> {
     pub fn find_certificate(&self, server_name: &[u8]) -> Option<&CertificateId> {
         let exact = self.exact.get(server_name).and_then(|entry| entry.certificate());
         exact.or_else(|| self.wildcard_entry(server_name)?.certificate())
+    }
+
+    /// Whether the clients of any host are verified.
+    pub fn verifies_clients(&self) -> bool {
+        self.verified > 0
+    }
+
+    /// How clients that name this host, in lower case, are verified: as the entry says that decides about its requests.
+    pub fn find_verification(&self, host: &[u8]) -> Option<&Arc<ClientVerification>> {
+        match self.verifies_clients() {
+            true => self.find_host(host)?.client_verification(),
+            false => None,
+        }
     }
 
     /// What follows the first label of the exact names that have two, without their ports: the namespaces, where hosts are

@@ -8,7 +8,10 @@ use super::{Asked, Table};
 use crate::{
     id::{CertificateId, ObjectRef},
     message::RequestHead,
-    model::{Conditions, FieldMatch, HostMatch, PathMatch, Route, RouteSet, Shared, ValueMatch, VirtualHost},
+    model::{
+        ClientVerification, Conditions, FieldMatch, HostMatch, PathMatch, Route, RouteSet, Shared,
+        ValueMatch, VirtualHost,
+    },
 };
 
 /// `=/foo` is an exact path, anything else a prefix.
@@ -27,7 +30,7 @@ fn host(paths: &[&str]) -> Arc<VirtualHost> {
 }
 
 fn certificate_only(id: &str) -> Arc<VirtualHost> {
-    Arc::new(VirtualHost { certificate: Some(id.into()), routes: Vec::new() })
+    Arc::new(VirtualHost { certificate: Some(id.into()), ..VirtualHost::default() })
 }
 
 fn set(hosts: &[(&str, Arc<VirtualHost>)]) -> RouteSet {
@@ -309,7 +312,7 @@ fn naive(set: &RouteSet, host: &str, path: &str) -> Option<PathMatch> {
                     preferred,
                 ))
             }
-            PathMatch::Regex(_) => None,
+            PathMatch::Regex(_) | PathMatch::RegexBegin(_) => None,
         };
         if let Some(rank) = rank
             && best.is_none_or(|(best, _)| rank > best)
@@ -363,6 +366,45 @@ fn conditional(text: &str) -> Route {
     route.conditions = Conditions { headers: names.map(field).collect(), ..Conditions::default() };
     route.priority = priority.parse().unwrap();
     route
+}
+
+#[test]
+fn patterns_of_a_begin_are_tried_by_length_and_then_by_the_greater_text() {
+    // Routes; then paths and which route answers.
+    type Case = (&'static [&'static str], &'static [(&'static str, Option<&'static str>)]);
+    let cases: &[Case] = &[
+        (&["/b.", "/.b", "/a."], &[("/bb", Some("/b.")), ("/ab", Some("/a.")), ("/cb", Some("/.b"))]),
+        (
+            &["/foo/bar", "/foo/.*/longer", "/foo/b", "/foo"],
+            &[
+                ("/foo/bar/longer", Some("/foo/.*/longer")),
+                ("/FOO/BAR/", Some("/foo/bar")),
+                ("/foo/b", Some("/foo/b")),
+                ("/foox", Some("/foo")),
+                ("/x/foo", None),
+            ],
+        ),
+        (&["/", "/x/[0-9]", "("], &[("/x/1", Some("/x/[0-9]")), ("/x/a", Some("/")), ("/", Some("/"))]),
+        (&["/a|/b", "/(x|y)/z"], &[("/q/b", Some("/a|/b")), ("/y/z", Some("/(x|y)/z")), ("/q", None)]),
+    ];
+    for (texts, asked) in cases {
+        for reversed in [false, true] {
+            let mut routes: Vec<Route> = texts
+                .iter()
+                .map(|text| Route { path: PathMatch::RegexBegin((*text).into()), ..route(text, "/") })
+                .collect();
+            if reversed {
+                routes.reverse();
+            }
+            let host = Arc::new(VirtualHost::new(None, routes));
+            let table = build(&set(&[("a", host)]));
+            for (path, wanted) in *asked {
+                let head = RequestHead::default();
+                let found = table.find(b"a", path.as_bytes(), &Asked { head: &head, caller: None });
+                assert_eq!(found.map(|text| &***text), *wanted, "{texts:?} {path}");
+            }
+        }
+    }
 }
 
 #[test]
@@ -474,4 +516,36 @@ proptest! {
             prop_assert_eq!(found[0], found[1], "{}{}", host, path);
         }
     }
+}
+
+#[test]
+fn clients_are_verified_as_the_entry_says_that_decides() {
+    let verification = |depth| Arc::new(ClientVerification { authorities: "".into(), depth });
+    let verified = |depth, paths: &[&str]| {
+        let routes = VirtualHost::clone(&host(paths)).routes;
+        let client_verification = Some(verification(depth));
+        Arc::new(VirtualHost { client_verification, routes, ..VirtualHost::default() })
+    };
+    let hosts = [
+        ("a.example", verified(1, &["/"])),
+        ("open.example", host(&["/"])),
+        ("certificate.example", certificate_only("x")),
+        ("*.example", verified(2, &["/"])),
+    ];
+    let table = build(&set(&hosts));
+    let depth = |name: &str| table.find_verification(name.as_bytes()).map(|found| found.depth);
+    let rows = [
+        ("a.example", Some(1)),
+        ("open.example", None),
+        ("certificate.example", Some(2)),
+        ("b.example", Some(2)),
+        ("other", None),
+        ("", None),
+    ];
+    for (name, wanted) in rows {
+        assert_eq!(depth(name), wanted, "{name}");
+    }
+    assert!(table.verifies_clients());
+    let fewer = Table::build(&set(&hosts[1..3]), Some(&table), |route| route.id.to_string());
+    assert!(!fewer.verifies_clients() && fewer.find_verification(b"a.example").is_none());
 }

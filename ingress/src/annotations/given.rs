@@ -4,58 +4,170 @@ use std::collections::BTreeMap;
 
 use selvedge_common::{id::ObjectRef, model::Problem};
 
-use super::{Form, NGINX_PREFIX, PREFIX};
+use super::{Form, Key, NGINX_PREFIX, PREFIX, Verdict, former};
 use crate::translate::near;
 
 /// The annotations of one object while groups read them.
 pub(super) struct Given<'a> {
-    object: ObjectRef,
-    annotations: &'a BTreeMap<String, String>,
+    object: &'a ObjectRef,
+    /// Of ours and, in a class that was adopted, of ingress-nginx: the whole key, its name and its value, ours first.
+    given: Vec<(&'a str, &'a str, &'a str)>,
+    /// Of ingress-nginx, in a class of ours.
+    foreign: Vec<&'a str>,
     problems: Vec<Problem>,
+    unprotected: bool,
 }
 
 impl<'a> Given<'a> {
-    pub(super) fn new(object: ObjectRef, annotations: &'a BTreeMap<String, String>) -> Self {
-        Self { object, annotations, problems: Vec::new() }
+    /// `None` if there is nothing to read.
+    pub(super) fn new(
+        object: &'a ObjectRef,
+        annotations: &'a BTreeMap<String, String>,
+        adopted: bool,
+    ) -> Option<Self> {
+        let with = |prefix: &'static str| {
+            annotations.iter().filter_map(move |(key, value)| {
+                Some((key.as_str(), key.strip_prefix(prefix)?, value.as_str()))
+            })
+        };
+        let mut given: Vec<_> = with(PREFIX).collect();
+        let mut foreign = Vec::new();
+        match adopted {
+            true => given.extend(with(NGINX_PREFIX)),
+            false => foreign.extend(with(NGINX_PREFIX).map(|(key, ..)| key)),
+        }
+        let any = !given.is_empty() || !foreign.is_empty();
+        any.then(|| Self { object, given, foreign, problems: Vec::new(), unprotected: false })
     }
 
-    /// The value of an annotation, named without prefix; an invalid one counts as absent and is told.
-    pub(super) fn read<T: Form>(&mut self, key: &str) -> Option<T> {
-        let key = format!("{PREFIX}{key}");
-        let text = self.annotations.get(&key)?;
-        let value = T::parse(text);
-        if value.is_none() {
-            let message = format!("{text:?} is not {}; it has no effect", T::NAME);
-            self.problems.push(Problem::error(&self.object, field(&key), "InvalidAnnotation", message));
+    /// The value of an annotation; one that is invalid or empty counts as absent. What becomes of it is told.
+    pub(super) fn read<T: Form>(&mut self, key: &Key) -> Option<T> {
+        let (whole, text) = self.find(key)?;
+        if text.trim().is_empty() && !key.own {
+            self.warning(whole, "EmptyAnnotation", "it is empty, which is as if it were not there".into());
+            return None;
         }
-        value
+        let Some(value) = T::parse(text) else {
+            let follows = match key.protects {
+                true => "it protects its paths, so they answer 503",
+                false => "it has no effect",
+            };
+            self.unprotected |= key.protects;
+            self.error(whole, "InvalidAnnotation", format!("{text:?} is not {}; {follows}", T::NAME));
+            return None;
+        };
+        if !is_default(key, text) {
+            self.judge(whole, key);
+        }
+        Some(value)
     }
 
-    /// Everything that is wrong, keys that are not among the known ones included.
-    pub(super) fn finish(mut self, known: impl Iterator<Item = &'static str> + Clone) -> Vec<Problem> {
-        for key in self.annotations.keys() {
-            if let Some(name) = key.strip_prefix(PREFIX)
-                && !known.clone().any(|known| known == name)
-            {
-                let suggestion = near::suggest(name, known.clone());
-                let message = format!("there is no such annotation{suggestion}; it has no effect");
-                self.problems.push(Problem::error(&self.object, field(key), "UnknownAnnotation", message));
+    /// Says of an annotation that is there and sound what becomes of it.
+    fn judge(&mut self, whole: &str, key: &Key) {
+        let Some(reason) = key.verdict.reason() else { return };
+        let (verdict, detail) = key.verdict.text();
+        match key.verdict {
+            Verdict::Refused(_) | Verdict::NotYet(_) => {
+                self.unprotected |= key.protects;
+                let closed = if key.protects { "; it protects its paths, so they answer 503" } else { "" };
+                self.error(whole, reason, format!("{verdict}: {detail}{closed}"));
             }
-            if key.starts_with(NGINX_PREFIX) {
-                let message =
-                    "annotations of ingress-nginx are not honoured yet; it has no effect".to_owned();
-                self.problems.push(Problem::warning(
-                    &self.object,
-                    field(key),
-                    "AnnotationNotSupported",
-                    message,
-                ));
-            }
+            _ => self.warning(whole, reason, format!("{verdict}: {detail}")),
         }
-        self.problems
+    }
+
+    /// The annotation by all of its names. Ours comes first, then the one that was named first.
+    fn find(&mut self, key: &Key) -> Option<(&'a str, &'a str)> {
+        let is_it = |name: &str| key.names().any(|known| known == name);
+        let of_ours = |whole: &str| whole.starts_with(PREFIX);
+        let found: Vec<_> = self.given.iter().filter(|(_, name, _)| is_it(name)).copied().collect();
+        let found: Vec<_> = found.into_iter().filter(|(whole, ..)| !key.own || of_ours(whole)).collect();
+        let place = |name: &str| key.names().position(|known| known == name);
+        let first = found.iter().min_by_key(|(whole, name, _)| (!of_ours(whole), place(name))).copied()?;
+        for (whole, ..) in found.iter().filter(|other| other.0 != first.0) {
+            let message = format!("{} says it too and comes first; it has no effect", first.0);
+            self.warning(whole, "DuplicateAnnotation", message);
+        }
+        Some((first.0, first.2))
+    }
+
+    /// The names without prefix of everything that is there.
+    pub(super) fn names(&self) -> impl Iterator<Item = &'a str> {
+        self.given.iter().map(|(_, name, _)| *name)
+    }
+
+    /// Says something of a key that is there: part of it has no effect.
+    pub(super) fn tell(&mut self, key: &str, reason: &str, message: String) {
+        if let Some(whole) = self.whole(key) {
+            self.error(whole, reason, message);
+        }
+    }
+
+    /// Says something of a key that is there: it has effect, though maybe not as expected.
+    pub(super) fn warn(&mut self, key: &str, reason: &str, message: String) {
+        if let Some(whole) = self.whole(key) {
+            self.warning(whole, reason, message);
+        }
+    }
+
+    /// A protection cannot be kept up, so the paths of the object answer 503.
+    pub(super) fn close(&mut self) {
+        self.unprotected = true;
+    }
+
+    fn whole(&self, key: &str) -> Option<&'a str> {
+        self.given.iter().find(|(_, name, _)| *name == key).map(|(whole, ..)| *whole)
+    }
+
+    fn error(&mut self, whole: &str, reason: &str, message: String) {
+        self.problems.push(Problem::error(self.object, field(whole), reason, message));
+    }
+
+    fn warning(&mut self, whole: &str, reason: &str, message: String) {
+        self.problems.push(Problem::warning(self.object, field(whole), reason, message));
+    }
+
+    /// Everything that is wrong, keys that are not among the known ones included, and whether paths must answer 503.
+    pub(super) fn finish(
+        mut self,
+        known: impl Iterator<Item = &'static Key> + Clone,
+    ) -> (Vec<Problem>, bool) {
+        for (whole, name, _) in std::mem::take(&mut self.given) {
+            let ours = whole.starts_with(PREFIX);
+            let found = known.clone().find(|key| key.names().any(|known| known == name));
+            let message = match (found, former::find(name)) {
+                (Some(key), _) if key.own && !ours => {
+                    format!("ingress-nginx has no such annotation; use {PREFIX}{name}")
+                }
+                (Some(_), _) => continue,
+                (None, Some(former)) => former.message(),
+                (None, None) => {
+                    let suggestion = near::suggest(name, known.clone().flat_map(Key::names));
+                    format!("there is no such annotation{suggestion}; it has no effect")
+                }
+            };
+            self.error(whole, "UnknownAnnotation", message);
+        }
+        for whole in std::mem::take(&mut self.foreign) {
+            let name = whole.strip_prefix(NGINX_PREFIX).unwrap_or(whole);
+            let message = format!(
+                "annotations of ingress-nginx count in its own classes, where --adopt-ingress-nginx takes them over; here \
+                 it has no effect, use {PREFIX}{name}"
+            );
+            self.warning(whole, "AnnotationNotSupported", message);
+        }
+        (self.problems, self.unprotected)
     }
 }
 
-fn field(key: &str) -> String {
-    format!("metadata.annotations[{key}]")
+/// Whether a value says just what counts without the annotation.
+fn is_default(key: &Key, text: &str) -> bool {
+    let (default, text) = (key.default.trim_matches('`'), text.trim());
+    let same_truth = || Some(bool::parse(default)? == bool::parse(text)?);
+    !default.is_empty() && (default == text || same_truth() == Some(true))
+}
+
+/// The field of an object that an annotation is.
+fn field(whole: &str) -> String {
+    format!("metadata.annotations[{whole}]")
 }

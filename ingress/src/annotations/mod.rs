@@ -1,19 +1,50 @@
 //! Annotations: THE list of groups, and what happens to keys that are in none of them.
 
+mod access;
+mod affinity;
+mod backend;
+mod backend_tls;
 mod balance;
-mod form;
+mod basic_auth;
+mod behaviours;
+mod buffers;
+mod canary;
+mod client_certificates;
+mod cors;
+mod errors;
+mod external_auth;
+mod firewall;
+pub mod form;
+mod former;
+mod frontend_tls;
 mod given;
+mod headers;
+mod hosts;
+mod key;
+mod markdown;
+mod mirror;
+mod observability;
+mod rate;
 mod redirect;
+mod redirects;
+mod retries;
+mod rewriting;
+mod snippets;
+#[cfg(test)]
+mod tests;
 mod timeouts;
 mod way;
-
-use std::fmt::Write;
 
 use k8s_openapi::api::networking::v1 as networking;
 use selvedge_common::model::Problem;
 
+pub use behaviours::{BEHAVIOURS, Behaviour};
+pub use canary::Canary;
 pub use form::Form;
+pub use former::{FORMER, Former};
 use given::Given;
+pub use key::{Key, Verdict};
+pub use markdown::markdown;
 
 use crate::translate::{RouteDraft, ingress_ref};
 
@@ -32,15 +63,13 @@ pub struct Group {
     pub keys: &'static [Key],
 }
 
-/// One annotation.
-#[derive(Clone, Copy, Debug)]
-pub struct Key {
-    /// Its name without the prefix.
-    pub name: &'static str,
-    /// What its value looks like.
-    pub form: &'static str,
-    /// What it does.
-    pub doc: &'static str,
+/// What a group does with what was read.
+trait Effect {
+    /// Writes what it says into a route.
+    fn apply(&self, _route: &mut RouteDraft<'_>) {}
+
+    /// Says what is wrong beyond single values, or of a value that is sound and yet not taken.
+    fn judge(&self, _given: &mut Given<'_>) {}
 }
 
 /// Makes a group: a struct with one field for each annotation, filled in if the annotation is there and valid.
@@ -48,7 +77,7 @@ pub struct Key {
 macro_rules! group {
     (
         $(#[doc = $doc:literal])+
-        $name:ident { $($(#[doc = $key_doc:literal])+ $field:ident: $form:ty = $key:literal,)+ }
+        $name:ident { $($(#[doc = $key_doc:literal])+ $field:ident: $form:ty = $key:expr;)+ }
     ) => {
         $(#[doc = $doc])+
         #[derive(Clone, Debug, Default, PartialEq)]
@@ -58,14 +87,14 @@ macro_rules! group {
             pub(super) const GROUP: $crate::annotations::Group = $crate::annotations::Group {
                 doc: concat!($($doc),+),
                 keys: &[$($crate::annotations::Key {
-                    name: $key,
                     form: <$form as $crate::annotations::Form>::NAME,
                     doc: concat!($($key_doc),+),
+                    ..$key
                 },)+],
             };
 
             pub(super) fn read(given: &mut $crate::annotations::given::Given<'_>) -> Self {
-                Self { $($field: given.read($key),)+ }
+                Self { $($field: given.read(&$key),)+ }
             }
         }
     };
@@ -79,16 +108,28 @@ macro_rules! groups {
 
         /// What the annotations of an Ingress say.
         #[derive(Clone, Debug, Default, PartialEq)]
-        pub struct Annotations { $($field: $group,)* }
+        pub struct Annotations {
+            $(
+                #[doc = concat!("Group `", stringify!($field), "`.")]
+                pub $field: $group,
+            )*
+            /// Whether a protection cannot be kept up, so that the paths must answer 503.
+            pub unprotected: bool,
+        }
 
         impl Annotations {
             fn read_groups(given: &mut Given<'_>) -> Self {
-                Self { $($field: <$group>::read(given),)* }
+                Self { $($field: <$group>::read(given),)* unprotected: false }
+            }
+
+            fn judge_groups(&self, given: &mut Given<'_>) {
+                $(self.$field.judge(given);)*
             }
 
             /// Writes what they say into a route.
             pub fn apply(&self, route: &mut RouteDraft<'_>) {
                 $(self.$field.apply(route);)*
+                route.unprotected |= self.unprotected;
             }
         }
     };
@@ -96,63 +137,55 @@ macro_rules! groups {
 
 groups! {
     redirect: redirect::Redirect,
+    rewriting: rewriting::Rewriting,
+    redirects: redirects::Redirects,
+    hosts: hosts::Hosts,
     timeouts: timeouts::Timeouts,
+    retries: retries::Retries,
+    buffers: buffers::Buffers,
     balance: balance::Balancing,
+    backend: backend::Backends,
+    errors: errors::Errors,
+    affinity: affinity::Stickiness,
+    canary: canary::Canary,
+    basic_auth: basic_auth::BasicAuth,
+    external_auth: external_auth::ExternalAuth,
+    client_certificates: client_certificates::ClientCertificates,
+    frontend_tls: frontend_tls::FrontendTls,
+    backend_tls: backend_tls::BackendTlsKeys,
+    cors: cors::Cors,
+    access: access::Access,
+    rate: rate::Rate,
+    headers: headers::Headers,
+    mirror: mirror::Mirroring,
+    observability: observability::Observability,
+    firewall: firewall::Firewall,
+    snippets: snippets::Snippets,
     way: way::Way,
 }
 
 impl Annotations {
-    /// Reads the annotations of an Ingress, and says what is wrong with them.
-    pub fn read(ingress: &networking::Ingress) -> (Self, Vec<Problem>) {
+    /// Reads the annotations of an Ingress, and says what is wrong with them. Those of ingress-nginx count only where
+    /// the class of the Ingress was adopted.
+    pub fn read(ingress: &networking::Ingress, adopted: bool) -> (Self, Vec<Problem>) {
         let Some(annotations) = &ingress.metadata.annotations else { return Default::default() };
-        let mut given = Given::new(ingress_ref(ingress), annotations);
-        let read = Self::read_groups(&mut given);
-        (read, given.finish(all_keys()))
+        let object = ingress_ref(ingress);
+        let Some(mut given) = Given::new(&object, annotations, adopted) else { return Default::default() };
+        let mut read = Self::read_groups(&mut given);
+        read.judge_groups(&mut given);
+        let (problems, unprotected) = given.finish(all_keys());
+        read.unprotected = unprotected;
+        (read, problems)
+    }
+
+    /// Whether the paths of the hosts that the Ingress names are regular expressions.
+    ///
+    /// ingress-nginx: a rewrite asks for them as much as `use-regex` does.
+    pub fn asks_for_regex(&self) -> bool {
+        self.rewriting.use_regex == Some(true) || self.rewriting.target.is_some()
     }
 }
 
-/// The table of all annotations, for `ANNOTATIONS.md`.
-pub fn markdown() -> String {
-    let mut text = String::from(
-        "# Annotations of an Ingress\n\n\
-         Generated by `src/annotations`; `UPDATE_GOLDEN=1 cargo test -p selvedge-ingress annotations` writes it anew.\n",
-    );
-    for group in GROUPS {
-        let doc = group.doc.trim();
-        write!(text, "\n## {doc}\n\n| annotation | value | meaning |\n|---|---|---|\n")
-            .expect("a String takes all");
-        for key in group.keys {
-            let doc = key.doc.trim().replace('|', "\\|");
-            let form = key.form.replace('|', "\\|");
-            writeln!(text, "| `{PREFIX}{}` | {form} | {doc} |", key.name).expect("a String takes all");
-        }
-    }
-    text
-}
-
-fn all_keys() -> impl Iterator<Item = &'static str> + Clone {
-    GROUPS.iter().flat_map(|group| group.keys).map(|key| key.name)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_written_table_is_the_one_in_the_code() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/ANNOTATIONS.md");
-        if std::env::var_os("UPDATE_GOLDEN").is_some() {
-            std::fs::write(path, markdown()).unwrap();
-        }
-        assert_eq!(std::fs::read_to_string(path).unwrap(), markdown());
-    }
-
-    #[test]
-    fn no_annotation_is_declared_twice() {
-        let mut keys: Vec<_> = all_keys().collect();
-        keys.sort();
-        let count = keys.len();
-        keys.dedup();
-        assert_eq!(keys.len(), count);
-    }
+fn all_keys() -> impl Iterator<Item = &'static Key> + Clone {
+    GROUPS.iter().flat_map(|group| group.keys)
 }

@@ -1,24 +1,41 @@
 //! Annotation group: redirect from HTTP to HTTPS.
 
-use selvedge_common::filter::{Filter, RedirectHttps};
+use selvedge_common::filter::{Filter, RedirectHttps, StrictTransport};
 
+use super::{Effect, key::key};
 use crate::translate::RouteDraft;
+
+/// ingress-nginx: paths of an Ingress that begin so are never redirected.
+const ACME: &str = "/.well-known/acme-challenge";
+
+/// ingress-nginx: how long browsers come over HTTPS once they did.
+const HSTS_SECONDS: u64 = 31_536_000;
 
 super::group! {
     /// Redirect to HTTPS
     Redirect {
-        /// Answer plain requests with 308 to the same URL over HTTPS, for hosts that some Ingress names under `spec.tls`.
-        ssl_redirect: bool = "ssl-redirect",
+        /// Answer plain requests with 308 to the same URL over HTTPS, for hosts that some Ingress names under `spec.tls`, and for all hosts of an Ingress of ingress-nginx that has any `spec.tls`.
+        ssl_redirect: bool = key("ssl-redirect").example("`true`")
+            .limits("Without it `true` in classes of ingress-nginx and `false` in others. Paths of an Ingress that begin with `/.well-known/acme-challenge` are left out.");
         /// The same for every host, also where TLS ends in front of Selvedge.
-        force_ssl_redirect: bool = "force-ssl-redirect",
+        force_ssl_redirect: bool = key("force-ssl-redirect").default("`false`").example("`true`");
+        /// Leave a slash at the end of the path where it is redirected to HTTPS.
+        preserve_trailing_slash: bool = key("preserve-trailing-slash").default("`false`").example("`true`")
+            .no_effect("a redirect to HTTPS always leaves path and query as they are");
     }
 }
 
-impl Redirect {
-    pub(super) fn apply(&self, route: &mut RouteDraft<'_>) {
-        let wanted = self.ssl_redirect == Some(true) && route.host_has_tls;
-        if wanted || self.force_ssl_redirect == Some(true) {
-            route.filters.push(Filter::RedirectHttps(RedirectHttps { status: 308 }));
+impl Effect for Redirect {
+    fn apply(&self, route: &mut RouteDraft<'_>) {
+        if route.adopted {
+            let (max_age_seconds, include_subdomains) = (HSTS_SECONDS, true);
+            let strict = StrictTransport { max_age_seconds, include_subdomains, preload: false };
+            route.filters.push(Filter::StrictTransport(strict));
+        }
+        let wanted = self.ssl_redirect.unwrap_or(route.adopted) && route.host_has_tls;
+        let is_free = route.written_path().starts_with(ACME);
+        if (wanted || self.force_ssl_redirect == Some(true)) && !is_free {
+            route.filters.push(Filter::RedirectHttps(RedirectHttps { status: 308, as_sent: route.adopted }));
         }
     }
 }

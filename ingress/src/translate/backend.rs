@@ -11,7 +11,7 @@ use selvedge_common::{
     model::{BackendTarget, HostMatch, InvalidBackend, Problem, Route, RulesRef},
 };
 
-use super::{Context, RouteDraft, SERVICE_SET, Via, ingress_ref, name, namespace, via};
+use super::{Context, RouteDraft, SERVICE_SET, Via, ingress_ref, name, namespace, upstream, via};
 
 /// Why a backend does not resolve: the field of the Ingress, and what it is for the proxy and for people.
 #[derive(Debug)]
@@ -41,7 +41,9 @@ pub(super) fn resolve(cx: &mut Context<'_, '_>, draft: &RouteDraft<'_>) -> Led {
     match found.and_then(|(name, found)| lead(cx, draft, (name, found), &near)) {
         Ok(led) => led,
         Err(BackendFault { field, reason, invalid, message }) => {
-            let message = format!("{message}; requests get 503");
+            let is_canary = !std::ptr::eq(draft.ingress, draft.speaker);
+            let follows = if is_canary { "the main Service gets all requests" } else { "requests get 503" };
+            let message = format!("{message}; {follows}");
             cx.parts.problems.push(Problem::error(&ingress_ref(draft.ingress), field, reason, message));
             let limited = limited(draft, None, (&near, &near.policy));
             let target = BackendTarget::Invalid(invalid);
@@ -114,6 +116,7 @@ fn lead(
     let Some((id, of_router)) = router else {
         let way = Way { near: Some(near), balance: draft.balance.as_ref(), protocol: None };
         let (id, policy) = rules::make(&mut cx.rules(), (name, found), way);
+        let id = upstream::adjust(cx, draft, name, id);
         let rules = rules::has_rules_for(&cx.rules(), name).then(|| lead_on(cx, name));
         let limited = limited(draft, Some(name), (near, &policy));
         return Ok(Led { target: BackendTarget::Backend(id), policy, limited, filters: Vec::new(), rules });

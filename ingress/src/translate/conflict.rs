@@ -1,20 +1,34 @@
 //! Conflicts: the oldest Ingress wins, the others are told.
 
-use std::collections::{BTreeMap, btree_map::Entry};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, btree_map::Entry},
+    sync::Arc,
+};
 
-use k8s_openapi::{api::networking::v1 as networking, jiff::Timestamp};
+use k8s_openapi::api::networking::v1 as networking;
 use selvedge_common::{
     kube::reader::Unit,
     model::{HostMatch, PathMatch, Problem, Route},
 };
 
-use super::{Context, RouteDraft, ingress_ref, name, namespace, spec};
+use super::{Context, RouteDraft, ingress_ref, name, namespace, rules, spec};
 
-/// Orders Ingresses: the smallest wins. By creation, then namespace, then name; one without a time of creation
-/// (from a file) comes after those that have one.
-pub(super) fn age(ingress: &networking::Ingress) -> (bool, Option<Timestamp>, &str, &str) {
-    let created = ingress.metadata.creation_timestamp.as_ref().map(|time| time.0);
-    (created.is_none(), created, namespace(ingress), name(ingress))
+/// Orders Ingresses, each with whether its class was adopted: the smallest wins. By creation, then namespace, then name;
+/// one without a time of creation (from a file) comes after those that have one.
+///
+/// ingress-nginx: of those of the same second the last one by name wins. They come after ours.
+pub(super) fn order(
+    (one, adopted): (&networking::Ingress, bool),
+    (other, other_adopted): (&networking::Ingress, bool),
+) -> Ordering {
+    let created = |ingress: &networking::Ingress| {
+        let created = ingress.metadata.creation_timestamp.as_ref().map(|time| time.0);
+        (created.is_none(), created)
+    };
+    let names = (namespace(one), name(one)).cmp(&(namespace(other), name(other)));
+    let names = if adopted { names.reverse() } else { names };
+    created(one).cmp(&created(other)).then(adopted.cmp(&other_adopted)).then(names)
 }
 
 /// Adds a route unless an earlier one has the same path; then the Ingress and field that declare it are told.
@@ -46,15 +60,15 @@ pub(super) fn add_route<'a>(
 
 /// The default backend that counts where no rule matches, and the Ingress that holds it.
 pub(super) fn default_backend<'r>(
-    cx: &Context<'_, 'r>,
+    cx: &mut Context<'_, 'r>,
 ) -> Option<(&'r networking::Ingress, &'r networking::IngressBackend)> {
-    let oldest = cx.ours(&Unit::Base).into_iter().next()?;
+    let oldest = claims(cx).into_iter().next()?;
     Some((oldest, spec(oldest)?.default_backend.as_ref()?))
 }
 
 /// The route for requests that no rule matches. Everyone else who claims it is told.
 pub(super) fn fallback(cx: &mut Context<'_, '_>) -> Option<Route> {
-    let claims = cx.ours(&Unit::Base);
+    let claims = claims(cx);
     let (winner, losers) = claims.split_first()?;
     for loser in losers {
         let message = format!(
@@ -67,7 +81,26 @@ pub(super) fn fallback(cx: &mut Context<'_, '_>) -> Option<Route> {
     }
     let backend = spec(winner)?.default_backend.as_ref()?;
     let everything = PathMatch::Prefix("/".into());
-    let draft =
-        RouteDraft::new(winner, "default".into(), everything, ("spec.defaultBackend".into(), backend));
-    Some(draft.finish(cx))
+    let said = cx.said(winner);
+    let mut draft = RouteDraft::new(
+        (winner, said),
+        "default".into(),
+        (everything, "/"),
+        ("spec.defaultBackend".into(), backend),
+    );
+    // There is no host that it could have TLS for.
+    draft.host_has_tls = false;
+    draft.finish(cx).into_iter().next()
+}
+
+/// The Ingresses whose default backend is for hosts that no rule names; a canary has none of its own.
+///
+/// ingress-nginx: that of an Ingress with rules is for the hosts of these alone.
+fn claims<'r>(cx: &mut Context<'_, 'r>) -> Vec<&'r Arc<networking::Ingress>> {
+    let mut claims = cx.ours(&Unit::Base);
+    claims.retain(|ingress| {
+        let said = cx.said(ingress);
+        !said.is_canary() && (!said.adopted || rules(ingress).is_empty())
+    });
+    claims
 }

@@ -1,65 +1,148 @@
 //! A route while it is being decided: annotations write into it, then it is finished.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::api::networking::v1 as networking;
 use selvedge_common::{
     filter::Filter,
     id::RouteId,
     kube::rules::{self, Policy},
-    model::{BackendRef, Balance, PathMatch, Route},
+    model::{BackendRef, BackendTarget, Balance, ClientFields, InvalidBackend, PathMatch, Retry, Route},
 };
 
-use super::{Context, Via, backend, ingress_ref, name, namespace};
-use crate::annotations::Annotations;
+use super::{
+    AskDraft, Context, ErrorDraft, MirrorDraft, PasswordDraft, Via, backend, canary,
+    canary::CanaryDraft,
+    error_service, extras, ingress_ref, name, namespace,
+    protection::{self, Lost},
+    said::Said,
+    tls,
+    upstream::UpstreamDraft,
+};
+use crate::annotations::form::{Cidrs, ObjectName};
 
 /// A route of an Ingress before it is finished.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct RouteDraft<'a> {
     /// The Ingress that declares it.
     pub ingress: &'a networking::Ingress,
+    /// The Ingress whose annotations count: the same one but for canaries.
+    pub speaker: &'a networking::Ingress,
+    /// What that one says.
+    pub said: Arc<Said>,
     /// Which part of the Ingress declares it: `0/1` is the second path of the first rule.
     pub part: String,
     /// Which paths it answers.
     pub path: PathMatch,
+    /// The path as the Ingress writes it.
+    pub written: Arc<str>,
     /// Where requests go, as the Ingress says it.
     pub backend: &'a networking::IngressBackend,
     /// Path of `backend` in the Ingress.
     pub field: String,
+    /// Whether the class of the Ingress was taken over from ingress-nginx, so that its ways count.
+    pub adopted: bool,
     /// Whether some Ingress offers TLS for the host.
     pub host_has_tls: bool,
+    /// A backend that gets some of its requests.
+    pub canary: Option<CanaryDraft<'a>>,
+    /// What answers instead of anything else.
+    pub elsewhere: Option<Filter>,
     /// Decisions about the request, in any order.
     pub filters: Vec<Filter>,
     /// Longest wait for an answer; `None` leaves it to policies and flags, as everywhere below.
     pub request_timeout: Option<Duration>,
+    /// Longest wait for the answer to one try.
+    pub try_timeout: Option<Duration>,
+    /// Time after which nothing is tried again.
+    pub all_tries_timeout: Option<Duration>,
     /// Longest silence within an answer.
     pub backend_idle_timeout: Option<Duration>,
+    /// When requests are tried again.
+    pub retry: Option<Retry>,
     /// How an endpoint is chosen.
     pub balance: Option<Balance>,
+    /// How the backend is spoken to.
+    pub upstream: UpstreamDraft,
     /// Which way requests go; `None` leaves it to the Service.
     pub via: Option<Via>,
+    /// ConfigMap with header fields of answers.
+    pub custom_headers: Option<ObjectName>,
+    /// Who gets copies.
+    pub mirror: Option<MirrorDraft>,
+    /// Passwords that are asked for.
+    pub passwords: Option<PasswordDraft>,
+    /// Who is asked whether a request may pass.
+    pub asks: Option<AskDraft>,
+    /// Whether one of several protections is enough.
+    pub satisfies_any: bool,
+    /// Who is not asked.
+    pub spared: Option<Cidrs>,
+    /// Who answers instead of an error.
+    pub errors: Option<ErrorDraft>,
+    /// Whether its requests are left out of the access log.
+    pub unlogged: bool,
+    /// Whether what shall protect it cannot be kept up, so that nothing may pass.
+    pub unprotected: bool,
 }
 
 impl<'a> RouteDraft<'a> {
     /// A route with nothing but defaults; `field` is the path of `backend` in the Ingress.
     pub(super) fn new(
-        ingress: &'a networking::Ingress,
+        (ingress, said): (&'a networking::Ingress, Arc<Said>),
         part: String,
-        path: PathMatch,
+        (path, written): (PathMatch, &str),
         (field, backend): (String, &'a networking::IngressBackend),
     ) -> Self {
         Self {
             ingress,
+            speaker: ingress,
+            adopted: said.adopted,
+            host_has_tls: said.adopted && !tls(ingress).is_empty(),
+            said,
             part,
             path,
+            written: written.into(),
             backend,
             field,
-            host_has_tls: false,
+            canary: None,
+            elsewhere: None,
             filters: Vec::new(),
             request_timeout: None,
+            try_timeout: None,
+            all_tries_timeout: None,
             backend_idle_timeout: None,
+            retry: None,
             balance: None,
+            upstream: UpstreamDraft::default(),
             via: None,
+            custom_headers: None,
+            mirror: None,
+            passwords: None,
+            asks: None,
+            satisfies_any: false,
+            spared: None,
+            errors: None,
+            unlogged: false,
+            unprotected: false,
+        }
+    }
+
+    /// The Ingress whose annotations count, by namespace and name.
+    pub(crate) fn speaker_name(&self) -> String {
+        format!("{}/{}", namespace(self.speaker), name(self.speaker))
+    }
+
+    /// The path as the Ingress writes it.
+    pub(crate) fn written_path(&self) -> &str {
+        &self.written
+    }
+
+    /// The path that cookies are for. A regular expression is none that a client would understand.
+    pub(crate) fn cookie_path(&self) -> Arc<str> {
+        match &self.path {
+            PathMatch::RegexBegin(_) => "/".into(),
+            _ => self.written.clone(),
         }
     }
 
@@ -68,21 +151,98 @@ impl<'a> RouteDraft<'a> {
         self.part.ends_with("default")
     }
 
-    /// Lets the annotations of its Ingress decide, resolves its backend and makes the route.
-    pub(super) fn finish(mut self, cx: &mut Context<'_, '_>) -> Route {
-        // What is wrong with annotations is said once for the Ingress, not for each of its routes.
-        let (annotations, _) = Annotations::read(self.ingress);
-        annotations.apply(&mut self);
-        let led = backend::resolve(cx, &self);
-        let id = RouteId::new(format!("{}/{}/{}", namespace(self.ingress), name(self.ingress), self.part));
+    /// Lets the annotations of its Ingress decide, resolves its backend and makes the route, or several where a canary
+    /// gets some of its requests.
+    pub(super) fn finish(mut self, cx: &mut Context<'_, '_>) -> Vec<Route> {
+        if let Some(filter) = self.elsewhere.take() {
+            let mut route = Route::new(self.id(), ingress_ref(self.ingress), self.path, Vec::new());
+            route.filters.push(filter);
+            return vec![route];
+        }
+        let said = self.said.clone();
+        said.annotations.apply(&mut self);
+        match extras::custom_headers(cx, &self) {
+            Ok(filter) => self.filters.extend(filter),
+            Err(()) => self.unprotected = true,
+        }
+        match protection::filters(cx, &self) {
+            Ok(filters) => self.filters.extend(filters),
+            Err(Lost) => self.unprotected = true,
+        }
+        let canary = self.canary.take().filter(|_| !self.unprotected);
+        let main = self.route(cx);
+        match canary {
+            None => vec![main],
+            Some(canary) => {
+                let other = self.of_canary(&canary).route(cx);
+                canary::routes(cx, main, (&canary, other))
+            }
+        }
+    }
+
+    /// The same for the backend of a canary.
+    fn of_canary(&self, canary: &CanaryDraft<'a>) -> Self {
+        let annotations = &canary.said.annotations;
+        let mut draft = self.clone();
+        (draft.ingress, draft.backend) = (canary.ingress, canary.backend);
+        (draft.part, draft.field) = (canary.part.clone(), canary.field.clone());
+        draft.balance = annotations.balance.chosen().or(draft.balance);
+        // One that goes through the router could not share a route with one that does not.
+        draft.via = Some(Via::Direct);
+        draft
+    }
+
+    fn id(&self) -> RouteId {
+        RouteId::new(format!("{}/{}/{}", namespace(self.ingress), name(self.ingress), self.part))
+    }
+
+    fn route(&self, cx: &mut Context<'_, '_>) -> Route {
+        let led = backend::resolve(cx, self);
         let backends = vec![BackendRef { target: led.target, weight: 1 }];
-        let mut route = Route::new(id, ingress_ref(self.ingress), self.path, backends);
-        route.filters = self.filters;
+        let mut route = Route::new(self.id(), ingress_ref(self.ingress), self.path.clone(), backends);
+        route.filters.clone_from(&self.filters);
         // Last, so that no other change of fields has a say in them.
         route.filters.extend(led.filters);
         route.rules = led.rules;
+        route.unlogged = self.unlogged;
+        if self.adopted {
+            route.client_fields = ClientFields::IngressNginx;
+        }
         let annotated = Policy::of_times(self.request_timeout, self.backend_idle_timeout);
         rules::finish(&cx.rules(), &annotated.or(led.policy), (&led.limited, &mut route));
+        if let Some(retry) = &self.retry {
+            let body_bytes = cx.defaults.retry.body_bytes;
+            route.retry = Retry { body_bytes, ..retry.clone() }.into();
+        }
+        self.limit_tries(cx, &mut route);
+        if self.unprotected {
+            close(&mut route);
+        } else {
+            route.mirrors.extend(extras::mirror(cx, self));
+            route.error_pages = error_service::pages(cx, self);
+        }
         route
     }
+
+    /// ingress-nginx: each try has the whole time, and all of them as much as they take.
+    fn limit_tries(&self, cx: &Context<'_, '_>, route: &mut Route) {
+        let usual = cx.defaults.timeouts.request;
+        let Some(each) = self.try_timeout.or(self.adopted.then_some(usual)) else { return };
+        let again = if route.retry.on.timeout { route.retry.attempts } else { 0 };
+        let all = each.saturating_mul(again.saturating_add(1));
+        let all = self.all_tries_timeout.map_or(all, |limit| all.min(limit.saturating_add(each)));
+        if self.request_timeout.is_none() && route.timeouts.request == usual {
+            route.timeouts.request = all;
+        }
+        route.timeouts.backend = Some(each).filter(|each| *each < route.timeouts.request);
+    }
+}
+
+/// Lets nothing through to a backend.
+pub(super) fn close(route: &mut Route) {
+    let weight = 1;
+    route.backends = vec![BackendRef { target: BackendTarget::Invalid(InvalidBackend::Unprotected), weight }];
+    route.rules = None;
+    route.mirrors.clear();
+    route.error_pages = None;
 }

@@ -34,12 +34,14 @@ pub(super) fn routes<'r>(
         false => Vec::new(),
     };
     if of_rules.is_empty() {
-        return drafts.into_values().map(|draft| draft.finish(cx)).collect();
+        return drafts.into_values().flat_map(|draft| draft.finish(cx)).collect();
     }
     let mut routes = settle(cx, host, of_rules, &mut drafts);
-    let finish = |draft: RouteDraft<'r>| (&draft.ingress.metadata, draft.finish(cx));
     // Those of one object keep their order.
-    routes.extend(drafts.into_values().map(finish));
+    for draft in drafts.into_values() {
+        let metadata = &draft.ingress.metadata;
+        routes.extend(draft.finish(cx).into_iter().map(|route| (metadata, route)));
+    }
     routes.sort_by(|(a, _), (b, _)| older(a, b));
     let ranked = routes.into_iter().enumerate().map(|(rank, (_, route))| {
         let rank = u32::try_from(rank).unwrap_or(u32::MAX);

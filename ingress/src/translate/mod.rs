@@ -1,14 +1,24 @@
 //! Translation: Ingresses and what they refer to become hosts, routes and backends. Pure and total.
 
 mod backend;
+mod canary;
+mod client_certificates;
 mod conflict;
 mod draft;
+mod error_service;
+mod extras;
 mod host;
 mod host_rules;
+mod more_hosts;
 mod path;
+pub(crate) mod pattern;
+mod protection;
+mod root;
 mod rule;
+mod said;
 mod status;
 mod tls;
+mod upstream;
 mod via;
 
 use std::sync::Arc;
@@ -25,11 +35,21 @@ use selvedge_common::{
     model::{HostMatch, ListenerProtocol, Route, VirtualHost},
 };
 
+pub use canary::CanaryDraft;
 pub use draft::RouteDraft;
+pub use error_service::ErrorDraft;
+pub use extras::MirrorDraft;
+pub use protection::{AskDraft, PasswordDraft};
+pub use said::Said;
 pub(crate) use selvedge_common::kube::near;
+pub use upstream::{TlsDraft, UpstreamDraft};
 pub use via::Via;
 
-use crate::{class, settings::Settings};
+use crate::{
+    annotations::{NGINX_PREFIX, PREFIX},
+    class,
+    settings::Settings,
+};
 
 /// Name of the one set of routes that all listeners of the edge share.
 pub const ROUTE_SET: &str = "edge";
@@ -64,6 +84,8 @@ pub(crate) struct Context<'a, 'r> {
     defaults: &'a Defaults,
     reader: &'a Reader<'r>,
     parts: Parts,
+    /// The Ingress that was looked at last, and what it says.
+    last_said: Option<(&'r networking::Ingress, Arc<Said>)>,
 }
 
 impl Edge {
@@ -85,7 +107,8 @@ impl Edge {
     }
 
     fn context<'a, 'r>(&'a self, reader: &'a Reader<'r>) -> Context<'a, 'r> {
-        Context { settings: &self.settings, defaults: &self.defaults, reader, parts: Parts::default() }
+        let parts = Parts::default();
+        Context { settings: &self.settings, defaults: &self.defaults, reader, parts, last_said: None }
     }
 }
 
@@ -166,12 +189,21 @@ impl Translate for Edge {
             return HostTranslation { virtual_host, has_tls: false, parts: cx.parts };
         }
         let ingresses = cx.ours(&Unit::Host(set.clone(), host.clone()));
+        if !ingresses.iter().any(|ingress| rules(ingress).iter().any(|rule| host::is_of_rule(rule, host)))
+            && let Some(translation) = more_hosts::translate(&mut cx, &ingresses, host)
+        {
+            return translation;
+        }
+        more_hosts::tell_taken(&mut cx, &ingresses, host);
         let certificate = tls::certificate(&mut cx, &ingresses, host);
         let has_tls = tls::is_offered(&ingresses, host);
         let drafts = rule::drafts(&mut cx, &ingresses, host);
-        let routes = host_rules::routes(&mut cx, host, drafts);
+        let mut routes = host_rules::routes(&mut cx, host, drafts);
+        routes.extend(root::nothing_else(&mut cx, (&ingresses, host), &routes));
         let useful = certificate.is_some() || !routes.is_empty();
-        let virtual_host = useful.then(|| VirtualHost::new(certificate, routes));
+        let mut made = VirtualHost::new(certificate, routes);
+        client_certificates::ask(&mut cx, (&ingresses, host), &mut made);
+        let virtual_host = useful.then_some(made);
         HostTranslation { virtual_host, has_tls, parts: cx.parts }
     }
 }
@@ -182,7 +214,8 @@ impl Edge {
         let hosts = host::rule_hosts(ingress).chain(host::tls_hosts(ingress));
         let hosts = hosts.filter_map(|(_, host)| host.ok()).map(|host| Unit::Host(self.route_set(), host));
         let has_default = spec(ingress).is_some_and(|spec| spec.default_backend.is_some());
-        hosts.chain(has_default.then_some(Unit::Base)).collect()
+        let more = more_hosts::declared(ingress).into_iter().map(|host| Unit::Host(self.route_set(), host));
+        hosts.chain(more).chain(has_default.then_some(Unit::Base)).collect()
     }
 }
 
@@ -214,7 +247,12 @@ impl<'r> Context<'_, 'r> {
     /// The namespaces of the Ingresses of ours that name a host: whose RouteRules count there.
     fn owners(&self, host: &HostMatch) -> Vec<&'r str> {
         let ingresses = self.ours(&Unit::Host(ROUTE_SET.into(), host.clone()));
-        ingresses.into_iter().map(|ingress| namespace(ingress)).collect()
+        // Another name that an annotation gives makes nobody an owner.
+        let names = |ingress: &&Arc<networking::Ingress>| {
+            let mut hosts = host::rule_hosts(ingress).chain(host::tls_hosts(ingress));
+            hosts.any(|(_, named)| named.as_ref() == Ok(host))
+        };
+        ingresses.into_iter().filter(names).map(|ingress| namespace(ingress)).collect()
     }
 
     /// The Ingresses of ours that declare a unit, the one that wins conflicts first.
@@ -223,10 +261,13 @@ impl<'r> Context<'_, 'r> {
             Object::Ingress(ingress) => Some(ingress),
             _ => None,
         });
-        let mut ours: Vec<_> =
-            declaring.filter(|ingress| class::select(self.settings, self.reader, ingress).ours).collect();
-        ours.sort_by(|a, b| conflict::age(a).cmp(&conflict::age(b)));
-        ours
+        let selected = declaring.filter_map(|ingress| {
+            let selection = class::select(self.settings, self.reader, ingress);
+            selection.ours.then_some((ingress, selection.adopted))
+        });
+        let mut ours: Vec<_> = selected.collect();
+        ours.sort_by(|(a, adopted), (b, other)| conflict::order((a, *adopted), (b, *other)));
+        ours.into_iter().map(|(ingress, _)| ingress).collect()
     }
 }
 
@@ -253,4 +294,13 @@ fn rules(ingress: &networking::Ingress) -> &[networking::IngressRule] {
 
 fn tls(ingress: &networking::Ingress) -> &[networking::IngressTLS] {
     spec(ingress).and_then(|spec| spec.tls.as_deref()).unwrap_or_default()
+}
+
+/// The field of an Ingress that an annotation is, under the prefix that it has there.
+fn annotation_field(ingress: &networking::Ingress, key: &str) -> String {
+    let ours = format!("{PREFIX}{key}");
+    match ingress.metadata.annotations.as_ref() {
+        Some(annotations) if annotations.contains_key(&ours) => format!("metadata.annotations[{ours}]"),
+        _ => format!("metadata.annotations[{NGINX_PREFIX}{key}]"),
+    }
 }

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
-use selvedge_common::{message::path, model::PathMatch};
+use selvedge_common::{
+    message::path,
+    model::{PathMatch, matching},
+};
 
-use super::near;
+use super::{near, pattern};
 
 /// The path types that Kubernetes knows.
 const PATH_TYPES: [&str; 3] = ["Exact", "Prefix", "ImplementationSpecific"];
@@ -40,6 +43,23 @@ pub(super) fn parse(path: Option<&str>, path_type: &str) -> Result<PathMatch, Pa
         "Exact" => PathMatch::Exact(canonical(text)),
         _ => PathMatch::Prefix(canonical(text)),
     })
+}
+
+/// Reads `path` on a host whose paths are regular expressions, whatever their type.
+///
+/// ingress-nginx: even `Exact` ones are.
+pub(super) fn parse_regex(path: Option<&str>) -> Result<PathMatch, PathFault> {
+    let text = path.filter(|path| !path.is_empty()).unwrap_or("/");
+    let text = pattern::escaped(text);
+    match matching::check_regex_begin(&text) {
+        Ok(()) => Ok(PathMatch::RegexBegin(text.into())),
+        Err(why) => {
+            let message = format!(
+                "the paths of this host are regular expressions (use-regex), and {why}; it answers nothing"
+            );
+            Err(PathFault { field: "path", reason: "InvalidPath", message })
+        }
+    }
 }
 
 /// Why no request could ever have this path. Requests are matched in canonical form, without empty or dot segments.

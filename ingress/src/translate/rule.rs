@@ -5,27 +5,46 @@ use std::{collections::BTreeMap, sync::Arc};
 use k8s_openapi::api::networking::v1 as networking;
 use selvedge_common::model::{HostMatch, PathMatch, Problem};
 
-use super::{Context, RouteDraft, conflict, host, ingress_ref, path, rules, spec, tls};
+use super::{
+    Context, RouteDraft, canary, canary::CanaryDraft, conflict, host, ingress_ref, path, root, rules, spec,
+    tls,
+};
+
+/// Routes of a host by their paths.
+pub(super) type Drafts<'r> = BTreeMap<PathMatch, RouteDraft<'r>>;
+
+/// A path of a rule.
+struct Declared<'r> {
+    ingress: &'r Arc<networking::Ingress>,
+    /// Where it stands there: `spec.rules[0].http.paths[1]` and `0/1`.
+    field: String,
+    part: String,
+    path: &'r networking::HTTPIngressPath,
+}
 
 /// The routes of a host that Ingresses declare, by path. The Ingresses come in the order in which they win conflicts.
 pub(super) fn drafts<'r>(
     cx: &mut Context<'_, 'r>,
     ingresses: &[&'r Arc<networking::Ingress>],
     host: &HostMatch,
-) -> BTreeMap<PathMatch, RouteDraft<'r>> {
-    let mut drafts: BTreeMap<PathMatch, RouteDraft<'r>> = BTreeMap::new();
-    for ingress in ingresses {
-        for (index, rule) in rules_of(ingress, host) {
-            for (at, declared) in rule.http.iter().flat_map(|http| http.paths.iter()).enumerate() {
-                let field = format!("spec.rules[{index}].http.paths[{at}]");
-                if let Some(draft) = draft(cx, ingress, (&field, format!("{index}/{at}")), declared) {
-                    conflict::add_route(cx, &mut drafts, draft, (ingress, field, host));
-                }
-            }
-        }
+) -> Drafts<'r> {
+    let mut drafts = Drafts::new();
+    let (mut mains, mut canaries) = (Vec::new(), Vec::new());
+    for ingress in ingresses.iter().copied().filter(|ingress| rules_of(ingress, host).next().is_some()) {
+        let of_kind = if cx.said(ingress).is_canary() { &mut canaries } else { &mut mains };
+        of_kind.push(ingress);
+    }
+    let is_regex = mains.iter().any(|ingress| cx.said(ingress).annotations.asks_for_regex());
+    for one in mains.iter().flat_map(|ingress| declared(ingress, host)) {
+        let Some(path) = read_path(cx, &one, is_regex) else { continue };
+        let said = cx.said(one.ingress);
+        let backend = (format!("{}.backend", one.field), &one.path.backend);
+        let draft =
+            RouteDraft::new((one.ingress, said), one.part.clone(), (path, written(one.path)), backend);
+        conflict::add_route(cx, &mut drafts, draft, (one.ingress, one.field, host));
     }
     // A host without paths sends everything to the default backend: whatever no path of it wants.
-    for ingress in ingresses {
+    for ingress in &mains {
         let without_paths =
             |rule: &networking::IngressRule| rule.http.as_ref().is_none_or(|http| http.paths.is_empty());
         for (index, _) in rules_of(ingress, host).filter(|(_, rule)| without_paths(rule)) {
@@ -35,35 +54,59 @@ pub(super) fn drafts<'r>(
             }
         }
     }
+    root::add(cx, &mut drafts, (&mains, host));
     let host_has_tls = tls::covers(cx, ingresses, host);
-    drafts.values_mut().for_each(|draft| draft.host_has_tls = host_has_tls);
+    drafts.values_mut().for_each(|draft| draft.host_has_tls |= host_has_tls);
+    for one in canaries.iter().flat_map(|ingress| declared(ingress, host)) {
+        let Some(path) = read_path(cx, &one, is_regex) else { continue };
+        let (field, backend) = (format!("{}.backend", one.field), &one.path.backend);
+        let said = cx.said(one.ingress);
+        let canary = CanaryDraft { ingress: one.ingress, said, part: one.part, backend, field };
+        canary::add(cx, &mut drafts, &path, (canary, one.field, host));
+    }
     drafts
 }
 
-fn rules_of<'a>(
+/// The paths of an Ingress for a host.
+fn declared<'r>(
+    ingress: &'r Arc<networking::Ingress>,
+    host: &HostMatch,
+) -> impl Iterator<Item = Declared<'r>> {
+    rules_of(ingress, host).flat_map(move |(index, rule)| {
+        let paths = rule.http.iter().flat_map(|http| http.paths.iter()).enumerate();
+        paths.map(move |(at, path)| Declared {
+            ingress,
+            field: format!("spec.rules[{index}].http.paths[{at}]"),
+            part: format!("{index}/{at}"),
+            path,
+        })
+    })
+}
+
+fn written(declared: &networking::HTTPIngressPath) -> &str {
+    declared.path.as_deref().filter(|path| !path.is_empty()).unwrap_or("/")
+}
+
+/// Which requests a path is for; what is wrong with it is told.
+fn read_path(cx: &mut Context<'_, '_>, declared: &Declared<'_>, is_regex: bool) -> Option<PathMatch> {
+    let text = declared.path.path.as_deref();
+    let read = match is_regex {
+        true => path::parse_regex(text),
+        false => path::parse(text, &declared.path.path_type),
+    };
+    read.map_err(|fault| {
+        let field = format!("{}.{}", declared.field, fault.field);
+        let problem = Problem::error(&ingress_ref(declared.ingress), field, fault.reason, fault.message);
+        cx.parts.problems.push(problem);
+    })
+    .ok()
+}
+
+pub(super) fn rules_of<'a>(
     ingress: &'a networking::Ingress,
     host: &HostMatch,
 ) -> impl Iterator<Item = (usize, &'a networking::IngressRule)> {
     rules(ingress).iter().enumerate().filter(move |(_, rule)| host::is_of_rule(rule, host))
-}
-
-fn draft<'a>(
-    cx: &mut Context<'_, '_>,
-    ingress: &'a networking::Ingress,
-    (field, part): (&str, String),
-    declared: &'a networking::HTTPIngressPath,
-) -> Option<RouteDraft<'a>> {
-    match path::parse(declared.path.as_deref(), &declared.path_type) {
-        Ok(path) => {
-            Some(RouteDraft::new(ingress, part, path, (format!("{field}.backend"), &declared.backend)))
-        }
-        Err(fault) => {
-            let field = format!("{field}.{}", fault.field);
-            let problem = Problem::error(&ingress_ref(ingress), field, fault.reason, fault.message);
-            cx.parts.problems.push(problem);
-            None
-        }
-    }
 }
 
 /// The route of a rule without paths. Its own Ingress' default backend comes first, whoever holds the global one.
@@ -87,6 +130,7 @@ fn everything<'a>(
     };
     // Without host too, the rule asks for what the fallback does anyway.
     let path = PathMatch::Prefix("/".into());
-    (*host != HostMatch::Any)
-        .then(|| RouteDraft::new(owner, part, path, ("spec.defaultBackend".into(), backend)))
+    let said = cx.said(owner);
+    let field = ("spec.defaultBackend".into(), backend);
+    (*host != HostMatch::Any).then(|| RouteDraft::new((owner, said), part, (path, "/"), field))
 }

@@ -18,7 +18,7 @@ pub(super) fn translate(
     let selection = class::select(settings, reader, ingress);
     let mut problems: Vec<Problem> = selection.problem.into_iter().collect();
     if selection.ours {
-        let (_, wrong) = Annotations::read(ingress);
+        let (_, wrong) = Annotations::read(ingress, selection.adopted);
         problems.extend(wrong);
         problems.extend(wrong_hosts(ingress));
         problems.extend(tls::useless_entries(ingress));

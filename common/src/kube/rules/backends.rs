@@ -112,6 +112,7 @@ fn print_balance(balance: &Balance) -> Cow<'static, str> {
         Balance::Hash(HashKey::Source) => "+hash-source".into(),
         Balance::Hash(HashKey::Header(name)) => format!("+hash-header-{name}").into(),
         Balance::Hash(HashKey::Cookie(name)) => format!("+hash-cookie-{name}").into(),
+        Balance::Hash(HashKey::Text(text)) => format!("+hash-{}", text.text()).into(),
     }
 }
 

@@ -17,7 +17,7 @@ use super::{
     tls,
 };
 use crate::{
-    filter::{Filter, RateKey, RateLimit, check_token},
+    filter::{Filter, Networks, RateKey, RateLimit, check_token},
     id::ObjectRef,
     kube::objects::{Kind, ObjectKey},
     message::authority,
@@ -348,9 +348,9 @@ fn read_affinity(given: &GivenAffinity) -> Option<Affinity> {
     let cookie = &given.cookie;
     let path = cookie.path.as_deref().filter(|path| policy_shape::is_cookie_path(path));
     check_token(&cookie.name).ok().map(|()| Affinity {
-        cookie: cookie.name.as_str().into(),
         path: path.unwrap_or("/").into(),
         ttl: cookie.ttl.map(|time| time.get()),
+        ..Affinity::named(&cookie.name)
     })
 }
 
@@ -369,6 +369,7 @@ fn read_rate(policy: &TrafficPolicy, given: &GivenLimit) -> Option<RateLimit> {
         per: given.per.get(),
         burst: given.burst.unwrap_or(given.requests),
         key,
+        except: Networks::default(),
         status: given.status.filter(|status| (400..=599).contains(status)).unwrap_or(429),
     })
 }

@@ -94,6 +94,7 @@ pub fn reason(invalid: InvalidBackend) -> &'static str {
         InvalidBackend::UnsupportedResource => "UnsupportedResource",
         InvalidBackend::Forbidden => "ForbiddenBackend",
         InvalidBackend::Malformed => "MalformedBackend",
+        InvalidBackend::Unprotected => "UnreadableProtection",
     }
 }
 

@@ -28,11 +28,17 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// Objects in one answer of a list.
 const PAGE_SIZE: u32 = 2_000;
 
+/// Secrets with certificates.
+const CERTIFICATES: &str = "type=kubernetes.io/tls";
+/// All Secrets but those that hold none of what objects refer to, of which there are many.
+const ALL_SECRETS: &str = "type!=helm.sh/release.v1,type!=kubernetes.io/service-account-token,\
+    type!=kubernetes.io/dockerconfigjson,type!=bootstrap.kubernetes.io/token";
+
 type Out = Sender<PartEvent>;
 type Closed = SendError<PartEvent>;
 
 /// Watches until the receiver is gone.
-pub(super) async fn watch(client: Client, part: Part, out: Out) {
+pub(super) async fn watch(client: Client, (part, all_secrets): (Part, bool), out: Out) {
     let resource = part.kind.resource();
     let api: Api<Raw> = match &part.namespace {
         Some(namespace) => Api::namespaced_with(client, namespace, &resource),
@@ -40,7 +46,7 @@ pub(super) async fn watch(client: Client, part: Part, out: Out) {
     };
     let mut watching = Watching::new(part, out);
     // Ends with an error only when nobody listens any more.
-    let _ = watching.run(api).await;
+    let _ = watching.run(api, if all_secrets { ALL_SECRETS } else { CERTIFICATES }).await;
 }
 
 /// What is known of one kind.
@@ -95,10 +101,10 @@ impl Watching {
         }
     }
 
-    async fn run(&mut self, api: Api<Raw>) -> Result<(), Closed> {
+    async fn run(&mut self, api: Api<Raw>, secrets: &str) -> Result<(), Closed> {
         let mut config = watcher::Config::default().page_size(PAGE_SIZE);
         if self.part.kind == Kind::Secret {
-            config = config.fields("type=kubernetes.io/tls");
+            config = config.fields(secrets);
         }
         loop {
             let mut events = pin!(watcher(api.clone(), config.clone()));

@@ -21,11 +21,14 @@ pub struct Scope {
     pub namespaces: Vec<String>,
     /// Namespaces whose Secrets are watched, too.
     pub secrets: Vec<String>,
+    /// Whether Secrets of all types are watched that may hold passwords or authorities, and not those with certificates
+    /// alone.
+    pub all_secrets: bool,
 }
 
 impl Default for Scope {
     fn default() -> Self {
-        Self { kinds: Kind::ALL, namespaces: Vec::new(), secrets: Vec::new() }
+        Self { kinds: Kind::ALL, namespaces: Vec::new(), secrets: Vec::new(), all_secrets: false }
     }
 }
 
@@ -102,7 +105,7 @@ pub async fn run(client: Client, scope: Scope, out: Sender<WatchEvent>) {
     let mut unsettled = BTreeMap::new();
     for part in parts(&scope) {
         unsettled.insert(part.clone(), ());
-        tasks.spawn(kind::watch(client.clone(), part, events.clone()));
+        tasks.spawn(kind::watch(client.clone(), (part, scope.all_secrets), events.clone()));
     }
     drop(events);
     let mut gathered = Vec::new();

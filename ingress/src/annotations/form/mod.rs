@@ -1,8 +1,20 @@
 //! Forms: what the value of an annotation looks like.
 
+mod nginx;
+mod words;
+
 use std::time::Duration;
 
 use selvedge_common::model::Balance;
+
+pub use nginx::{
+    AbsoluteUrl, Cidrs, Codes, Cookie, Count, FieldName, Forgiving, Hosts, Names, NextUpstream, ObjectName,
+    Outcome, Path, Pattern, RedirectCode, Seconds, Size, Target, Text, Time, is_host,
+};
+pub use words::{
+    AffinityKind, AffinityMode, AuthType, CanaryBehaviour, HttpVersion, LoadBalance, Protocol, SameSite,
+    Satisfy, SecretForm, Switch, VerifyClient,
+};
 
 use crate::translate::Via;
 
@@ -19,7 +31,12 @@ impl Form for bool {
     const NAME: &'static str = "`true` or `false`";
 
     fn parse(text: &str) -> Option<Self> {
-        text.parse().ok()
+        // ingress-nginx: as `strconv.ParseBool` of Go reads them, without blanks around.
+        match text {
+            "1" | "t" | "T" | "TRUE" | "true" | "True" => Some(true),
+            "0" | "f" | "F" | "FALSE" | "false" | "False" => Some(false),
+            _ => None,
+        }
     }
 }
 
@@ -73,6 +90,19 @@ impl Form for Via {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn truth_is_written_as_go_reads_it() {
+        for text in ["1", "t", "T", "TRUE", "true", "True"] {
+            assert_eq!(bool::parse(text), Some(true), "{text:?}");
+        }
+        for text in ["0", "f", "F", "FALSE", "false", "False"] {
+            assert_eq!(bool::parse(text), Some(false), "{text:?}");
+        }
+        for text in ["", "yes", "on", "tRUE", " true", "true ", "2"] {
+            assert_eq!(bool::parse(text), None, "{text:?}");
+        }
+    }
 
     #[test]
     fn times_have_a_unit_and_an_end() {

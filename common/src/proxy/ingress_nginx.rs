@@ -1,0 +1,57 @@
+//! What ingress-nginx tells backends of the client, for routes that were made for it.
+
+use super::{exchange::Exchange, headers::add_request_id, ip_text::IpText};
+use crate::{
+    message::{Fields, Known, KnownSet},
+    model::Listener,
+};
+
+/// Names that no client speaks for, beside the known ones.
+const OWN: [&str; 4] = [SCHEME, FORWARDED_SCHEME, ORIGINAL_FOR, ORIGINAL_HOST];
+const SCHEME: &str = "x-scheme";
+const FORWARDED_SCHEME: &str = "x-forwarded-scheme";
+const ORIGINAL_FOR: &str = "x-original-forwarded-for";
+const ORIGINAL_HOST: &str = "x-original-forwarded-host";
+
+/// Replaces what a request says of its client. Who is `trusted` may speak for the host and the port, and who asked and
+/// by which scheme is known already.
+pub fn add(x: &mut Exchange<'_>, listener: &Listener, trusted: bool) {
+    let fields = &mut x.head.fields;
+    let original_for = joined(fields, Known::XForwardedFor);
+    let original_host = joined(fields, Known::XForwardedHost);
+    let request_id = joined(fields, Known::XRequestId);
+    let port = fields.get(Known::XForwardedPort).filter(|_| trusted).map(<[u8]>::to_vec);
+    fields.retain(|_, name, _| !OWN.iter().any(|own| own.as_bytes().eq_ignore_ascii_case(name)));
+    // ingress-nginx: `Forwarded` stays, whoever sent it. Here it goes, as a backend may believe it.
+    fields.remove_all(KnownSet::OF_CLIENTS.with(KnownSet::of(&[Known::Proxy, Known::XRequestId])));
+    match request_id.filter(|id| !id.is_empty() && id.len() <= 128) {
+        Some(id) => fields.push_known(Known::XRequestId, &id),
+        None => add_request_id(x, false),
+    }
+    let authority = x.head.authority().to_vec();
+    let fields = &mut x.head.fields;
+    let client = IpText::new(x.client_ip);
+    fields.push_known(Known::XRealIp, client.as_bytes());
+    fields.push_known(Known::XForwardedFor, client.as_bytes());
+    let host = original_host.as_ref().filter(|_| trusted).unwrap_or(&authority);
+    if !host.is_empty() {
+        fields.push_known(Known::XForwardedHost, host);
+    }
+    let mut text = itoa::Buffer::new();
+    let own_port = text.format(listener.public_port).as_bytes();
+    fields.push_known(Known::XForwardedPort, port.as_deref().unwrap_or(own_port));
+    let scheme = x.scheme.as_str().as_bytes();
+    fields.push_known(Known::XForwardedProto, scheme);
+    fields.push(FORWARDED_SCHEME.as_bytes(), scheme);
+    fields.push(SCHEME.as_bytes(), scheme);
+    for (name, original) in [(ORIGINAL_FOR, original_for), (ORIGINAL_HOST, original_host)] {
+        if let Some(original) = original.filter(|original| !original.is_empty()) {
+            fields.push(name.as_bytes(), &original);
+        }
+    }
+}
+
+/// All values of a field as one; `None` if there is none.
+fn joined(fields: &Fields, known: Known) -> Option<Vec<u8>> {
+    fields.contains(known).then(|| fields.all(known).collect::<Vec<_>>().join(&b", "[..]))
+}

@@ -1,0 +1,95 @@
+//! Behaviours of ingress-nginx that no annotation names, and what becomes of each in a class that was adopted.
+
+/// One of them.
+#[derive(Clone, Copy, Debug)]
+pub struct Behaviour {
+    /// What ingress-nginx does.
+    pub there: &'static str,
+    /// What happens here; empty if it is the same.
+    pub here: &'static str,
+}
+
+/// All of them, in the order in which they are numbered.
+pub const BEHAVIOURS: &[Behaviour] = &[
+    same(
+        "A path that is a regular expression is anchored at its start only, and compared without regard to case.",
+    ),
+    same(
+        "`use-regex` on any Ingress makes all paths of its hosts regular expressions, in every Ingress and namespace, even `Exact` ones.",
+    ),
+    same("`rewrite-target` turns `use-regex` on."),
+    same(
+        "A `Prefix` path that ends in `/` redirects (301) the request without it, unless that path is there, too.",
+    ),
+    differs(
+        "Paths are normalised before they are matched, and backends may see them as they came.",
+        "Backends see the path that was matched, so that the two cannot mean different things.",
+    ),
+    same(
+        "Paths are tried by descending length, then by descending text; the first regular expression that matches wins. A path that is no valid one is left out alone.",
+    ),
+    same("For settings of a whole host (`server-alias`) the oldest Ingress of the host counts."),
+    differs(
+        "Certificate: that of the exact name under `tls[].hosts`, else of the first Secret whose names match, else the default one.",
+        "Secrets are not searched for names: a host under no `tls[].hosts` has the default certificate.",
+    ),
+    same("Without endpoints: 503."),
+    same(
+        "A canary's own annotations count only where they are `canary-…`, `load-balance`, `upstream-hash-by` and `affinity`; one canary for each path; field, then cookie, then weight.",
+    ),
+    same("`ssl-redirect` (308) only where the host has TLS; paths of ACME challenges are left out."),
+    same("Limits of the rate answer 503 and count in each replica."),
+    same("Only idempotent methods are tried again, unless `non_idempotent` is said."),
+    differs("A mirror delays the request.", "It does not."),
+    differs(
+        "Backends always get `X-Request-ID`, `X-Real-IP`, `X-Forwarded-For`, `-Host`, `-Port`, `-Proto` and `-Scheme`, `X-Scheme` and `X-Original-Forwarded-For`.",
+        "So it is here, and `Proxy` is taken away.",
+    ),
+    differs(
+        "The redirect to HTTPS cuts a slash off the end of the request target, the query included.",
+        "Nothing is cut off.",
+    ),
+    differs(
+        "Redirects of `from-to-www-redirect` name port 80.",
+        "They name a port only where it is not the usual one.",
+    ),
+    same("Any `spec.tls` redirects all hosts of its Ingress to HTTPS, also those that it does not list."),
+    differs(
+        "With `use-forwarded-headers` the backend's `Host` becomes `X-Forwarded-Host`, and `X-Forwarded-Proto` decides the redirect.",
+        "Only trusted proxies (`--trusted-cidr`) are believed; `Host` stays.",
+    ),
+    differs(
+        "The realm of passwords is empty by default; `digest` without one asks nobody.",
+        "The realm is empty, too; `digest` is refused, and its paths answer 503.",
+    ),
+    same(
+        "Same host and path: the older Ingress wins; of the same second the later name. Only the older one's `server-alias` counts.",
+    ),
+    same(
+        "A canary without endpoints gets nothing; a main Service without endpoints answers 503 for the canary's requests, too.",
+    ),
+    differs(
+        "`auth-url`: all but 2xx, 401 and 403 becomes 500.",
+        "External authorization is not honoured yet: such paths answer 503.",
+    ),
+    differs(
+        "A failed GET is tried three times, on the same endpoint if there is only one; a POST once.",
+        "So it is here, within the budget of the backend (20 % of its requests and 10 a second).",
+    ),
+    differs(
+        "A preflight of CORS is answered before access lists and passwords; `app-root` comes before the redirect to HTTPS.",
+        "Both are not honoured yet.",
+    ),
+    differs(
+        "`%2F` counts as `/` where paths are matched, and a capture turns it into `/`.",
+        "It stays as it came and never separates elements, as backends may see it otherwise.",
+    ),
+];
+
+const fn same(there: &'static str) -> Behaviour {
+    Behaviour { there, here: "" }
+}
+
+const fn differs(there: &'static str, here: &'static str) -> Behaviour {
+    Behaviour { there, here }
+}

@@ -1,0 +1,129 @@
+//! Keys: what is declared of an annotation, and what becomes of one that somebody writes.
+
+/// One annotation.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// Its name without the prefix.
+    pub name: &'static str,
+    /// Other names for the same, which come after it.
+    pub aliases: &'static [&'static str],
+    /// Whether it is one of ours alone, which ingress-nginx does not have.
+    pub own: bool,
+    /// What its value looks like.
+    pub form: &'static str,
+    /// What it does.
+    pub doc: &'static str,
+    /// What counts without it, as one would write it; empty if that is nothing.
+    pub default: &'static str,
+    /// What it is held to, if its form does not say it.
+    pub limits: &'static str,
+    /// A value that somebody might write.
+    pub example: &'static str,
+    /// What becomes of it.
+    pub verdict: Verdict,
+    /// Whether it protects its paths, so that they answer 503 while it cannot be read or is not honoured.
+    pub protects: bool,
+}
+
+/// What becomes of an annotation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It does what its documentation says.
+    Honoured,
+    /// It does nearly that: how it differs.
+    Approximated(&'static str),
+    /// It changes nothing: why nothing has to be changed.
+    NoEffect(&'static str),
+    /// It is not taken: why, and what to use instead.
+    Refused(&'static str),
+    /// It is not honoured yet: what happens meanwhile.
+    NotYet(&'static str),
+}
+
+/// An annotation that ingress-nginx and we have.
+pub(super) const fn key(name: &'static str) -> Key {
+    Key {
+        name,
+        aliases: &[],
+        own: false,
+        form: "",
+        doc: "",
+        default: "",
+        limits: "",
+        example: "",
+        verdict: Verdict::Honoured,
+        protects: false,
+    }
+}
+
+/// An annotation that only we have.
+pub(super) const fn own(name: &'static str) -> Key {
+    Key { own: true, ..key(name) }
+}
+
+impl Key {
+    pub(super) const fn aliases(self, aliases: &'static [&'static str]) -> Self {
+        Self { aliases, ..self }
+    }
+
+    pub(super) const fn default(self, default: &'static str) -> Self {
+        Self { default, ..self }
+    }
+
+    pub(super) const fn limits(self, limits: &'static str) -> Self {
+        Self { limits, ..self }
+    }
+
+    pub(super) const fn example(self, example: &'static str) -> Self {
+        Self { example, ..self }
+    }
+
+    pub(super) const fn approximated(self, how: &'static str) -> Self {
+        Self { verdict: Verdict::Approximated(how), ..self }
+    }
+
+    pub(super) const fn no_effect(self, why: &'static str) -> Self {
+        Self { verdict: Verdict::NoEffect(why), ..self }
+    }
+
+    pub(super) const fn refused(self, why: &'static str) -> Self {
+        Self { verdict: Verdict::Refused(why), ..self }
+    }
+
+    pub(super) const fn not_yet(self, meanwhile: &'static str) -> Self {
+        Self { verdict: Verdict::NotYet(meanwhile), ..self }
+    }
+
+    pub(super) const fn protects(self) -> Self {
+        Self { protects: true, ..self }
+    }
+
+    /// All of its names, the one that counts first.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> + Clone + use<> {
+        std::iter::once(self.name).chain(self.aliases.iter().copied())
+    }
+}
+
+impl Verdict {
+    /// The verdict in a word or two, and what there is to say of it.
+    pub fn text(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Honoured => ("honoured", ""),
+            Self::Approximated(how) => ("approximated", how),
+            Self::NoEffect(why) => ("no effect here", why),
+            Self::Refused(why) => ("refused", why),
+            Self::NotYet(meanwhile) => ("not honoured yet", meanwhile),
+        }
+    }
+
+    /// The reason that a Problem gives for it; `None` where there is nothing to tell.
+    pub fn reason(self) -> Option<&'static str> {
+        match self {
+            Self::Honoured => None,
+            Self::Approximated(_) => Some("AnnotationApproximated"),
+            Self::NoEffect(_) => Some("AnnotationWithoutEffect"),
+            Self::Refused(_) => Some("AnnotationRefused"),
+            Self::NotYet(_) => Some("AnnotationNotSupported"),
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Annotation group: redirects to other URLs.
+
+use selvedge_common::filter::{Filter, LocationRewrite, RedirectTo, Template};
+
+use super::{
+    Effect,
+    form::{AbsoluteUrl, Path, RedirectCode, Text},
+    given::Given,
+    key::key,
+};
+use crate::translate::RouteDraft;
+
+super::group! {
+    /// Redirects to other URLs
+    Redirects {
+        /// Answer requests for `/` of the host with 302 to this path, before anything else.
+        app_root: Path = key("app-root").example("`/app`").limits("Without variables. Of several Ingresses of the host the oldest one with the annotation counts.");
+        /// Answer every request with a redirect for good to this URL, before anything else.
+        permanent_redirect: AbsoluteUrl = key("permanent-redirect").example("`https://shop.example`");
+        /// Status of the redirect for good.
+        permanent_redirect_code: RedirectCode = key("permanent-redirect-code").default("`301`").example("`308`");
+        /// Answer every request with a redirect for now to this URL. It comes before `permanent-redirect`.
+        temporal_redirect: AbsoluteUrl = key("temporal-redirect").example("`https://shop.example`");
+        /// Status of the redirect for now.
+        temporal_redirect_code: RedirectCode = key("temporal-redirect-code").default("`302`").example("`307`");
+        /// Write redirects without scheme and host.
+        relative_redirects: bool = key("relative-redirects").default("`false`").example("`true`")
+            .no_effect("redirects name the scheme, host and port that the client used, which leads to the same place");
+        /// Write the port of the listener into redirects.
+        use_port: bool = key("use-port-in-redirects").default("`false`").example("`true`")
+            .no_effect("redirects name the port that clients see, which flags set for each listener");
+        /// What `Location` and `Refresh` of the backend begin with where they are rewritten.
+        proxy_redirect_from: Text = key("proxy-redirect-from").default("`off`").example("`http://shop.internal/`").limits("Together with `proxy-redirect-to`.");
+        /// What they begin with then; may hold variables.
+        proxy_redirect_to: Text = key("proxy-redirect-to").example("`https://shop.example/`").limits("Together with `proxy-redirect-from`.");
+    }
+}
+
+impl Redirects {
+    /// Where requests for the root of the host are sent.
+    pub(crate) fn root(&self) -> Option<Filter> {
+        let Path(path) = self.app_root.as_ref()?;
+        redirect(path, 302)
+    }
+
+    fn rewrite(&self) -> Option<Result<LocationRewrite, String>> {
+        let (Text(from), Text(to)) = (self.proxy_redirect_from.as_ref()?, self.proxy_redirect_to.as_ref()?);
+        if matches!(&**from, "off" | "default") {
+            return None;
+        }
+        let to = Template::parse(to).map_err(|why| why.to_string());
+        Some(to.map(|to| LocationRewrite { from: from.clone(), to }))
+    }
+}
+
+/// To this URL, or this path of the host that was asked.
+fn redirect(url: &str, status: u16) -> Option<Filter> {
+    let text = if url.starts_with('/') { format!("$scheme://$http_host{url}") } else { url.to_owned() };
+    let location = Template::parse(&text).ok()?;
+    Some(Filter::RedirectTo(RedirectTo { location, status, cut_slash: false }))
+}
+
+impl Effect for Redirects {
+    fn apply(&self, route: &mut RouteDraft<'_>) {
+        let code = |code: Option<RedirectCode>, usual| code.map_or(usual, |code: RedirectCode| code.0);
+        let chosen = match (&self.temporal_redirect, &self.permanent_redirect) {
+            (Some(url), _) => redirect(&url.0, code(self.temporal_redirect_code, 302)),
+            (None, Some(url)) => redirect(&url.0, code(self.permanent_redirect_code, 301)),
+            (None, None) => None,
+        };
+        route.filters.extend(chosen);
+        if let Some(Ok(rewrite)) = self.rewrite() {
+            route.filters.push(Filter::LocationRewrite(rewrite));
+        }
+    }
+
+    fn judge(&self, given: &mut Given<'_>) {
+        if let Some(Err(why)) = self.rewrite() {
+            given.tell("proxy-redirect-to", "InvalidAnnotation", format!("{why}; it has no effect"));
+        }
+        if self.app_root.is_some() && self.root().is_none() {
+            given.tell(
+                "app-root",
+                "InvalidAnnotation",
+                "it holds a variable that there is not; it has no effect".into(),
+            );
+        }
+    }
+}

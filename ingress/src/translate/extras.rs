@@ -1,0 +1,83 @@
+//! Extras: what annotations add to a route from other objects and places: header fields of answers, and copies.
+
+use std::sync::Arc;
+
+use selvedge_common::{
+    filter::{Field, FieldChanges, Filter, ResponseHeaders, check_value},
+    id::BackendId,
+    kube::{service::external_name, translation::BackendPart},
+    model::{BackendTarget, BackendTls, Discovery, Mirror, Trust},
+};
+
+use super::{Context, RouteDraft, name, namespace, upstream::tell};
+
+/// Where copies of requests go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MirrorDraft {
+    /// Name or address.
+    pub name: Arc<str>,
+    /// Port.
+    pub port: u16,
+    /// Whether over TLS.
+    pub secure: bool,
+}
+
+/// The header fields of answers that a ConfigMap holds.
+///
+/// # Errors
+/// The ConfigMap is not there, which ingress-nginx answers with 503: its fields may be what keeps browsers safe.
+pub(super) fn custom_headers(cx: &mut Context<'_, '_>, draft: &RouteDraft<'_>) -> Result<Option<Filter>, ()> {
+    const KEY: &str = "custom-headers";
+    let Some(wanted) = &draft.custom_headers else { return Ok(None) };
+    let own = namespace(draft.speaker);
+    let namespace = wanted.namespace.as_deref().unwrap_or(own);
+    let map = match namespace == own {
+        true => cx.reader.config_map(namespace, &wanted.name).ok_or("is not there"),
+        false => Err("is in another namespace than the Ingress, which is not read"),
+    };
+    let data = match map {
+        Ok(map) => map.data.clone().unwrap_or_default(),
+        Err(why) => {
+            let message = format!("ConfigMap {namespace}/{} {why}; the paths answer 503", wanted.name);
+            tell(cx, draft, KEY, "ConfigMapNotFound", message);
+            return Err(());
+        }
+    };
+    let mut set = Vec::new();
+    for (field, value) in data {
+        let checked = ResponseHeaders::check_name(&field)
+            .and_then(|()| check_value(&value).map_err(|why| why.to_string()));
+        match checked {
+            Ok(()) => set.push(Field { name: field.into(), value: value.into() }),
+            Err(why) => {
+                let message = format!(
+                    "ConfigMap {namespace}/{}: {field:?}: {why}; answers do not have it",
+                    wanted.name
+                );
+                tell(cx, draft, KEY, "InvalidHeader", message);
+            }
+        }
+    }
+    let changes = FieldChanges { set, ..FieldChanges::default() };
+    Ok((!changes.set.is_empty()).then_some(Filter::ResponseHeaders(ResponseHeaders { changes })))
+}
+
+/// Where copies of the requests go, if anywhere.
+pub(super) fn mirror(cx: &mut Context<'_, '_>, draft: &RouteDraft<'_>) -> Option<Mirror> {
+    let MirrorDraft { name: host, port, secure } = draft.mirror.as_ref()?;
+    if external_name::check(host).is_err() {
+        let message = format!("{host} is, or leads to, the proxy's own machine; no request is copied");
+        tell(cx, draft, "mirror-target", "ForbiddenBackend", message);
+        return None;
+    }
+    let mut backend = cx.defaults.backend.clone();
+    backend.discovery = Discovery::Dns { name: host.clone(), port: *port };
+    let tls =
+        || BackendTls { server_name: Some(host.clone()), trust: Trust::Anyone, client_certificate: None };
+    backend.tls = secure.then(tls);
+    let scheme = if *secure { "https" } else { "http" };
+    let owner = draft.speaker;
+    let id = BackendId::new(format!("{}/{}+mirror/{scheme}/{host}:{port}", namespace(owner), name(owner)));
+    cx.parts.backends.insert(id.clone(), BackendPart { backend, endpoints: None });
+    Some(Mirror { target: BackendTarget::Backend(id), percent: 100 })
+}

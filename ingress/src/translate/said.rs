@@ -1,0 +1,40 @@
+//! Said: what an Ingress says of itself, by its class and its annotations, read once for all of its routes.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::networking::v1 as networking;
+
+use super::Context;
+use crate::{annotations::Annotations, class};
+
+/// What an Ingress says beside its rules.
+#[derive(Debug, Default)]
+pub struct Said {
+    /// Whether its class was taken over from ingress-nginx, so that it counts on the ways of that one.
+    pub adopted: bool,
+    /// Its annotations. What is wrong with them is told once for the Ingress, not for each of its routes.
+    pub annotations: Annotations,
+}
+
+impl Said {
+    /// Whether its backends get requests of another Ingress.
+    pub(super) fn is_canary(&self) -> bool {
+        self.annotations.canary.is_one()
+    }
+}
+
+impl<'r> Context<'_, 'r> {
+    /// What an Ingress of ours says; routes come Ingress by Ingress, so the last one is kept.
+    pub(super) fn said(&mut self, ingress: &'r networking::Ingress) -> Arc<Said> {
+        if let Some((last, said)) = &self.last_said
+            && std::ptr::eq(*last, ingress)
+        {
+            return said.clone();
+        }
+        let adopted = class::select(self.settings, self.reader, ingress).adopted;
+        let (annotations, _) = Annotations::read(ingress, adopted);
+        let said = Arc::new(Said { adopted, annotations });
+        self.last_said = Some((ingress, said.clone()));
+        said
+    }
+}
