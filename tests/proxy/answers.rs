@@ -4,6 +4,7 @@ use std::io::Write;
 
 use selvedge_tests::{
     client::Client,
+    http2_frames::{END_HEADERS, END_STREAM, Frames, kind, request_block},
     origin::{After, Origin},
     proxy::Proxy,
 };
@@ -166,6 +167,22 @@ fn interim_answers_are_passed_on_but_not_to_http10() {
     let mut client = Client::connect(proxy.http());
     client.send("GET /bad HTTP/1.0\r\n\r\n");
     assert_eq!(client.answer().text(), "ok");
+}
+
+#[test]
+fn interim_answers_reach_clients_of_http2() {
+    let bytes = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\nConnection: x\r\n\r\n\
+                 HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+    let origin = origin(bytes, After::KeepOpen);
+    let proxy = Proxy::to(&[origin.address]);
+    let mut frames = Frames::connect(proxy.http(), &[]);
+    let block = request_block("GET", "/bad", "a");
+    frames.frame(kind::HEADERS, END_STREAM | END_HEADERS, 1, &block);
+    let hints = frames.until(kind::HEADERS, 1).unwrap();
+    // The status is none of those with an index of their own.
+    assert_eq!((hints.status(), hints.flags), (None, END_HEADERS));
+    assert_eq!(frames.until(kind::HEADERS, 1).unwrap().status(), Some(200));
+    assert_eq!(frames.until(kind::DATA, 1).unwrap().payload, b"ok");
 }
 
 #[test]

@@ -75,7 +75,7 @@ fn window_update(stream: u32, bytes: u32) -> Vec<u8> {
 #[test]
 fn a_stream_whose_window_stays_closed_is_reset_and_the_others_go_on() {
     // In one piece and in several; with a window of nothing, and of a byte.
-    for (window, bytes) in [(0, 10), (0, 40_000), (0, 3_000_000), (1, 3_000_000)] {
+    for (window, bytes) in [(0, 10), (1, 10), (0, 40_000), (1, 10_000), (0, 3_000_000), (1, 3_000_000)] {
         let origin = large(bytes);
         let log = Lines::default();
         let written = log.log();
@@ -93,21 +93,6 @@ fn a_stream_whose_window_stays_closed_is_reset_and_the_others_go_on() {
         assert!(written.finish(Duration::from_secs(20)));
         assert!(log.text().contains("client_stalled"), "{bytes} bytes: {}", log.text());
     }
-}
-
-#[test]
-fn the_last_piece_for_a_client_that_opens_no_window_ends_with_its_connection() {
-    // hyper takes a piece as soon as there is a window of one byte; what does not fit waits there.
-    let origin = large(10_000);
-    let proxy = with(&origin, Setup::default(), |limits| {
-        limits.keep_alive_idle = Duration::from_millis(100);
-        limits.handshake_time = Duration::from_millis(100);
-    });
-    let mut frames = Frames::connect(proxy.http(), &[(WINDOW, 1)]);
-    frames.get(1);
-    assert_eq!(frames.until(kind::HEADERS, 1).unwrap().status(), Some(200));
-    assert_eq!(frames.until(kind::DATA, 1).unwrap().payload.len(), 1);
-    assert_eq!(frames.ended(), Some(0), "the connection counts as idle, and then as stuck");
 }
 
 #[test]
@@ -266,6 +251,30 @@ async fn idle_and_old_connections_are_closed_with_goaway() {
         let mut frames = Frames::connect(proxy.http(), &[]);
         assert_eq!(frames.until(kind::GOAWAY, 0).unwrap().code(), 0);
     }
+}
+
+#[test]
+fn a_client_that_does_not_answer_a_ping_is_gone() {
+    let (go, gate) = std::sync::mpsc::channel::<()>();
+    let gate = Mutex::new(gate);
+    let origin = Origin::scripted(move |_, _| {
+        let _ = gate.lock().unwrap().recv();
+        After::Close
+    });
+    let log = Lines::default();
+    let written = log.log();
+    let setup = Setup { access_log: written.clone(), ..Setup::default() };
+    let proxy = with(&origin, setup, |limits| {
+        limits.keep_alive_idle = Duration::from_millis(100);
+        limits.handshake_time = Duration::from_millis(100);
+    });
+    let mut frames = Frames::connect(proxy.http(), &[]);
+    frames.get(1);
+    frames.until(kind::PING, 0).unwrap();
+    assert_eq!(frames.ended(), Some(0));
+    drop((frames, go, proxy));
+    assert!(written.finish(Duration::from_secs(20)));
+    assert!(log.text().contains("client_closed"), "{}", log.text());
 }
 
 #[tokio::test]

@@ -22,8 +22,8 @@ const COMMON: &[(&str, &[&str])] = &[
     ("source", &["id", "message", "filter", "model"]),
     // A codec without policy.
     ("http1", &["message", "model::Limits"]),
-    // Bodies and executor for hyper's HTTP/2, which both sides use; no policy either.
-    ("http2", &["message", "model::Limits", "model::Http2Limits"]),
+    // Bodies, fields and tunnels over `h2`, which both sides use; no policy either.
+    ("http2", &["http1", "message"]),
     (
         "upstream",
         &[

@@ -27,11 +27,17 @@ const BYTES_PER_COST: u64 = 32;
 /// What has gone over a connection.
 #[derive(Debug, Default)]
 pub struct Traffic {
+    read: Cell<u64>,
     written: Cell<u64>,
     flooded: Cell<bool>,
 }
 
 impl Traffic {
+    /// Bytes that the client has sent.
+    pub fn read(&self) -> u64 {
+        self.read.get()
+    }
+
     /// Bytes that the client's side has taken.
     pub fn written(&self) -> u64 {
         self.written.get()
@@ -45,7 +51,7 @@ impl Traffic {
 
 /// A stream that fails to be read once its client has sent too many frames that carry nothing.
 ///
-/// hyper bounds memory, and some floods: of empty DATA, CONTINUATION and streams reset before it saw them. What it
+/// `h2` bounds memory, and some floods: of empty DATA, CONTINUATION and streams reset before it saw them. What it
 /// answers or drops at once, it takes in any number: PING, SETTINGS, PRIORITY, WINDOW_UPDATE, unknown frames, and
 /// resets of streams that it did see. Each of these costs something here; answers pay for them, as an honest client
 /// sends them beside requests, and so does time.
@@ -84,6 +90,7 @@ impl<S> Guard<S> {
     }
 
     fn see(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.traffic.read.set(self.traffic.read.get() + bytes.len() as u64);
         let cost = self.scanner.cost(bytes);
         if cost == 0 || self.budget.spend(cost, self.traffic.written.get()) {
             return Ok(());

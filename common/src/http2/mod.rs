@@ -1,9 +1,13 @@
-//! HTTP/2: what hyper, which speaks it, needs from us on either side.
+//! HTTP/2: bodies, fields and tunnels in the form that frames are made from, and what guards a client's connection.
 
-mod channel;
-mod executor;
+mod fields;
 mod guard;
+mod incoming;
+mod outgoing;
+mod tunnel;
 
-pub use channel::{BodySender, Breakage, BrokenOff, ChannelBody, channel};
-pub use executor::{LocalExecutor, Stream, StreamExecutor};
+pub use fields::header_map;
 pub use guard::{Guard, Traffic};
+pub use incoming::Http2Incoming;
+pub use outgoing::{BrokenOff, Http2Outgoing};
+pub use tunnel::Http2Tunnel;

@@ -3,25 +3,21 @@
 use std::{
     future::poll_fn,
     io,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::Duration,
 };
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::HeaderMap;
-use http_body::Body;
 
 use super::{limited::Limited, replay::Replay, shaped::Shaped};
 use crate::{
-    http1::{BodyError, BodyReader, BodyWriter, chunked::may_be_trailer},
-    http2::{BodySender, BrokenOff},
+    http1::{BodyError, BodyReader, BodyWriter},
+    http2::{BrokenOff, Http2Incoming, Http2Outgoing, header_map},
     message::{Fields, Known, KnownSet},
     runtime::deadline::Deadlines,
 };
-
-/// Most bytes handed to HTTP/2 at once: a client that opens its window by a single byte makes us hold that many.
-const HTTP2_PIECE_BYTES: usize = 32 << 10;
 
 /// A body that is being received.
 pub enum Incoming<'a> {
@@ -37,41 +33,6 @@ pub enum Incoming<'a> {
     Shaped(Box<Shaped<'a>>),
     /// None any more: another value holds the body.
     Taken(Fields),
-}
-
-/// A body that is being received over HTTP/2.
-pub struct Http2Incoming {
-    body: hyper::body::Incoming,
-    current: Bytes,
-    trailers: Fields,
-    done: bool,
-}
-
-impl Http2Incoming {
-    /// Wraps hyper's body.
-    pub fn new(body: hyper::body::Incoming) -> Self {
-        let done = body.is_end_stream();
-        Self { body, current: Bytes::new(), trailers: Fields::default(), done }
-    }
-
-    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, BodyError>> {
-        while self.current.is_empty() && !self.done {
-            match ready!(std::pin::Pin::new(&mut self.body).poll_frame(cx)) {
-                None => self.done = true,
-                Some(Err(_)) => return Poll::Ready(Err(BodyError::Reset)),
-                Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) => self.current = data,
-                    Err(frame) => {
-                        if let Ok(trailers) = frame.into_trailers() {
-                            let allowed = trailers.iter().filter(|(name, _)| may_be_trailer(name.as_ref()));
-                            allowed.for_each(|(n, v)| self.trailers.push(n.as_ref(), v.as_bytes()));
-                        }
-                    }
-                },
-            }
-        }
-        Poll::Ready(Ok(!self.current.is_empty()))
-    }
 }
 
 impl Incoming<'_> {
@@ -94,7 +55,7 @@ impl Incoming<'_> {
     pub fn data(&self) -> &[u8] {
         match self {
             Self::Http1(reader) => reader.data(),
-            Self::Http2(incoming) => &incoming.current,
+            Self::Http2(incoming) => incoming.data(),
             Self::Replay(replay) => replay.data(),
             Self::Limited(limited) => limited.inner().data(),
             Self::Shaped(shaped) => shaped.data(),
@@ -106,7 +67,7 @@ impl Incoming<'_> {
     pub fn consume(&mut self, count: usize) {
         match self {
             Self::Http1(reader) => reader.consume(count),
-            Self::Http2(incoming) => drop(incoming.current.split_to(count)),
+            Self::Http2(incoming) => incoming.consume(count),
             Self::Replay(replay) => replay.consume(count),
             Self::Limited(limited) => limited.consume(count),
             Self::Shaped(shaped) => shaped.consume(count),
@@ -114,19 +75,19 @@ impl Incoming<'_> {
         }
     }
 
-    /// Takes payload that has arrived; without a copy if it came over HTTP/2.
-    pub(super) fn take(&mut self) -> Bytes {
+    /// Takes payload that has arrived, up to so many bytes; without a copy if it came over HTTP/2.
+    pub(super) fn take(&mut self, most_bytes: usize) -> Bytes {
         match self {
             Self::Http1(reader) => {
                 let arrived = reader.data();
-                let data = Bytes::copy_from_slice(&arrived[..arrived.len().min(HTTP2_PIECE_BYTES)]);
+                let data = Bytes::copy_from_slice(&arrived[..arrived.len().min(most_bytes)]);
                 reader.consume(data.len());
                 data
             }
-            Self::Http2(incoming) => std::mem::take(&mut incoming.current),
-            Self::Replay(replay) => replay.take(),
-            Self::Limited(limited) => limited.take(),
-            Self::Shaped(shaped) => shaped.take(),
+            Self::Http2(incoming) => incoming.take(most_bytes),
+            Self::Replay(replay) => replay.take(most_bytes),
+            Self::Limited(limited) => limited.take(most_bytes),
+            Self::Shaped(shaped) => shaped.take(most_bytes),
             Self::Taken(_) => Bytes::new(),
         }
     }
@@ -135,7 +96,7 @@ impl Incoming<'_> {
     pub fn trailers(&self) -> &Fields {
         match self {
             Self::Http1(reader) => reader.trailers(),
-            Self::Http2(incoming) => &incoming.trailers,
+            Self::Http2(incoming) => incoming.trailers(),
             Self::Replay(replay) => replay.trailers(),
             Self::Limited(limited) => limited.inner().trailers(),
             Self::Shaped(shaped) => shaped.inner().trailers(),
@@ -147,7 +108,7 @@ impl Incoming<'_> {
     pub fn is_done(&self) -> bool {
         match self {
             Self::Http1(reader) => reader.is_done(),
-            Self::Http2(incoming) => incoming.done && incoming.current.is_empty(),
+            Self::Http2(incoming) => incoming.is_done(),
             Self::Replay(replay) => replay.is_done(),
             Self::Limited(limited) => limited.inner().is_done(),
             Self::Shaped(shaped) => shaped.inner().is_done(),
@@ -204,7 +165,7 @@ pub enum Outgoing<'a> {
     /// Over HTTP/1.1, after a head that may still be pending.
     Http1(BodyWriter<'a>),
     /// Over HTTP/2.
-    Http2(BodySender),
+    Http2(Http2Outgoing),
     /// Nowhere: what it would hold is dropped.
     Nobody,
 }
@@ -218,15 +179,20 @@ impl Outgoing<'_> {
                 from.consume(count);
                 Ok(count as u64)
             }
-            Self::Http2(sender) => {
+            Self::Http2(out) => {
                 // Nothing is taken before there is room: a retry must find all that was not sent.
-                sender.ready().await.map_err(broken)?;
-                let data = from.take();
+                let room = out.room(from.data().len()).await.map_err(broken)?;
+                let data = from.take(room);
                 let count = data.len() as u64;
-                sender.put(data);
+                let is_last = from.is_done() && from.trailers().is_empty();
+                out.put(data, is_last).map_err(broken)?;
                 Ok(count)
             }
-            Self::Nobody => Ok(from.take().len() as u64),
+            Self::Nobody => {
+                let count = from.data().len();
+                from.consume(count);
+                Ok(count as u64)
+            }
         }
     }
 
@@ -242,10 +208,10 @@ impl Outgoing<'_> {
     }
 
     /// Waits until whoever receives the body has gone; HTTP/1.1 does not tell before something is sent.
-    fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match self {
             Self::Http1(_) | Self::Nobody => Poll::Pending,
-            Self::Http2(sender) => sender.poll_closed(cx),
+            Self::Http2(out) => out.poll_closed(cx),
         }
     }
 
@@ -256,7 +222,14 @@ impl Outgoing<'_> {
     pub async fn data(&mut self, data: &[u8]) -> io::Result<()> {
         match self {
             Self::Http1(writer) => writer.data(data).await,
-            Self::Http2(sender) => sender.data(Bytes::copy_from_slice(data)).await.map_err(broken),
+            Self::Http2(out) => {
+                let mut rest = Bytes::copy_from_slice(data);
+                while !rest.is_empty() {
+                    let room = out.room(rest.len()).await.map_err(broken)?;
+                    out.put(rest.split_to(room), false).map_err(broken)?;
+                }
+                Ok(())
+            }
             Self::Nobody => Ok(()),
         }
     }
@@ -268,7 +241,7 @@ impl Outgoing<'_> {
     pub async fn finish(&mut self, trailers: &Fields) -> io::Result<()> {
         match self {
             Self::Http1(writer) => writer.finish(trailers).await,
-            Self::Http2(sender) => sender.finish(trailer_map(trailers)).await.map_err(broken),
+            Self::Http2(out) => out.finish(trailer_map(trailers)).map_err(broken),
             Self::Nobody => Ok(()),
         }
     }
@@ -279,21 +252,9 @@ fn broken(error: BrokenOff) -> io::Error {
 }
 
 fn trailer_map(trailers: &Fields) -> Option<HeaderMap> {
-    if trailers.is_empty() {
-        return None;
-    }
-    let mut map = HeaderMap::with_capacity(trailers.len());
-    for (known, name, value) in trailers.iter_known() {
-        if KnownSet::HOP_BY_HOP.contains(known) || matches!(known, Known::ContentLength | Known::Host) {
-            // HTTP/2 has no room for them (RFC 9113 §8.2.2), and they say nothing where they stand.
-            continue;
-        }
-        let name = http::HeaderName::from_bytes(name);
-        if let (Ok(name), Ok(value)) = (name, http::HeaderValue::from_bytes(value)) {
-            map.append(name, value);
-        }
-    }
-    Some(map)
+    // HTTP/2 has no room for some (RFC 9113 §8.2.2), and others say nothing where they stand.
+    const LEFT_OUT: KnownSet = KnownSet::HOP_BY_HOP.with(KnownSet::of(&[Known::ContentLength, Known::Host]));
+    (!trailers.is_empty()).then(|| header_map(trailers, LEFT_OUT))
 }
 
 /// How slow either side of a pump may be.

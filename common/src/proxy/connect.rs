@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     http1::{BodyFraming, Connection},
+    http2::Http2Tunnel,
     message::ResponseHead,
     model::Listener,
     upstream::Http1Link,
@@ -79,11 +80,9 @@ async fn through_http1(
 async fn through_http2(
     x: &Exchange<'_>,
     idle: std::time::Duration,
-    tunnel: hyper::upgrade::OnUpgrade,
+    mut near: Http2Tunnel,
     reached: Reached,
 ) -> Result<(), &'static str> {
     let Reached { stream: mut far, open: _open, busy: _busy, limits: _limits } = reached;
-    let near = tunnel.await.map_err(|_| "client_closed")?;
-    let mut near = hyper_util::rt::TokioIo::new(near);
     Box::pin(carry(&x.worker().deadlines, idle, (&mut near, &mut far), (&x.received, &x.sent))).await
 }

@@ -1,27 +1,40 @@
 //! Http2: serves the streams of one HTTP/2 connection.
 
-use std::{cell::Cell, pin::pin, rc::Rc, time::Duration};
-
-use futures_util::future::{Either, select};
-use hyper::{Request, Response, server::conn::http2, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{
-    sync::{Notify, oneshot},
-    task::JoinHandle,
+use std::{
+    cell::{Cell, RefCell},
+    future::poll_fn,
+    pin::pin,
+    rc::Rc,
+    task::Poll,
+    time::Duration,
 };
 
+use bytes::Bytes;
+use futures_util::{
+    FutureExt, StreamExt,
+    future::{LocalBoxFuture, select},
+    stream::FuturesUnordered,
+};
+use h2::{
+    Ping, PingPong, Reason, RecvStream,
+    server::{Builder, Connection, SendResponse},
+};
+use http::request::Parts;
+use tokio::sync::Notify;
+
 use super::{
-    body::{Http2Incoming, Incoming},
+    body::Incoming,
     exchange::{Client, Exchange},
+    headers::content_length,
     http::{refuse, serve},
     respond::Failure,
-    responder::{Http2Responder, Responder},
+    responder::{Http2Answer, Http2Responder, Responder},
     spreading::crowded,
 };
 use crate::{
     http1::{FramingError, HeadLimits, RequestError, Stream},
-    http2::{ChannelBody, Guard, StreamExecutor, Traffic},
-    message::{Method, RequestHead, Version},
+    http2::{Guard, Http2Incoming, Http2Tunnel, Traffic},
+    message::{Fields, Known, Method, RequestHead, Version},
     model::Limits,
     runtime::{deadline::Deadlines, drain::Phase},
 };
@@ -34,6 +47,17 @@ const OWN_RESETS: usize = 200;
 /// Bytes of an answer that wait for the client's window, at most, before no more are made.
 const SEND_BUFFER: usize = 64 << 10;
 
+/// How often within a time of silence it is looked whether it lasts.
+const LOOKS: u32 = 4;
+
+/// What ends a connection beside its client.
+enum Event {
+    /// It shall take no further streams.
+    Leave,
+    /// Its client is gone, or does as if it were.
+    Stuck,
+}
+
 /// Serves a connection until it ends; says why it ended.
 pub async fn serve_connection(
     client: Rc<Client>,
@@ -41,39 +65,48 @@ pub async fn serve_connection(
     limits: &Limits,
     age_limit: Duration,
 ) -> &'static str {
-    let (worker, bound) = (client.worker.clone(), client.bound.clone());
-    let executor = StreamExecutor::default();
-    let active = Rc::new(Active::default());
     let (stream, traffic) = Guard::new(stream);
-    let service = service_fn({
-        let (active, executor) = (active.clone(), executor.clone());
-        move |request| answer(client.clone(), active.clone(), executor.announce(), request)
-    });
-    let builder = builder(limits, executor.clone());
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let streams = Streams { client, active: Rc::default() };
     let is_moved = Cell::new(false);
-    let ending = async {
-        let crowded = async {
-            crowded(&worker, || active.streams.get()).await;
-            is_moved.set(true);
-        };
-        let draining = pin!(worker.shared.drain.reached(Phase::Draining));
-        let aged = pin!(tokio::time::sleep(age_limit));
-        let left = pin!(bound.left());
-        let idle = pin!(active.idle(&worker.deadlines, limits.keep_alive_idle, bound.index));
-        select(select(draining, left), select(select(aged, pin!(crowded)), idle)).await;
+    // A set, as it polls only those of them that were woken: the connection itself is polled for every request.
+    let mut events: FuturesUnordered<LocalBoxFuture<'_, Event>> = FuturesUnordered::new();
+    events.push(leave(&streams, limits, age_limit, &is_moved).map(|()| Event::Leave).boxed_local());
+    let handshake = builder(limits).handshake(stream);
+    let mut connection = tokio::select! {
+        biased;
+        opened = handshake => match opened {
+            Ok(connection) => connection,
+            Err(error) => return ended(Err(error), &traffic, &is_moved),
+        },
+        _ = events.next() => return "done",
     };
-    let result = match select(connection.as_mut(), pin!(ending)).await {
-        Either::Left((result, _)) => result,
-        Either::Right(_) => {
-            connection.as_mut().graceful_shutdown();
-            let stuck = pin!(stuck(&worker.deadlines, &executor, &traffic, limits.handshake_time));
-            match select(connection, stuck).await {
-                Either::Left((result, _)) => result,
-                Either::Right(_) => return "stuck",
-            }
+    let deadlines = &streams.client.worker.deadlines;
+    if let Some(pings) = connection.ping_pong() {
+        events.push(silent(deadlines, pings, &traffic, limits).map(|()| Event::Stuck).boxed_local());
+    }
+    loop {
+        tokio::select! {
+            biased;
+            result = streams.accept(&mut connection) => return ended(result, &traffic, &is_moved),
+            Some(event) = events.next() => match event {
+                Event::Leave => {
+                    connection.graceful_shutdown();
+                    let stuck = stuck(deadlines, &streams.active, &traffic, limits.handshake_time);
+                    events.push(stuck.map(|()| Event::Stuck).boxed_local());
+                }
+                Event::Stuck => {
+                    connection.abrupt_shutdown(Reason::NO_ERROR);
+                    // It is told as far as that needs no waiting.
+                    let _ = streams.accept(&mut connection).now_or_never();
+                    return "stuck";
+                }
+            },
         }
-    };
+    }
+}
+
+/// Why a connection has ended.
+fn ended(result: Result<(), h2::Error>, traffic: &Traffic, is_moved: &Cell<bool>) -> &'static str {
     if let Err(error) = result {
         tracing::debug!(%error, "HTTP/2 connection of a client ended");
     }
@@ -84,33 +117,96 @@ pub async fn serve_connection(
     }
 }
 
-fn builder(limits: &Limits, executor: StreamExecutor) -> http2::Builder<StreamExecutor> {
+fn builder(limits: &Limits) -> Builder {
     let settings = &limits.http2;
-    let mut builder = http2::Builder::new(executor);
+    let mut builder = Builder::new();
     builder
-        .timer(TokioTimer::new())
         .max_concurrent_streams(settings.streams)
-        .initial_stream_window_size(settings.stream_window_bytes)
+        .initial_window_size(settings.stream_window_bytes)
         .initial_connection_window_size(settings.connection_window_bytes)
         .max_header_list_size(settings.header_list_bytes)
         .max_pending_accept_reset_streams(UNSEEN_RESETS)
-        .max_local_error_reset_streams(OWN_RESETS)
-        .max_send_buf_size(SEND_BUFFER)
-        .keep_alive_interval(limits.keep_alive_idle)
-        .keep_alive_timeout(limits.handshake_time)
-        .auto_date_header(false);
+        .max_local_error_reset_streams(Some(OWN_RESETS))
+        .max_send_buffer_size(SEND_BUFFER);
     builder
+}
+
+/// Ends when a connection shall take no further streams: the engine drains, its listener leaves, it is old, idle or
+/// better placed on another worker.
+async fn leave(streams: &Streams, limits: &Limits, age_limit: Duration, is_moved: &Cell<bool>) {
+    let Client { worker, bound, .. } = &*streams.client;
+    let active = &streams.active;
+    let crowded = async {
+        crowded(worker, || active.streams.get()).await;
+        is_moved.set(true);
+    };
+    let draining = pin!(worker.shared.drain.reached(Phase::Draining));
+    let aged = pin!(tokio::time::sleep(age_limit));
+    let left = pin!(bound.left());
+    let idle = pin!(active.idle(&worker.deadlines, limits.keep_alive_idle, bound.index));
+    select(select(draining, left), select(select(aged, pin!(crowded)), idle)).await;
 }
 
 /// Ends when a connection that was told to end has no stream left and its client has taken nothing for a while:
 /// it never answers the GOAWAY, or leaves the rest of an answer lying.
-async fn stuck(deadlines: &Deadlines, streams: &StreamExecutor, traffic: &Traffic, limit: Duration) {
+async fn stuck(deadlines: &Deadlines, active: &Active, traffic: &Traffic, limit: Duration) {
     loop {
         let written = traffic.written();
         let _ = deadlines.within(limit, std::future::pending::<()>()).await;
-        if streams.open() == 0 && traffic.written() == written {
+        if active.streams.get() == 0 && traffic.written() == written {
             return;
         }
+    }
+}
+
+/// Ends when a client that has said nothing for a while does not answer a PING (RFC 9113 §6.7): it is gone, although
+/// its connection did not end.
+async fn silent(deadlines: &Deadlines, mut pings: PingPong, traffic: &Traffic, limits: &Limits) {
+    let mut quiet = 0;
+    loop {
+        let read = traffic.read();
+        let _ = deadlines.within(limits.keep_alive_idle / LOOKS, std::future::pending::<()>()).await;
+        quiet = if traffic.read() == read { quiet + 1 } else { 0 };
+        if quiet >= LOOKS {
+            let pong = deadlines.within(limits.handshake_time, pings.ping(Ping::opaque())).await;
+            if !matches!(pong, Ok(Ok(_))) {
+                return;
+            }
+            quiet = 0;
+        }
+    }
+}
+
+/// What the streams of a connection have in common.
+struct Streams {
+    client: Rc<Client>,
+    active: Rc<Active>,
+}
+
+impl Streams {
+    /// Serves each stream in a task of its own, until the connection ends. May be dropped and begun anew.
+    async fn accept(&self, connection: &mut Connection<Guard<Stream>, Bytes>) -> Result<(), h2::Error> {
+        while let Some(stream) = connection.accept().await {
+            let (request, answer) = stream?;
+            self.begin(request, answer);
+        }
+        Ok(())
+    }
+
+    fn begin(&self, request: http::Request<RecvStream>, answer: SendResponse<Bytes>) {
+        let (client, worker) = (self.client.clone(), &self.client.worker);
+        let (parts, body) = request.into_parts();
+        let mut head = worker.take_request();
+        let read = read_head(&client, &parts, &mut head);
+        let counted = Counted::new(self.active.clone());
+        // On the heap at once: a task moves what it runs several times.
+        worker.spawn(
+            "http2 stream",
+            Box::pin(async move {
+                serve_stream(&client, (head, read), body, answer).await;
+                drop(counted);
+            }),
+        );
     }
 }
 
@@ -139,44 +235,14 @@ impl Active {
     }
 }
 
-/// Ends the serving of a stream whose client is gone before the answer started.
-struct AbortOnDrop(Option<JoinHandle<()>>);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        if let Some(task) = &self.0 {
-            task.abort();
-        }
-    }
-}
-
-async fn answer(
-    client: Rc<Client>,
-    active: Rc<Active>,
-    stream: crate::http2::Stream,
-    request: Request<hyper::body::Incoming>,
-) -> Result<Response<ChannelBody>, BrokenStream> {
-    let (sender, receiver) = oneshot::channel();
-    let worker = client.worker.clone();
-    let task = worker.spawn("http2 stream", async move {
-        let counted = Counted::new(active);
-        serve_stream(&client, request, sender).await;
-        drop(counted);
-    });
-    let mut guard = AbortOnDrop(Some(task));
-    let answer = receiver.await.map_err(|_| BrokenStream)?;
-    // From here on the body says whether the client is still there.
-    guard.0 = None;
-    stream.ends_with(answer.body().breakage());
-    Ok(answer)
-}
-
 struct Counted(Rc<Active>);
 
 impl Counted {
     fn new(active: Rc<Active>) -> Self {
         active.streams.set(active.streams.get() + 1);
-        active.turned.notify_one();
+        if active.streams.get() == 1 {
+            active.turned.notify_one();
+        }
         Self(active)
     }
 }
@@ -190,34 +256,39 @@ impl Drop for Counted {
     }
 }
 
-/// The stream ended without an answer.
-#[derive(Debug, thiserror::Error)]
-#[error("the stream ended without an answer")]
-struct BrokenStream;
-
 async fn serve_stream(
     client: &Client,
-    mut request: Request<hyper::body::Incoming>,
-    sender: oneshot::Sender<Response<ChannelBody>>,
+    (head, read): (Box<RequestHead>, Result<(), Failure>),
+    body: RecvStream,
+    answer: SendResponse<Bytes>,
 ) {
-    let tunnel = (request.method() == http::Method::CONNECT).then(|| hyper::upgrade::on(&mut request));
-    let (parts, body) = request.into_parts();
-    let mut head = client.worker.take_request();
-    let read = read_head(client, &parts, &mut head);
-    let mut responder = Responder::Http2(Http2Responder { head: Some(sender), tunnel });
-    let mut body = Incoming::Http2(Http2Incoming::new(body));
-    let mut x = Exchange::new(client, head);
-    let result = match read {
-        Ok(()) => serve(&mut x, &mut body, &mut responder).await,
-        Err(failure) => refuse(&mut x, &mut body, &mut responder, failure).await,
+    let answer = Http2Answer { stream: RefCell::new(answer), started: Cell::new(false) };
+    let (tunnel, mut body) = match head.method {
+        Method::Connect => (Some(Http2Tunnel::new(body)), Incoming::Taken(Fields::default())),
+        _ => (None, Incoming::Http2(Http2Incoming::new(body))),
     };
-    if let Err(error) = result {
+    let mut responder = Responder::Http2(Http2Responder { stream: &answer, tunnel });
+    let mut x = Exchange::new(client, head);
+    let mut serving = pin!(async {
+        match read {
+            Ok(()) => serve(&mut x, &mut body, &mut responder).await,
+            Err(failure) => refuse(&mut x, &mut body, &mut responder, failure).await,
+        }
+    });
+    let result = poll_fn(|cx| match serving.as_mut().poll(cx) {
+        Poll::Ready(result) => Poll::Ready(Some(result)),
+        // From there on the body says whether the client is still there.
+        Poll::Pending if answer.started.get() => Poll::Pending,
+        Poll::Pending => answer.stream.borrow_mut().poll_reset(cx).map(|_| None),
+    });
+    if let Some(Err(error)) = result.await {
         tracing::trace!(%error, "answer over HTTP/2 broke off");
+        answer.stream.borrow_mut().send_reset(Reason::INTERNAL_ERROR);
     }
 }
 
-/// Reads a head as hyper gives it; what HTTP/2 itself forbids never gets here (RFC 9113 §8.2, §8.3).
-fn read_head(client: &Client, parts: &http::request::Parts, head: &mut RequestHead) -> Result<(), Failure> {
+/// Reads a head as `h2` gives it; what HTTP/2 itself forbids never gets here (RFC 9113 §8.2, §8.3).
+fn read_head(client: &Client, parts: &Parts, head: &mut RequestHead) -> Result<(), Failure> {
     let live = client.worker.live();
     let listener = client.listener(&live).ok_or(Failure::NoRoute)?;
     let limits = &listener.head_limits;
@@ -243,46 +314,54 @@ fn read_head(client: &Client, parts: &http::request::Parts, head: &mut RequestHe
 }
 
 /// `:authority` becomes `Host`; a `Host` beside it must say the same (RFC 9113 §8.3.1).
-fn read_fields(
-    parts: &http::request::Parts,
-    limits: &HeadLimits,
-    head: &mut RequestHead,
-) -> Result<(), Failure> {
+fn read_fields(parts: &Parts, limits: &HeadLimits, head: &mut RequestHead) -> Result<(), Failure> {
     let refused = |error| Err(Failure::Refused(error));
-    let count = |name| parts.headers.get_all(name).iter().count();
-    let host = parts.headers.get(http::header::HOST).map(http::HeaderValue::as_bytes);
     let authority = parts.uri.authority().map(|authority| authority.as_str().as_bytes());
-    if count(http::header::HOST) > 1 {
-        return refused(RequestError::SeveralHosts);
-    }
-    if count(http::header::CONTENT_LENGTH) > 1 {
-        return refused(RequestError::Framing(FramingError::SeveralContentLengths));
-    }
-    if authority.zip(host).is_some_and(|(authority, host)| !authority.eq_ignore_ascii_case(host)) {
-        return refused(RequestError::HostDisagrees);
-    }
-    let authority = authority.or(host).ok_or(Failure::Refused(RequestError::NoHost))?;
+    let host = || parts.headers.get(http::header::HOST).map(http::HeaderValue::as_bytes);
+    let authority = authority.or_else(host).ok_or(Failure::Refused(RequestError::NoHost))?;
     head.set_host(authority).map_err(|error| Failure::Refused(RequestError::BadHost(error)))?;
-    head.fields.push(b"host", authority);
+    head.fields.push_known(Known::Host, authority);
+    let (mut hosts, mut agrees, mut lengths, mut has_cookies) = (0, true, 0, false);
     for (name, value) in &parts.headers {
-        let dropped = matches!(*name, http::header::HOST | http::header::COOKIE)
-            || (limits.drop_underscore_fields && name.as_str().contains('_'));
-        if !dropped {
-            head.fields.push(name.as_str().as_bytes(), value.as_bytes());
+        let (name, value) = (name.as_str().as_bytes(), value.as_bytes());
+        match Known::of(name) {
+            Known::Other if limits.drop_underscore_fields && name.contains(&b'_') => {}
+            Known::Other => head.fields.push(name, value),
+            Known::Cookie => has_cookies = true,
+            Known::Host => {
+                hosts += 1;
+                agrees &= authority.eq_ignore_ascii_case(value);
+            }
+            known => {
+                lengths += usize::from(known == Known::ContentLength);
+                head.fields.push_known(known, value);
+            }
         }
     }
-    join_cookies(parts, head);
+    if hosts > 1 {
+        return refused(RequestError::SeveralHosts);
+    }
+    if lengths > 1 {
+        return refused(RequestError::Framing(FramingError::SeveralContentLengths));
+    }
+    if !agrees {
+        return refused(RequestError::HostDisagrees);
+    }
+    if head.method == Method::Connect && content_length(&head.fields).is_some_and(|length| length > 0) {
+        // It could be taken for what the tunnel carries.
+        return Err(Failure::ClientBody);
+    }
+    if has_cookies {
+        join_cookies(parts, head);
+    }
     Ok(())
 }
 
 /// HTTP/2 may cut a cookie into several fields, which have to be one again for whoever does not know of that
 /// (RFC 9113 §8.2.3).
-fn join_cookies(parts: &http::request::Parts, head: &mut RequestHead) {
+fn join_cookies(parts: &Parts, head: &mut RequestHead) {
     let crumbs = parts.headers.get_all(http::header::COOKIE);
-    if crumbs.iter().next().is_none() {
-        return;
-    }
-    head.fields.push_with(b"cookie", |out| {
+    head.fields.push_known_with(Known::Cookie, |out| {
         for (index, crumb) in crumbs.iter().enumerate() {
             out.extend_from_slice(if index == 0 { b"" } else { b"; " });
             out.extend_from_slice(crumb.as_bytes());

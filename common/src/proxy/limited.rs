@@ -60,9 +60,9 @@ impl<'a> Limited<'a> {
         self.inner.consume(count);
     }
 
-    /// Takes payload that is there.
-    pub fn take(&mut self) -> Bytes {
-        let data = self.inner.take();
+    /// Takes payload that is there, up to so many bytes.
+    pub fn take(&mut self, most_bytes: usize) -> Bytes {
+        let data = self.inner.take(most_bytes);
         self.left = self.left.saturating_sub(data.len() as u64);
         data
     }
@@ -92,6 +92,6 @@ mod tests {
         let inner = Incoming::Replay(Box::new(Replay::of(vec![b'x'; 30])));
         let mut body = Limited::new(inner, 30);
         body.consume(10);
-        assert_eq!((body.left, body.take().len(), body.left), (20, 20, 0));
+        assert_eq!((body.left, body.take(usize::MAX).len(), body.left), (20, 20, 0));
     }
 }

@@ -96,12 +96,13 @@ impl<'a> Replay<'a> {
         self.inner.consume(count);
     }
 
-    /// Takes all payload that is there.
-    pub fn take(&mut self) -> Bytes {
+    /// Takes payload that is there, up to so many bytes.
+    pub fn take(&mut self, most_bytes: usize) -> Bytes {
         if !self.keeping && !self.is_behind() {
-            return self.inner.take();
+            return self.inner.take(most_bytes);
         }
-        let data = Bytes::copy_from_slice(self.data());
+        let arrived = self.data();
+        let data = Bytes::copy_from_slice(&arrived[..arrived.len().min(most_bytes)]);
         self.consume(data.len());
         data
     }

@@ -1,17 +1,19 @@
 //! Responder: how an answer starts, whichever protocol the client speaks.
 
 use std::{
+    cell::{Cell, RefCell},
     io,
     task::{Context, Poll},
 };
 
-use http::{HeaderName, HeaderValue, Response, StatusCode};
-use tokio::sync::oneshot;
+use bytes::Bytes;
+use h2::server::SendResponse;
+use http::{HeaderValue, Response, StatusCode, header::CONTENT_LENGTH};
 
 use super::{body::Outgoing, exchange::Exchange};
 use crate::{
     http1::{BodyFraming, BodyWriter, Persistence, Writer, encode_response},
-    http2::{BodySender, ChannelBody, channel},
+    http2::{Http2Outgoing, Http2Tunnel, header_map},
     message::{Fields, Known, KnownSet, Method, ResponseHead, Version},
 };
 
@@ -31,7 +33,7 @@ pub enum Responder<'c> {
     /// An HTTP/1.1 connection.
     Http1(Http1Responder<'c>),
     /// An HTTP/2 stream.
-    Http2(Http2Responder),
+    Http2(Http2Responder<'c>),
     /// Nowhere: nobody wants to see it.
     Nobody,
     /// Nowhere but its fields, which we want to see ourselves.
@@ -59,11 +61,20 @@ impl<'c> Http1Responder<'c> {
 }
 
 /// An answer over HTTP/2.
-pub struct Http2Responder {
-    /// Takes the head and the body's other end; `None` once the answer has started.
-    pub head: Option<oneshot::Sender<Response<ChannelBody>>>,
-    /// Gives the stream itself after a good answer to `CONNECT`.
-    pub tunnel: Option<hyper::upgrade::OnUpgrade>,
+pub struct Http2Responder<'c> {
+    /// Where its head goes.
+    pub stream: &'c Http2Answer,
+    /// What becomes a tunnel with a good answer to `CONNECT`.
+    pub tunnel: Option<Http2Tunnel>,
+}
+
+/// The half of a stream of HTTP/2 that a client reads. Whoever serves the stream looks here whether the client still
+/// waits for the answer.
+pub struct Http2Answer {
+    /// The stream itself.
+    pub stream: RefCell<SendResponse<Bytes>>,
+    /// Whether the head of the final answer has been sent.
+    pub started: Cell<bool>,
 }
 
 impl<'c> Responder<'c> {
@@ -81,7 +92,7 @@ impl<'c> Responder<'c> {
     ) -> Result<Outgoing<'c>, ResponderError> {
         match self {
             Self::Http1(responder) => Ok(Outgoing::Http1(responder.start(x, head, framing))),
-            Self::Http2(responder) => responder.start(head, framing).map(Outgoing::Http2),
+            Self::Http2(responder) => responder.start(head, framing),
             Self::Nobody => Ok(Outgoing::Nobody),
             Self::Fields(fields) => {
                 *fields = head.fields.clone();
@@ -94,7 +105,7 @@ impl<'c> Responder<'c> {
     pub fn has_started(&self) -> bool {
         match self {
             Self::Http1(responder) => responder.started,
-            Self::Http2(responder) => responder.head.is_none(),
+            Self::Http2(responder) => responder.stream.started.get(),
             Self::Nobody | Self::Fields(_) => false,
         }
     }
@@ -111,7 +122,11 @@ impl<'c> Responder<'c> {
     /// # Errors
     /// When the client is gone.
     pub async fn interim(&mut self, x: &Exchange<'_>, head: &ResponseHead) -> Result<(), ResponderError> {
-        let Self::Http1(responder) = self else { return Ok(()) };
+        let responder = match self {
+            Self::Http1(responder) => responder,
+            Self::Http2(responder) => return responder.interim(head),
+            Self::Nobody | Self::Fields(_) => return Ok(()),
+        };
         if x.head.version != Version::Http11 {
             return Ok(());
         }
@@ -124,15 +139,11 @@ impl<'c> Responder<'c> {
         Ok(())
     }
 
-    /// Waits until the client has gone.
+    /// Waits until the client has gone. Over HTTP/2 whoever serves the stream sees that for himself.
     pub fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match self {
             Self::Http1(responder) => responder.writer.poll_closed(cx),
-            Self::Http2(responder) => match &mut responder.head {
-                Some(head) => head.poll_closed(cx),
-                None => Poll::Pending,
-            },
-            Self::Nobody | Self::Fields(_) => Poll::Pending,
+            Self::Http2(_) | Self::Nobody | Self::Fields(_) => Poll::Pending,
         }
     }
 }
@@ -162,35 +173,47 @@ impl<'c> Http1Responder<'c> {
     }
 }
 
-impl Http2Responder {
-    fn start(&mut self, head: &ResponseHead, framing: BodyFraming) -> Result<BodySender, ResponderError> {
-        let length = match framing {
-            BodyFraming::None => Some(0),
-            BodyFraming::Length(length) => Some(length),
-            BodyFraming::Chunked | BodyFraming::UntilClose => None,
-        };
-        let (sender, body) = channel(length);
-        let mut response = Response::new(body);
-        *response.status_mut() = StatusCode::from_u16(head.status).unwrap_or(StatusCode::BAD_GATEWAY);
-        let map = response.headers_mut();
-        for (known, name, value) in head.fields.iter_known() {
-            // A length that is no length of this body is that of the answer to GET, but not with 204
-            // (RFC 9110 §8.6).
-            let own = known == Known::ContentLength && (framing != BodyFraming::None || head.status == 204);
-            if own || KnownSet::HOP_BY_HOP.contains(known) {
-                continue;
-            }
-            if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
-                map.append(name, value);
-            }
-        }
+impl Http2Responder<'_> {
+    fn start(
+        &mut self,
+        head: &ResponseHead,
+        framing: BodyFraming,
+    ) -> Result<Outgoing<'static>, ResponderError> {
+        const LENGTH: KnownSet = KnownSet::of(&[Known::ContentLength]);
+        // A length that is no length of this body is that of the answer to GET, but not with 204 (RFC 9110 §8.6).
+        let is_own = framing != BodyFraming::None || head.status == 204;
+        let left_out = if is_own { LENGTH } else { KnownSet::default() };
+        let mut response = response(head, left_out);
         if let BodyFraming::Length(length) = framing {
-            map.insert(http::header::CONTENT_LENGTH, HeaderValue::from(length));
+            response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
         }
-        let head = self.head.take().ok_or(ResponderError::Closed)?;
-        head.send(response).map_err(|_| ResponderError::Closed)?;
-        Ok(sender)
+        let mut tunnel = self.tunnel.as_mut().filter(|_| response.status().is_success());
+        let is_empty = matches!(framing, BodyFraming::None | BodyFraming::Length(0)) && tunnel.is_none();
+        self.stream.started.set(true);
+        let sent = self.stream.stream.borrow_mut().send_response(response, is_empty);
+        let out = Http2Outgoing::new(sent.map_err(|_| ResponderError::Closed)?, is_empty);
+        Ok(match tunnel.take() {
+            None => Outgoing::Http2(out),
+            Some(tunnel) => {
+                tunnel.open(out);
+                Outgoing::Nobody
+            }
+        })
     }
+
+    fn interim(&self, head: &ResponseHead) -> Result<(), ResponderError> {
+        let response = response(head, KnownSet::default());
+        let sent = self.stream.stream.borrow_mut().send_informational(response);
+        sent.map_err(|_| ResponderError::Closed)
+    }
+}
+
+/// A head in the form of HTTP/2, but for some fields, those that concern one hop among them.
+fn response(head: &ResponseHead, left_out: KnownSet) -> Response<()> {
+    let mut response = Response::new(());
+    *response.status_mut() = StatusCode::from_u16(head.status).unwrap_or(StatusCode::BAD_GATEWAY);
+    *response.headers_mut() = header_map(&head.fields, KnownSet::HOP_BY_HOP.with(left_out));
+    response
 }
 
 /// Whether an answer with this status to this method has a body (RFC 9110 §6.4.1).

@@ -9,12 +9,17 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderName, HeaderValue, Request, Uri};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use bytes::Bytes;
+use h2::{RecvStream, client::Builder};
+use http::{
+    HeaderValue, Request, Uri,
+    header::CONTENT_LENGTH,
+    uri::{Authority, PathAndQuery, Scheme},
+};
 
 use super::{
     attempt::{Progress, Try, TryError, open},
-    body::{Http2Incoming, Incoming, Outgoing, Pace, PumpError, pump},
+    body::{Incoming, Outgoing, Pace, PumpError, pump},
     error_pages,
     exchange::Exchange,
     grpc_timeout, headers, http as stage,
@@ -29,8 +34,8 @@ use super::{
 };
 use crate::{
     http1::{BodyFraming, RequestError},
-    http2::{ChannelBody, LocalExecutor, channel},
-    message::{Known, KnownSet, ResponseHead},
+    http2::{Http2Incoming, Http2Outgoing, header_map},
+    message::{Known, KnownSet, Method, ResponseHead, Version},
     runtime::deadline::Elapsed,
     upstream::{Http2Stream, Slot},
 };
@@ -59,19 +64,24 @@ pub async fn send(
     body: &mut Incoming<'_>,
     responder: &mut Responder<'_>,
 ) -> Result<(), TryError> {
-    let (mut stream, reused) = stream(x, this).await?;
+    let (stream, reused) = stream(x, this).await?;
     this.choice.begin();
     let error = |failure, progress| TryError { failure, progress, reused };
     let length = if body.is_done() { Some(0) } else { headers::content_length(&x.head.fields) };
-    let (sender, outgoing) = channel(length);
-    let request = request(x, this, outgoing).map_err(|_| {
+    let request = request(x, this, length).map_err(|_| {
         // The client's doing: no endpoint is to blame.
         error(Failure::Refused(RequestError::BadTarget), Progress::Answered)
     })?;
     let worker = x.worker().clone();
     let received = x.received.clone();
-    let mut answering = pin!(stream.sender.send_request(request));
-    let mut out = Outgoing::Http2(sender);
+    let is_whole = length == Some(0);
+    let (answering, out) = stream.send(request, is_whole).map_err(|broken| {
+        tracing::debug!(error = %broken, "no HTTP/2 request could be sent");
+        worker.pool.forget_http2(this.peer, &stream);
+        error(Failure::UpstreamClosed, Progress::Nothing)
+    })?;
+    let mut answering = pin!(answering);
+    let mut out = Outgoing::Http2(Http2Outgoing::new(out, is_whole));
     // Once the answer has begun, either side may be silent for as long as the other lasts: streams of gRPC are.
     let pace = Pace { idle: Duration::MAX, min_rate_bytes: 0, stall: this.plan.request_pace.stall };
     let future = pin!(pump(&worker.deadlines, body, &mut out, pace, &received));
@@ -85,18 +95,18 @@ pub async fn send(
             tracing::debug!(error = %broken, "HTTP/2 request failed");
             let progress = progress(&broken);
             let failure = Failure::UpstreamClosed;
-            if cause(&broken).is_some_and(h2::Error::is_reset) {
+            if broken.is_reset() {
                 // The connection is well: this says nothing of how long it had been idle.
                 return Err(TryError { failure, progress, reused: false });
             }
-            worker.pool.forget_http2(this.peer, &stream.id());
+            worker.pool.forget_http2(this.peer, &stream);
             return Err(error(failure, progress));
         }
         Err(failure) => {
             let is_late = failure == Failure::RequestTimeout;
             if is_late && this.answer_limit >= DEAD {
                 // It may be the connection that is dead; those who are on it may wait, new ones need not.
-                worker.pool.forget_http2(this.peer, &stream.id());
+                worker.pool.forget_http2(this.peer, &stream);
             }
             return Err(error(failure, if is_late { Progress::Sent } else { Progress::Answered }));
         }
@@ -124,17 +134,12 @@ pub async fn send(
 
 /// How far a request had got whose stream failed. One that the peer says it never looked at is as good as not
 /// sent (RFC 9113 §8.7): it refused the stream, or went away before it.
-fn progress(broken: &hyper::Error) -> Progress {
-    let unseen = broken.is_canceled()
-        || cause(broken).is_some_and(|cause| {
-            cause.reason() == Some(h2::Reason::REFUSED_STREAM) || (cause.is_go_away() && cause.is_remote())
-        });
-    if unseen { Progress::Nothing } else { Progress::Sent }
-}
-
-/// What HTTP/2 says of a failure.
-fn cause(broken: &hyper::Error) -> Option<&h2::Error> {
-    std::error::Error::source(broken)?.downcast_ref()
+fn progress(broken: &h2::Error) -> Progress {
+    let is_refused = broken.reason() == Some(h2::Reason::REFUSED_STREAM);
+    match is_refused || (broken.is_go_away() && broken.is_remote()) {
+        true => Progress::Nothing,
+        false => Progress::Sent,
+    }
 }
 
 /// A stream of a connection that has room for one, or else of a new one. Requests that come while a connection is
@@ -175,13 +180,14 @@ async fn stream(x: &Exchange<'_>, this: &Try<'_>) -> Result<(Http2Stream, bool),
 
 async fn connect(x: &Exchange<'_>, this: &Try<'_>, slot: Option<Slot>) -> Result<Http2Stream, TryError> {
     let (stream, open) = open(x, this).await?;
-    let handshake = hyper::client::conn::http2::Builder::new(LocalExecutor)
-        .timer(TokioTimer::new())
-        .initial_stream_window_size(STREAM_WINDOW)
+    let mut builder = Builder::new();
+    builder
+        .enable_push(false)
+        .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_send_buf_size(SEND_BUFFER)
-        .max_header_list_size(HEADER_LIST)
-        .handshake(TokioIo::new(stream));
+        .max_send_buffer_size(SEND_BUFFER)
+        .max_header_list_size(HEADER_LIST);
+    let handshake = builder.handshake(stream);
     let opened = x.worker().deadlines.within(this.connect_timeout, handshake).await;
     let Ok(Ok((sender, mut connection))) = opened else {
         return Err(TryError { failure: Failure::Connect, progress: Progress::Nothing, reused: false });
@@ -192,7 +198,7 @@ async fn connect(x: &Exchange<'_>, this: &Try<'_>, slot: Option<Slot>) -> Result
         let ended = poll_fn(|cx| {
             let ended = Pin::new(&mut connection).poll(cx);
             if ended.is_pending() {
-                told.set(connection.current_max_send_streams());
+                told.set(connection.max_concurrent_send_streams());
             }
             ended
         });
@@ -248,7 +254,7 @@ async fn answer_head<T>(
 async fn pass_on(
     x: &mut Exchange<'_>,
     this: &Try<'_>,
-    (mut head, body): (Box<ResponseHead>, hyper::body::Incoming),
+    (mut head, body): (Box<ResponseHead>, RecvStream),
     responder: &mut Responder<'_>,
     sending: &mut Sending<'_, impl Future<Output = Result<(), PumpError>>>,
 ) -> Result<(), Failure> {
@@ -257,15 +263,18 @@ async fn pass_on(
     headers::towards_client(x, &mut head);
     this.choice.answered(this.peer, &mut head);
     stage::filter_response(x, &mut head);
+    let from = Incoming::Http2(Http2Incoming::new(body));
     let framing = match (has_body(x.head.method, head.status), headers::content_length(&head.fields)) {
         (false, _) => BodyFraming::None,
         (true, Some(length)) => BodyFraming::Length(length),
+        // Where it ended with its head it shall do so again: clients of gRPC tell that apart from empty content.
+        (true, None) if from.is_done() && x.head.version == Version::Http2 => BodyFraming::None,
         (true, None) => BodyFraming::Chunked,
     };
     let started = responder.start(x, &head, framing).await;
     worker.give_response(head);
     let mut out = started.map_err(|_| Failure::ClientClosed)?;
-    let mut from = Shaped::apply(x, Incoming::Http2(Http2Incoming::new(body)));
+    let mut from = Shaped::apply(x, from);
     let result = {
         let mut passing = pin!(pump(&worker.deadlines, &mut from, &mut out, this.plan.answer_pace, &x.sent));
         let both = poll_fn(|cx| {
@@ -294,32 +303,42 @@ async fn end_late(x: &mut Exchange<'_>, mut out: Outgoing<'_>, framing: BodyFram
     ended.is_ok_and(|ended| ended.is_ok()).then_some(()).ok_or(Failure::Deadline)
 }
 
-/// The request in hyper's form; `Host` becomes `:authority`.
-fn request(x: &Exchange<'_>, this: &Try<'_>, body: ChannelBody) -> Result<Request<ChannelBody>, http::Error> {
-    let scheme = if this.peer.tls.is_some() { "https" } else { "http" };
-    // A filter may have changed the host; without any the field holds the address.
-    let authority = x.head.fields.get(Known::Host).unwrap_or_default();
-    let mut path = x.head.path().to_vec();
+/// The request in the form that is sent; `Host` becomes `:authority`. `length` is what is known of its body.
+fn request(x: &Exchange<'_>, this: &Try<'_>, length: Option<u64>) -> Result<Request<()>, http::Error> {
+    // `te: trailers` is the only hop-by-hop field left, and HTTP/2 allows it (RFC 9113 §8.2.2).
+    const LEFT_OUT: KnownSet =
+        KnownSet::HOP_BY_HOP.without(KnownSet::of(&[Known::Te])).with(KnownSet::of(&[Known::Host]));
+    let mut path =
+        Vec::with_capacity(x.head.path().len() + x.head.query().map_or(0, |query| query.len() + 1));
+    path.extend_from_slice(x.head.path());
     if let Some(query) = x.head.query() {
         path.push(b'?');
         push_query(&mut path, query);
     }
-    let uri = Uri::builder().scheme(scheme).authority(authority).path_and_query(path).build()?;
-    let mut request = Request::builder().method(x.head.method_name()).uri(uri).body(body)?;
-    let map = request.headers_mut();
-    for (known, name, value) in x.head.fields.iter_known() {
-        // `te: trailers` is the only hop-by-hop field left, and HTTP/2 allows it (RFC 9113 §8.2.2).
-        if known == Known::Host || (KnownSet::HOP_BY_HOP.contains(known) && known != Known::Te) {
-            continue;
-        }
-        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
-            map.append(name, value);
-        }
+    // A filter may have changed the host; without any the field holds the address.
+    let authority = x.head.fields.get(Known::Host).unwrap_or_default();
+    let mut parts = http::uri::Parts::default();
+    parts.scheme = Some(if this.peer.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP });
+    parts.authority = Some(Authority::try_from(authority)?);
+    parts.path_and_query = Some(PathAndQuery::from_maybe_shared(Bytes::from(path))?);
+    let mut request = Request::new(());
+    *request.method_mut() = http::Method::from_bytes(x.head.method_name())?;
+    *request.uri_mut() = Uri::from_parts(parts)?;
+    let mut map = header_map(&x.head.fields, LEFT_OUT);
+    if length == Some(0) && announces_nothing(x.head.method) && !x.head.fields.contains(Known::ContentLength)
+    {
+        map.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     }
+    *request.headers_mut() = map;
     Ok(request)
 }
 
-/// HTTP/1.1 clients send bytes in a query that hyper's URIs cannot hold; escaped they mean the same.
+/// Whether a request with this method that has no body says so (RFC 9110 §8.6): those do whose content means something.
+fn announces_nothing(method: Method) -> bool {
+    !matches!(method, Method::Get | Method::Head | Method::Delete | Method::Connect)
+}
+
+/// HTTP/1.1 clients send bytes in a query that the URIs of `http` cannot hold; escaped they mean the same.
 fn push_query(path: &mut Vec<u8>, query: &[u8]) {
     for byte in query {
         match byte {
@@ -329,13 +348,10 @@ fn push_query(path: &mut Vec<u8>, query: &[u8]) {
     }
 }
 
-fn read_answer(
-    answer: http::Response<hyper::body::Incoming>,
-    head: &mut ResponseHead,
-) -> hyper::body::Incoming {
+fn read_answer(answer: http::Response<RecvStream>, head: &mut ResponseHead) -> RecvStream {
     let (parts, body) = answer.into_parts();
     head.status = parts.status.as_u16();
-    head.version = crate::message::Version::Http2;
+    head.version = Version::Http2;
     for (name, value) in &parts.headers {
         head.fields.push(name.as_ref(), value.as_bytes());
     }

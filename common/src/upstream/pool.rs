@@ -5,17 +5,22 @@ use std::{
     collections::HashMap,
     rc::Rc,
     sync::Arc,
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
-use hyper::client::conn::http2::SendRequest;
+use bytes::Bytes;
+use h2::{
+    SendStream,
+    client::{ResponseFuture, SendRequest},
+};
 use tokio::{
     sync::{Mutex, Notify},
     time::Instant,
 };
 
 use super::{Peer, PeerId, Slot, Slots};
-use crate::{http1::Connection, http2::ChannelBody, runtime::metrics::OpenConnection};
+use crate::{http1::Connection, runtime::metrics::OpenConnection};
 
 /// Connections that a worker keeps open for one peer while they are idle.
 const IDLE_PER_PEER: usize = 256;
@@ -32,7 +37,7 @@ pub struct Pool {
 struct PeerPool {
     peer: Arc<Peer>,
     http1: Vec<Idle>,
-    http2: Vec<Http2Connection>,
+    http2: Vec<Rc<Http2Connection>>,
     /// Held by who opens an HTTP/2 connection, so that requests that come together do not open one each.
     opening: Rc<Mutex<()>>,
     /// Requests of this worker that wait for a connection, as its backend limits them.
@@ -61,27 +66,19 @@ struct Idle {
     since: Instant,
 }
 
-/// An HTTP/2 connection, shared by the streams on it.
+/// An HTTP/2 connection, shared by the streams on it. It closes when neither the pool nor a stream holds it.
 struct Http2Connection {
-    sender: SendRequest<ChannelBody>,
-    streams: Rc<Cell<usize>>,
+    /// No stream is ever opened with this handle itself, so there is nothing that it could wait for.
+    sender: RefCell<SendRequest<Bytes>>,
+    streams: Cell<usize>,
     /// What the peer allows (RFC 9113 §6.5.2, SETTINGS_MAX_CONCURRENT_STREAMS), as last heard.
     most_streams: Rc<Cell<usize>>,
-    last_used: Rc<Cell<Instant>>,
+    last_used: Cell<Instant>,
     waiting: Rc<LocalWait>,
 }
 
 /// A stream on an HTTP/2 connection; dropping it makes room for another.
-pub struct Http2Stream {
-    /// Where the request goes.
-    pub sender: SendRequest<ChannelBody>,
-    streams: Rc<Cell<usize>>,
-    last_used: Rc<Cell<Instant>>,
-    waiting: Rc<LocalWait>,
-}
-
-/// Tells HTTP/2 connections apart.
-pub struct Http2Id(Rc<Cell<usize>>);
+pub struct Http2Stream(Rc<Http2Connection>);
 
 impl Pool {
     /// An empty pool that keeps unused connections this long.
@@ -146,12 +143,11 @@ impl Pool {
     pub fn take_http2(&self, peer: &Peer) -> Option<Http2Stream> {
         let mut peers = self.peers.borrow_mut();
         let list = &mut peers.get_mut(&peer.id)?.http2;
-        list.retain(|connection| !connection.sender.is_closed());
-        list.iter()
-            .find(|connection| {
-                connection.streams.get() < STREAMS_PER_CONNECTION.min(connection.most_streams.get())
-            })
-            .map(Http2Connection::stream)
+        list.retain(|connection| !connection.is_closed());
+        let has_room = |connection: &&Rc<Http2Connection>| {
+            connection.streams.get() < STREAMS_PER_CONNECTION.min(connection.most_streams.get())
+        };
+        list.iter().find(has_room).map(Http2Stream::new)
     }
 
     /// To be held while an HTTP/2 connection to this peer is opened; who has waited for it looks first whether
@@ -165,13 +161,13 @@ impl Pool {
     pub fn share_http2(
         &self,
         peer: &Arc<Peer>,
-        sender: SendRequest<ChannelBody>,
+        sender: SendRequest<Bytes>,
         most_streams: Rc<Cell<usize>>,
     ) -> Http2Stream {
-        let last_used = Rc::new(Cell::new(Instant::now()));
-        let waiting = self.waiting(peer);
-        let connection = Http2Connection { sender, streams: Rc::default(), most_streams, last_used, waiting };
-        let stream = connection.stream();
+        let (last_used, waiting) = (Cell::new(Instant::now()), self.waiting(peer));
+        let (sender, streams) = (RefCell::new(sender), Cell::default());
+        let connection = Rc::new(Http2Connection { sender, streams, most_streams, last_used, waiting });
+        let stream = Http2Stream::new(&connection);
         if !peer.is_gone() && !peer.is_told_clients() {
             let mut peers = self.peers.borrow_mut();
             peers.entry(peer.id).or_insert_with(|| PeerPool::new(peer)).http2.push(connection);
@@ -179,10 +175,10 @@ impl Pool {
         stream
     }
 
-    /// Forgets an HTTP/2 connection that failed; its other streams go on if they can.
-    pub fn forget_http2(&self, peer: &Peer, id: &Http2Id) {
+    /// Forgets the HTTP/2 connection of a stream that failed; its other streams go on if they can.
+    pub fn forget_http2(&self, peer: &Peer, stream: &Http2Stream) {
         if let Some(pool) = self.peers.borrow_mut().get_mut(&peer.id) {
-            pool.http2.retain(|connection| !Rc::ptr_eq(&connection.streams, &id.0));
+            pool.http2.retain(|connection| !Rc::ptr_eq(connection, &stream.0));
         }
     }
 
@@ -200,7 +196,7 @@ impl Pool {
             pool.http2.retain(|connection| {
                 let unused =
                     connection.streams.get() == 0 && now - connection.last_used.get() >= self.idle_limit;
-                !unused && !connection.sender.is_closed()
+                !unused && !connection.is_closed()
             });
             let awaited = Rc::strong_count(&pool.opening) > 1 || pool.waiting.count.get() > 0;
             !pool.http1.is_empty() || !pool.http2.is_empty() || awaited
@@ -259,28 +255,39 @@ impl Drop for Counted<'_> {
 }
 
 impl Http2Connection {
-    fn stream(&self) -> Http2Stream {
-        self.streams.set(self.streams.get() + 1);
-        Http2Stream {
-            sender: self.sender.clone(),
-            streams: self.streams.clone(),
-            last_used: self.last_used.clone(),
-            waiting: self.waiting.clone(),
-        }
+    /// Whether no further stream can be opened: it has ended, or the peer has said that it goes.
+    fn is_closed(&self) -> bool {
+        let ready = self.sender.borrow_mut().poll_ready(&mut Context::from_waker(Waker::noop()));
+        matches!(ready, Poll::Ready(Err(_)))
     }
 }
 
 impl Http2Stream {
-    /// Which connection it is on.
-    pub fn id(&self) -> Http2Id {
-        Http2Id(self.streams.clone())
+    fn new(connection: &Rc<Http2Connection>) -> Self {
+        connection.streams.set(connection.streams.get() + 1);
+        Self(connection.clone())
+    }
+
+    /// Sends the head of a request, maybe with the word that nothing follows.
+    ///
+    /// # Errors
+    /// When the connection takes no further requests; nothing was sent then.
+    pub fn send(
+        &self,
+        request: http::Request<()>,
+        is_whole: bool,
+    ) -> Result<(ResponseFuture, SendStream<Bytes>), h2::Error> {
+        // One whose last stream could not be opened yet takes no other.
+        let mut sender = self.0.sender.borrow().clone();
+        sender.send_request(request, is_whole)
     }
 }
 
 impl Drop for Http2Stream {
     fn drop(&mut self) {
-        self.streams.set(self.streams.get() - 1);
-        self.last_used.set(Instant::now());
-        self.waiting.tell();
+        let connection = &self.0;
+        connection.streams.set(connection.streams.get() - 1);
+        connection.last_used.set(Instant::now());
+        connection.waiting.tell();
     }
 }

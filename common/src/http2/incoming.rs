@@ -1,0 +1,85 @@
+//! Incoming: a body that is being received over HTTP/2, from a client or from a backend.
+
+use std::{
+    pin::pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use h2::RecvStream;
+
+use crate::{
+    http1::{BodyError, chunked::may_be_trailer},
+    message::Fields,
+};
+
+/// A body that is being received over HTTP/2. The peer may send as much more as was taken from the stream.
+pub struct Http2Incoming {
+    stream: RecvStream,
+    current: Bytes,
+    trailers: Fields,
+    /// Nothing follows what is here.
+    ended: bool,
+}
+
+impl Http2Incoming {
+    /// The body that arrives on a stream.
+    pub fn new(stream: RecvStream) -> Self {
+        let ended = stream.is_end_stream();
+        Self { stream, current: Bytes::new(), trailers: Fields::default(), ended }
+    }
+
+    /// Waits for data: `true` when [`Http2Incoming::data`] has some, `false` at the end of the body.
+    ///
+    /// # Errors
+    /// When the stream was reset before its end, whatever reason it was given, or the connection broke off.
+    pub fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, BodyError>> {
+        while self.current.is_empty() && !self.ended {
+            match ready!(self.stream.poll_data(cx)) {
+                Some(Ok(data)) => {
+                    // Fails only if more were given back than had come.
+                    let _ = self.stream.flow_control().release_capacity(data.len());
+                    self.current = data;
+                    self.ended = self.stream.is_end_stream();
+                }
+                Some(Err(_)) => return Poll::Ready(Err(BodyError::Reset)),
+                None => {
+                    let trailers = ready!(pin!(self.stream.trailers()).poll(cx));
+                    let trailers = trailers.map_err(|_| BodyError::Reset)?.unwrap_or_default();
+                    let allowed = trailers.iter().filter(|(name, _)| may_be_trailer(name.as_ref()));
+                    allowed.for_each(|(name, value)| self.trailers.push(name.as_ref(), value.as_bytes()));
+                    self.ended = true;
+                }
+            }
+        }
+        Poll::Ready(Ok(!self.current.is_empty()))
+    }
+
+    /// Payload that has arrived.
+    pub fn data(&self) -> &[u8] {
+        &self.current
+    }
+
+    /// Drops payload that has been used.
+    pub fn consume(&mut self, count: usize) {
+        drop(self.take(count));
+    }
+
+    /// Takes payload that has arrived, up to so many bytes.
+    pub fn take(&mut self, most_bytes: usize) -> Bytes {
+        match most_bytes < self.current.len() {
+            true => self.current.split_to(most_bytes),
+            false => std::mem::take(&mut self.current),
+        }
+    }
+
+    /// Trailer fields; complete once the body has ended.
+    pub fn trailers(&self) -> &Fields {
+        &self.trailers
+    }
+
+    /// Whether the body has been read to its end.
+    pub fn is_done(&self) -> bool {
+        self.ended && self.current.is_empty()
+    }
+}
