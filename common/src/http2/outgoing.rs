@@ -9,10 +9,15 @@ use bytes::Bytes;
 use h2::SendStream;
 use http::HeaderMap;
 
+/// Largest first piece of a request that goes without a look at the window.
+const FIRST_BYTES: usize = 16 << 10;
+
 /// A body that is being sent over HTTP/2. Dropping it before its end breaks it off.
 pub struct Http2Outgoing {
     /// `None` once nothing more may follow.
     stream: Option<SendStream<Bytes>>,
+    /// Nothing was sent yet, and what is small need not wait.
+    is_first: bool,
 }
 
 /// Whoever was to receive the body is gone.
@@ -23,7 +28,13 @@ pub struct BrokenOff;
 impl Http2Outgoing {
     /// The body of a message whose head has been sent, maybe with the word that nothing follows.
     pub fn new(stream: SendStream<Bytes>, ended: bool) -> Self {
-        Self { stream: (!ended).then_some(stream) }
+        Self { stream: (!ended).then_some(stream), is_first: false }
+    }
+
+    /// The same of a request. Its stream has no window before the connection has opened it; a small piece that is there
+    /// already goes together with the head, and waits in its place if need be.
+    pub fn request(stream: SendStream<Bytes>, ended: bool) -> Self {
+        Self { stream: (!ended).then_some(stream), is_first: true }
     }
 
     /// Waits until some payload may be sent, `wanted` bytes at best, and says how much.
@@ -40,6 +51,9 @@ impl Http2Outgoing {
     /// Likewise.
     pub fn poll_room(&mut self, cx: &mut Context<'_>, wanted: usize) -> Poll<Result<usize, BrokenOff>> {
         let stream = self.stream.as_mut().ok_or(BrokenOff)?;
+        if self.is_first && wanted <= FIRST_BYTES {
+            return Poll::Ready(Ok(wanted));
+        }
         stream.reserve_capacity(wanted);
         loop {
             match stream.capacity() {
@@ -60,6 +74,7 @@ impl Http2Outgoing {
     pub fn put(&mut self, data: Bytes, is_last: bool) -> Result<(), BrokenOff> {
         let stream = self.stream.as_mut().ok_or(BrokenOff)?;
         stream.send_data(data, is_last).map_err(|_| BrokenOff)?;
+        self.is_first = false;
         if is_last {
             self.stream = None;
         }

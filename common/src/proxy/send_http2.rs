@@ -81,7 +81,7 @@ pub async fn send(
         error(Failure::UpstreamClosed, Progress::Nothing)
     })?;
     let mut answering = pin!(answering);
-    let mut out = Outgoing::Http2(Http2Outgoing::new(out, is_whole));
+    let mut out = Outgoing::Http2(Http2Outgoing::request(out, is_whole));
     // Once the answer has begun, either side may be silent for as long as the other lasts: streams of gRPC are.
     let pace = Pace { idle: Duration::MAX, min_rate_bytes: 0, stall: this.plan.request_pace.stall };
     let future = pin!(pump(&worker.deadlines, body, &mut out, pace, &received));
