@@ -48,7 +48,9 @@ impl Role for translate::Edge {
     }
 
     fn unfitting(&self, objects: &Objects) -> Vec<String> {
-        class::unknown(self.settings(), objects)
+        let mut unfitting = class::unknown(self.settings(), objects);
+        unfitting.extend(translate::missing_config_maps(self.settings(), objects));
+        unfitting
     }
 
     fn suspected(&self, objects: &Objects) -> Vec<Problem> {

@@ -15,6 +15,7 @@ use selvedge_common::{
 };
 
 use crate::{
+    globals::ConfigMapName,
     settings::{RouterName, SecretName, Settings},
     translate::ROUTE_SET,
 };
@@ -83,6 +84,15 @@ pub struct ClassArgs {
     /// Serve the classes of ingress-nginx, with its annotations and in its ways
     #[arg(long, env = "SELVEDGE_ADOPT_INGRESS_NGINX")]
     pub adopt_ingress_nginx: bool,
+    /// ConfigMap of ingress-nginx, read as it is for these classes; with --namespace its own must be one of them
+    #[arg(long, env = "SELVEDGE_NGINX_CONFIGMAP", value_name = "NS/NAME", requires = "adopt_ingress_nginx")]
+    pub nginx_configmap: Option<ConfigMapName>,
+    /// ConfigMap of ingress-nginx with Services for ports of TCP: "9000": "ns/service:port"
+    #[arg(long, env = "SELVEDGE_TCP_SERVICES_CONFIGMAP", value_name = "NS/NAME")]
+    pub tcp_services_configmap: Option<ConfigMapName>,
+    /// ConfigMap of ingress-nginx with Services for ports of UDP, whose owner is told that they are not carried
+    #[arg(long, env = "SELVEDGE_UDP_SERVICES_CONFIGMAP", value_name = "NS/NAME")]
+    pub udp_services_configmap: Option<ConfigMapName>,
     /// Serve Ingress objects that name no class, too
     #[arg(long, env = "SELVEDGE_WATCH_INGRESS_WITHOUT_CLASS")]
     pub watch_ingress_without_class: bool,
@@ -180,6 +190,9 @@ impl ClassArgs {
         Settings {
             class_names: self.ingress_class.clone(),
             adopt_ingress_nginx: self.adopt_ingress_nginx,
+            nginx_configmap: self.nginx_configmap.clone(),
+            tcp_services: self.tcp_services_configmap.clone(),
+            udp_services: self.udp_services_configmap.clone(),
             watch_ingress_without_class: self.watch_ingress_without_class,
             default_certificate: self.default_certificate.clone(),
             namespaces: namespaces.to_vec(),

@@ -4,5 +4,6 @@ pub mod annotations;
 pub mod app;
 pub mod args;
 pub mod class;
+pub mod globals;
 pub mod settings;
 pub mod translate;

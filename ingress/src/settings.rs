@@ -7,6 +7,8 @@ use selvedge_common::{
     model::{Backend, Listener, Retry, Timeouts},
 };
 
+use crate::globals::ConfigMapName;
+
 /// What translation must know beside the objects.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Settings {
@@ -14,6 +16,12 @@ pub struct Settings {
     pub class_names: Vec<String>,
     /// Serve the classes of ingress-nginx, in its ways (`--adopt-ingress-nginx`).
     pub adopt_ingress_nginx: bool,
+    /// ConfigMap with what counts for all Ingresses of these classes (`--nginx-configmap`).
+    pub nginx_configmap: Option<ConfigMapName>,
+    /// ConfigMap with ports for Services over TCP (`--tcp-services-configmap`).
+    pub tcp_services: Option<ConfigMapName>,
+    /// ConfigMap with ports for Services over UDP, which are refused (`--udp-services-configmap`).
+    pub udp_services: Option<ConfigMapName>,
     /// Serve Ingresses that name no class (`--watch-ingress-without-class`).
     pub watch_ingress_without_class: bool,
     /// Secret with the certificate for clients whose SNI matches no host (`--default-certificate`).

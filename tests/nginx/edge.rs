@@ -47,6 +47,7 @@ fn settings() -> Settings {
         ]
         .into(),
         adopt_ingress_nginx: true,
+        nginx_configmap: format!("{}/{}", crate::objects::GLOBAL.0, crate::objects::GLOBAL.1).parse().ok(),
         ..Settings::default()
     }
 }

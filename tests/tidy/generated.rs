@@ -13,6 +13,7 @@ type Generated = (&'static str, fn() -> String);
 /// All of them. A file joins by one line here.
 const GENERATED: &[Generated] = &[
     ("ingress/ANNOTATIONS.md", selvedge_ingress::annotations::markdown),
+    ("ingress/CONFIGMAP.md", selvedge_ingress::globals::markdown),
     ("crds/yaml/routegrants.yaml", || yaml("routegrants")),
     ("crds/yaml/routerules.yaml", || yaml("routerules")),
     ("crds/yaml/trafficpolicies.yaml", || yaml("trafficpolicies")),

@@ -8,6 +8,7 @@ mod body_limit;
 mod client_certificate;
 mod cors;
 mod fault;
+mod field_block;
 mod field_changes;
 mod headers;
 mod networks;
@@ -41,6 +42,7 @@ pub use client_certificate::{
 };
 pub use cors::{Cors, CorsOrigin};
 pub use fault::{Abort, AbortWith, Delay, Fault};
+pub use field_block::FieldBlock;
 pub use field_changes::{Field, FieldChanges, check_token, check_value};
 pub use headers::{RequestHeaders, ResponseHeaders};
 pub use networks::Networks;
@@ -244,6 +246,8 @@ filters! {
     RequestLimit(RequestLimit),
     /// Lets only clients from certain networks in.
     Access(Access),
+    /// Turns requests away by the value of a header field.
+    FieldBlock(FieldBlock),
     /// Delays and fails some requests on purpose.
     Fault(Fault),
     /// Sends clients to another URL.

@@ -126,6 +126,10 @@ fn one_of_each() -> Vec<Filter> {
             status: 503,
         }),
         Filter::Access(Access { allow: Some(Networks::default()), deny: Networks::default() }),
+        Filter::FieldBlock(FieldBlock {
+            name: "referer".into(),
+            values: vec![SubjectPattern::new("spam").unwrap()],
+        }),
         Filter::Fault(Fault {
             abort: Some(Abort { share: Share(10_000), with: AbortWith::Grpc(14) }),
             delay: Some(Delay { share: Share::ALL, duration: Duration::from_millis(200) }),

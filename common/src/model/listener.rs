@@ -26,6 +26,13 @@ pub struct Listener {
     /// Proxies in front of us whose forwarded fields are believed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub trusted_cidrs: Vec<IpNet>,
+    /// Field with the address of the client that these proxies send; `None` is `X-Forwarded-For`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forwarded_for: Option<Arc<str>>,
+    /// Add the address of such a proxy to `X-Forwarded-For` for routes of ingress-nginx, which get that of the client
+    /// alone without it.
+    #[serde(default, skip_serializing_if = "super::is_default")]
+    pub full_forwarded_for: bool,
     /// Send `Forwarded` (RFC 7239) beside the `X-Forwarded-…` fields.
     #[serde(default)]
     pub forwarded_field: bool,
@@ -70,6 +77,8 @@ impl Listener {
             default_certificate: None,
             public_port: address.port(),
             trusted_cidrs: Vec::new(),
+            forwarded_for: None,
+            full_forwarded_for: false,
             forwarded_field: false,
             identify: false,
             limits: Limits::default(),

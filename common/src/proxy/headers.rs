@@ -19,7 +19,7 @@ pub fn believe_forwarded(x: &mut Exchange<'_>, listener: &Listener) {
     if !is_trusted(trusted, x.client.address.ip()) {
         return;
     }
-    if let Some(client) = first_untrusted(&x.head.fields, trusted) {
+    if let Some(client) = first_untrusted(&x.head.fields, listener) {
         x.client_ip = client;
     }
     match x.head.fields.get(Known::XForwardedProto) {
@@ -141,9 +141,16 @@ fn is_trusted(trusted: &[IpNet], ip: IpAddr) -> bool {
     !trusted.is_empty() && trusted.iter().any(|net| net.contains(&ip.to_canonical()))
 }
 
-/// The last address of `X-Forwarded-For` that is not a trusted proxy; the first one if all are.
-fn first_untrusted(fields: &Fields, trusted: &[IpNet]) -> Option<IpAddr> {
-    let values: Vec<&[u8]> = fields.all(Known::XForwardedFor).collect();
+/// The last address of `X-Forwarded-For`, or of the field in its place, that is not a trusted proxy; the first one if all are.
+fn first_untrusted(fields: &Fields, listener: &Listener) -> Option<IpAddr> {
+    let trusted = &listener.trusted_cidrs;
+    let values: Vec<&[u8]> = match &listener.forwarded_for {
+        None => fields.all(Known::XForwardedFor).collect(),
+        Some(name) => {
+            let named = fields.iter().filter(|(other, _)| other.eq_ignore_ascii_case(name.as_bytes()));
+            named.map(|(_, value)| value).collect()
+        }
+    };
     let mut nearest = None;
     for item in values.iter().rev().flat_map(|value| value.rsplit(|b| *b == b',')) {
         let Some(ip) = parse_ip(item.trim_ascii()) else { return nearest };

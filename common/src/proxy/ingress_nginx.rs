@@ -32,7 +32,13 @@ pub fn add(x: &mut Exchange<'_>, listener: &Listener, trusted: bool) {
     let fields = &mut x.head.fields;
     let client = IpText::new(x.client_ip);
     fields.push_known(Known::XRealIp, client.as_bytes());
-    fields.push_known(Known::XForwardedFor, client.as_bytes());
+    match original_for.as_ref().filter(|chain| trusted && listener.full_forwarded_for && !chain.is_empty()) {
+        Some(chain) => {
+            let whole = [&**chain, b", ", x.client.address_text.as_bytes()].concat();
+            fields.push_known(Known::XForwardedFor, &whole);
+        }
+        None => fields.push_known(Known::XForwardedFor, client.as_bytes()),
+    }
     let host = original_host.as_ref().filter(|_| trusted).unwrap_or(&authority);
     if !host.is_empty() {
         fields.push_known(Known::XForwardedHost, host);

@@ -52,7 +52,7 @@ super::group! {
         snippet: Forgiving = key("auth-snippet").example("`proxy_set_header X-A b;`")
             .refused("snippets are code, which nobody reads here; use auth-proxy-set-headers").protects();
         /// Whether what the class asks for all paths is asked here.
-        global: bool = key("enable-global-auth").default("`true`").example("`false`").no_effect("no class asks anything for all paths");
+        global: bool = key("enable-global-auth").default("`true`").example("`false`");
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use selvedge_common::{id::ObjectRef, model::Problem};
 
 use super::{Form, Key, NGINX_PREFIX, PREFIX, Verdict, former};
-use crate::translate::near;
+use crate::{globals::Usual, translate::near};
 
 /// The annotations of one object while groups read them.
 pub(super) struct Given<'a> {
@@ -14,6 +14,8 @@ pub(super) struct Given<'a> {
     given: Vec<(&'a str, &'a str, &'a str)>,
     /// Of ingress-nginx, in a class of ours.
     foreign: Vec<&'a str>,
+    /// What counts where nothing is given.
+    usual: &'a Usual,
     problems: Vec<Problem>,
     unprotected: bool,
 }
@@ -23,7 +25,7 @@ impl<'a> Given<'a> {
     pub(super) fn new(
         object: &'a ObjectRef,
         annotations: &'a BTreeMap<String, String>,
-        adopted: bool,
+        (adopted, usual): (bool, &'a Usual),
     ) -> Option<Self> {
         let with = |prefix: &'static str| {
             annotations.iter().filter_map(move |(key, value)| {
@@ -36,12 +38,31 @@ impl<'a> Given<'a> {
             true => given.extend(with(NGINX_PREFIX)),
             false => foreign.extend(with(NGINX_PREFIX).map(|(key, ..)| key)),
         }
-        let any = !given.is_empty() || !foreign.is_empty();
-        any.then(|| Self { object, given, foreign, problems: Vec::new(), unprotected: false })
+        let any = !given.is_empty() || !foreign.is_empty() || !usual.is_empty();
+        any.then(|| Self { object, given, foreign, usual, problems: Vec::new(), unprotected: false })
+    }
+
+    /// The value of an annotation, else what the class says. What becomes of one that is there is told.
+    pub(super) fn read<T: Form>(&mut self, key: &Key) -> Option<T> {
+        self.own(key).or_else(|| self.usual(key))
+    }
+
+    /// What the class says; what is wrong with it is told there.
+    fn usual<T: Form>(&mut self, key: &Key) -> Option<T> {
+        // Who names a service himself, or wants none, is not asked by that of the class.
+        let asks_itself = self.given.iter().any(|(_, name, value)| match *name {
+            "auth-url" => true,
+            "enable-global-auth" => bool::parse(value) == Some(false),
+            _ => false,
+        });
+        let text = if asks_itself { self.usual.get_unasked(key.name) } else { self.usual.get(key.name) };
+        let value = T::parse(text?);
+        self.unprotected |= key.protects && value.is_none();
+        value
     }
 
     /// The value of an annotation; one that is invalid or empty counts as absent. What becomes of it is told.
-    pub(super) fn read<T: Form>(&mut self, key: &Key) -> Option<T> {
+    fn own<T: Form>(&mut self, key: &Key) -> Option<T> {
         let (whole, text) = self.find(key)?;
         if text.trim().is_empty() && !key.own {
             self.warning(whole, "EmptyAnnotation", "it is empty, which is as if it were not there".into());

@@ -35,6 +35,8 @@ mod tests;
 mod timeouts;
 mod way;
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::networking::v1 as networking;
 use selvedge_common::model::Problem;
 
@@ -46,7 +48,10 @@ use given::Given;
 pub use key::{Key, Verdict};
 pub use markdown::markdown;
 
-use crate::translate::{RouteDraft, ingress_ref};
+use crate::{
+    globals::Usual,
+    translate::{RouteDraft, ingress_ref},
+};
 
 /// What every annotation of ours begins with.
 pub const PREFIX: &str = "selvedge.dev/";
@@ -168,9 +173,16 @@ impl Annotations {
     /// Reads the annotations of an Ingress, and says what is wrong with them. Those of ingress-nginx count only where
     /// the class of the Ingress was adopted.
     pub fn read(ingress: &networking::Ingress, adopted: bool) -> (Self, Vec<Problem>) {
-        let Some(annotations) = &ingress.metadata.annotations else { return Default::default() };
+        Self::read_over(ingress, adopted, &Usual::default())
+    }
+
+    /// The same, where a class says what counts for annotations that are not there.
+    pub fn read_over(ingress: &networking::Ingress, adopted: bool, usual: &Usual) -> (Self, Vec<Problem>) {
+        let none = BTreeMap::new();
+        let annotations = ingress.metadata.annotations.as_ref().unwrap_or(&none);
         let object = ingress_ref(ingress);
-        let Some(mut given) = Given::new(&object, annotations, adopted) else { return Default::default() };
+        let given = Given::new(&object, annotations, (adopted, usual));
+        let Some(mut given) = given else { return Default::default() };
         let mut read = Self::read_groups(&mut given);
         read.judge_groups(&mut given);
         let (problems, unprotected) = given.finish(all_keys());

@@ -11,8 +11,6 @@ use super::{
 };
 use crate::translate::RouteDraft;
 
-/// ingress-nginx: status of a refusal.
-const STATUS: u16 = 503;
 /// ingress-nginx: how many times the limit may come at once.
 const BURST: u32 = 5;
 
@@ -50,7 +48,7 @@ impl Effect for Rate {
                 // One beyond those that wait, as it is on its way already.
                 burst: requests.saturating_mul(burst).saturating_add(1),
                 key: RateKey::Source,
-                status: STATUS,
+                status: route.said.globals.rate_status,
                 except: except.clone(),
             }))
         };
@@ -59,7 +57,8 @@ impl Effect for Rate {
         filters.extend(limit("limit-rpm", self.per_minute, Duration::from_secs(60)));
         if let Some(most) = self.connections.map(|count| count.0).filter(|count| *count > 0) {
             let (id, except) = (id("limit-connections"), except.clone());
-            filters.push(Filter::RequestLimit(RequestLimit { id, most, except, status: STATUS }));
+            let status = route.said.globals.connections_status;
+            filters.push(Filter::RequestLimit(RequestLimit { id, most, except, status }));
         }
         let kib = |count: Option<Count>| count.map_or(0, |count| u64::from(count.0) << 10);
         if kib(self.rate) > 0 {

@@ -1,15 +1,9 @@
 //! Annotation group: redirect from HTTP to HTTPS.
 
-use selvedge_common::filter::{Filter, RedirectHttps, StrictTransport};
+use selvedge_common::filter::{Filter, RedirectHttps};
 
 use super::{Effect, key::key};
-use crate::translate::RouteDraft;
-
-/// ingress-nginx: paths of an Ingress that begin so are never redirected.
-const ACME: &str = "/.well-known/acme-challenge";
-
-/// ingress-nginx: how long browsers come over HTTPS once they did.
-const HSTS_SECONDS: u64 = 31_536_000;
+use crate::{globals::Globals, translate::RouteDraft};
 
 super::group! {
     /// Redirect to HTTPS
@@ -27,15 +21,13 @@ super::group! {
 
 impl Effect for Redirect {
     fn apply(&self, route: &mut RouteDraft<'_>) {
-        if route.adopted {
-            let (max_age_seconds, include_subdomains) = (HSTS_SECONDS, true);
-            let strict = StrictTransport { max_age_seconds, include_subdomains, preload: false };
-            route.filters.push(Filter::StrictTransport(strict));
-        }
+        let globals = route.said.globals.clone();
+        route.filters.extend(globals.strict_transport.clone().map(Filter::StrictTransport));
         let wanted = self.ssl_redirect.unwrap_or(route.adopted) && route.host_has_tls;
-        let is_free = route.written_path().starts_with(ACME);
+        let is_free = Globals::begins(route.written_path(), &globals.unredirected);
         if (wanted || self.force_ssl_redirect == Some(true)) && !is_free {
-            route.filters.push(Filter::RedirectHttps(RedirectHttps { status: 308, as_sent: route.adopted }));
+            let (status, as_sent) = (globals.redirect_status, route.adopted);
+            route.filters.push(Filter::RedirectHttps(RedirectHttps { status, as_sent }));
         }
     }
 }

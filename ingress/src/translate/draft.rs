@@ -13,7 +13,7 @@ use selvedge_common::{
 use super::{
     AskDraft, Context, ErrorDraft, MirrorDraft, PasswordDraft, Via, backend, canary,
     canary::CanaryDraft,
-    error_service, extras, ingress_ref, name, namespace,
+    error_service, extras, globals, ingress_ref, name, namespace,
     protection::{self, Lost},
     said::Said,
     tls,
@@ -161,6 +161,7 @@ impl<'a> RouteDraft<'a> {
         }
         let said = self.said.clone();
         said.annotations.apply(&mut self);
+        globals::add(&mut self);
         match extras::custom_headers(cx, &self) {
             Ok(filter) => self.filters.extend(filter),
             Err(()) => self.unprotected = true,

@@ -7,6 +7,7 @@ mod conflict;
 mod draft;
 mod error_service;
 mod extras;
+mod globals;
 mod host;
 mod host_rules;
 mod more_hosts;
@@ -17,6 +18,7 @@ mod root;
 mod rule;
 mod said;
 mod status;
+mod tcp_services;
 mod tls;
 mod upstream;
 mod via;
@@ -39,6 +41,7 @@ pub use canary::CanaryDraft;
 pub use draft::RouteDraft;
 pub use error_service::ErrorDraft;
 pub use extras::MirrorDraft;
+pub use globals::missing_config_maps;
 pub use protection::{AskDraft, PasswordDraft};
 pub use said::Said;
 pub(crate) use selvedge_common::kube::near;
@@ -48,6 +51,7 @@ pub use via::Via;
 use crate::{
     annotations::{NGINX_PREFIX, PREFIX},
     class,
+    globals::Globals,
     settings::Settings,
 };
 
@@ -86,6 +90,8 @@ pub(crate) struct Context<'a, 'r> {
     parts: Parts,
     /// The Ingress that was looked at last, and what it says.
     last_said: Option<(&'r networking::Ingress, Arc<Said>)>,
+    /// What counts for all Ingresses of classes that were adopted, once it was read.
+    globals: Option<Arc<Globals>>,
 }
 
 impl Edge {
@@ -108,7 +114,14 @@ impl Edge {
 
     fn context<'a, 'r>(&'a self, reader: &'a Reader<'r>) -> Context<'a, 'r> {
         let parts = Parts::default();
-        Context { settings: &self.settings, defaults: &self.defaults, reader, parts, last_said: None }
+        Context {
+            settings: &self.settings,
+            defaults: &self.defaults,
+            reader,
+            parts,
+            last_said: None,
+            globals: None,
+        }
     }
 }
 
@@ -128,6 +141,7 @@ impl Translate for Edge {
         }
         let mut units = match object {
             Object::IngressClass(_) => Vec::new(),
+            Object::ConfigMap(_) if globals::is_global(&self.settings, object) => Vec::new(),
             Object::Ingress(ingress) => self.declared_by(ingress),
             Object::RouteRule(_) | Object::TrafficPolicy(_) => {
                 rules::attached_units(object, &self.route_set())
@@ -145,6 +159,10 @@ impl Translate for Edge {
             Object::Ingress(ingress) => status::translate(&self.settings, reader, ingress),
             Object::IngressClass(class) => {
                 let problems = class::problems(&self.settings, class).collect();
+                ObjectTranslation { problems, ..ObjectTranslation::default() }
+            }
+            Object::ConfigMap(_) => {
+                let problems = globals::problems(&self.settings, reader);
                 ObjectTranslation { problems, ..ObjectTranslation::default() }
             }
             Object::RouteRule(rule) => {
@@ -168,15 +186,18 @@ impl Translate for Edge {
     fn translate_base(&self, reader: &Reader<'_>) -> BaseTranslation {
         let mut cx = self.context(reader);
         let default_certificate = tls::default_certificate(&mut cx);
+        let globals = cx.globals(true);
         let listeners = self.settings.listeners.iter().map(|(name, listener)| {
             let mut listener = listener.clone();
             listener.routes = self.route_set();
+            globals.listener.apply(&mut listener);
             if listener.protocol == ListenerProtocol::Https {
                 listener.default_certificate = default_certificate.clone();
             }
             (name.clone(), listener)
         });
-        let listeners = listeners.collect();
+        let mut listeners = listeners.collect();
+        tcp_services::add(&mut cx, &mut listeners);
         let fallback = conflict::fallback(&mut cx);
         BaseTranslation { listeners, fallback, parts: cx.parts }
     }
@@ -298,9 +319,11 @@ fn tls(ingress: &networking::Ingress) -> &[networking::IngressTLS] {
 
 /// The field of an Ingress that an annotation is, under the prefix that it has there.
 fn annotation_field(ingress: &networking::Ingress, key: &str) -> String {
-    let ours = format!("{PREFIX}{key}");
+    let (ours, theirs) = (format!("{PREFIX}{key}"), format!("{NGINX_PREFIX}{key}"));
     match ingress.metadata.annotations.as_ref() {
         Some(annotations) if annotations.contains_key(&ours) => format!("metadata.annotations[{ours}]"),
-        _ => format!("metadata.annotations[{NGINX_PREFIX}{key}]"),
+        Some(annotations) if annotations.contains_key(&theirs) => format!("metadata.annotations[{theirs}]"),
+        // Its class says so for all of them.
+        _ => "spec.ingressClassName".to_owned(),
     }
 }

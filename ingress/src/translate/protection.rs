@@ -15,10 +15,7 @@ use selvedge_common::{
 };
 
 use super::{Context, RouteDraft, name, namespace, upstream::tell};
-use crate::annotations::form::ObjectName;
-
-/// ingress-nginx: paths of an Ingress that begin so are open to everybody.
-const OPEN: &str = "/.well-known/acme-challenge";
+use crate::{annotations::form::ObjectName, globals::Globals};
 
 /// Passwords that a route asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +62,7 @@ pub(super) struct Lost;
 /// What they need is not there, so nobody may come in.
 pub(super) fn filters(cx: &mut Context<'_, '_>, draft: &RouteDraft<'_>) -> Result<Vec<Filter>, Lost> {
     let mut filters = Vec::new();
-    if draft.written_path().starts_with(OPEN) {
+    if Globals::begins(draft.written_path(), &draft.said.globals.unasked) {
         return Ok(filters);
     }
     if let Some(passwords) = &draft.passwords {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use k8s_openapi::api::networking::v1 as networking;
 
 use super::Context;
-use crate::{annotations::Annotations, class};
+use crate::{annotations::Annotations, class, globals::Globals};
 
 /// What an Ingress says beside its rules.
 #[derive(Debug, Default)]
@@ -14,6 +14,8 @@ pub struct Said {
     pub adopted: bool,
     /// Its annotations. What is wrong with them is told once for the Ingress, not for each of its routes.
     pub annotations: Annotations,
+    /// What its class says for all of them.
+    pub globals: Arc<Globals>,
 }
 
 impl Said {
@@ -32,8 +34,9 @@ impl<'r> Context<'_, 'r> {
             return said.clone();
         }
         let adopted = class::select(self.settings, self.reader, ingress).adopted;
-        let (annotations, _) = Annotations::read(ingress, adopted);
-        let said = Arc::new(Said { adopted, annotations });
+        let globals = self.globals(adopted);
+        let (annotations, _) = Annotations::read_over(ingress, adopted, &globals.usual);
+        let said = Arc::new(Said { adopted, annotations, globals });
         self.last_said = Some((ingress, said.clone()));
         said
     }

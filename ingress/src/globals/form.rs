@@ -1,0 +1,126 @@
+//! Forms that only the ConfigMap has.
+
+use std::sync::Arc;
+
+use selvedge_common::filter::SubjectPattern;
+
+use crate::annotations::Form;
+
+/// Beginnings of paths.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Paths(pub Arc<[Arc<str>]>);
+
+impl Form for Paths {
+    const NAME: &'static str = "beginnings of paths such as `/public`, separated by commas";
+
+    fn parse(text: &str) -> Option<Self> {
+        let paths: Vec<_> = text.split(',').map(str::trim).filter(|path| !path.is_empty()).collect();
+        let sound =
+            paths.iter().all(|path| path.starts_with('/') && path.bytes().all(|b| b.is_ascii_graphic()));
+        (sound && !paths.is_empty()).then(|| Self(paths.into_iter().map(Into::into).collect()))
+    }
+}
+
+/// Whole values, or regular expressions that a part of a value must match.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Values(pub Arc<[SubjectPattern]>);
+
+impl Form for Values {
+    const NAME: &'static str = "values, separated by commas; one that begins with `~` is a regular expression, and with `~*` one in either case";
+
+    fn parse(text: &str) -> Option<Self> {
+        let values = text.split(',').map(str::trim).filter(|value| !value.is_empty());
+        let pattern = |value: &str| match (value.strip_prefix("~*"), value.strip_prefix('~')) {
+            (Some(regex), _) => SubjectPattern::new(&format!("(?i:{})", whole(regex)?)).ok(),
+            (None, Some(regex)) => SubjectPattern::new(regex).ok(),
+            (None, None) => SubjectPattern::new(&format!("^(?i:{})$", escape(value))).ok(),
+        };
+        values.map(pattern).collect::<Option<Vec<_>>>().map(|values| Self(values.into()))
+    }
+}
+
+/// A regular expression that is sound on its own: `a)|(b` must not become so by what is put around it.
+fn whole(regex: &str) -> Option<&str> {
+    SubjectPattern::new(regex).ok().map(|_| regex)
+}
+
+/// A regular expression for just this text.
+fn escape(text: &str) -> String {
+    let escaped = |c: char| match c {
+        c if c.is_ascii_alphanumeric() || !c.is_ascii() || c == ' ' => c.to_string(),
+        c => format!("\\x{:02x}", u32::from(c)),
+    };
+    text.chars().map(escaped).collect()
+}
+
+/// Versions of TLS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsVersions(pub Arc<[Arc<str>]>);
+
+impl Form for TlsVersions {
+    const NAME: &'static str =
+        "some of `SSLv2`, `SSLv3`, `TLSv1`, `TLSv1.1`, `TLSv1.2` and `TLSv1.3`, separated by blanks";
+
+    fn parse(text: &str) -> Option<Self> {
+        const KNOWN: [&str; 6] = ["SSLv2", "SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"];
+        let words = text.split_ascii_whitespace();
+        let words = words.map(|word| KNOWN.contains(&word).then(|| word.into()));
+        words.collect::<Option<Vec<_>>>().map(|words| Self(words.into()))
+    }
+}
+
+/// How many buffers, and how large each of them is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Buffers {
+    /// How many.
+    pub count: u64,
+    /// Bytes of each.
+    pub bytes: u64,
+}
+
+impl Form for Buffers {
+    const NAME: &'static str = "a number of buffers and the size of each such as `4 8k`";
+
+    fn parse(text: &str) -> Option<Self> {
+        let (count, size) = text.trim().split_once(' ')?;
+        let count = crate::annotations::form::Count::parse(count)?.0;
+        let bytes = crate::annotations::form::Size::parse(size)?.0;
+        (count > 0 && bytes > 0).then_some(Self { count: count.into(), bytes })
+    }
+}
+
+/// Status of a refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Status(pub u16);
+
+impl Form for Status {
+    const NAME: &'static str = "a status from 400 to 599";
+
+    fn parse(text: &str) -> Option<Self> {
+        text.trim().parse().ok().filter(|status| (400..=599).contains(status)).map(Self)
+    }
+}
+
+/// How much of what annotations can do harm is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Risk;
+
+impl Form for Risk {
+    const NAME: &'static str = "`Critical`, `High`, `Medium` or `Low`";
+
+    fn parse(text: &str) -> Option<Self> {
+        matches!(text.trim(), "Critical" | "High" | "Medium" | "Low").then_some(Self)
+    }
+}
+
+/// A number with a fraction.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Fraction(pub f64);
+
+impl Form for Fraction {
+    const NAME: &'static str = "a number from 0 to 1";
+
+    fn parse(text: &str) -> Option<Self> {
+        text.trim().parse().ok().filter(|share| (0.0..=1.0).contains(share)).map(Self)
+    }
+}

@@ -1,0 +1,88 @@
+//! Settings: what is declared of a key of ingress-nginx's ConfigMap.
+
+use crate::annotations::Verdict;
+
+/// One key of the ConfigMap.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// Its name.
+    pub name: &'static str,
+    /// What its value looks like.
+    pub form: &'static str,
+    /// What it does.
+    pub doc: &'static str,
+    /// What counts without it, as one would write it; empty if that is nothing.
+    pub default: &'static str,
+    /// A value that somebody might write.
+    pub example: &'static str,
+    /// What becomes of it.
+    pub verdict: Verdict,
+    /// The annotation that it is the default of, without prefix; empty if it is that of none.
+    pub annotation: &'static str,
+    /// Whether it protects the paths of its classes, so that they answer 503 while it cannot be read.
+    pub protects: bool,
+}
+
+/// A key of the ConfigMap that does what it says.
+pub(super) const fn setting(name: &'static str) -> Setting {
+    Setting {
+        name,
+        form: "",
+        doc: "",
+        default: "",
+        example: "",
+        verdict: Verdict::Honoured,
+        annotation: "",
+        protects: false,
+    }
+}
+
+/// A key that counts where an Ingress has no annotation of the same name.
+pub(super) const fn usual(name: &'static str) -> Setting {
+    setting(name).annotation(name)
+}
+
+impl Setting {
+    pub(super) const fn default(self, default: &'static str) -> Self {
+        Self { default, ..self }
+    }
+
+    pub(super) const fn example(self, example: &'static str) -> Self {
+        Self { example, ..self }
+    }
+
+    pub(super) const fn annotation(self, annotation: &'static str) -> Self {
+        Self { annotation, ..self }
+    }
+
+    pub(super) const fn approximated(self, how: &'static str) -> Self {
+        Self { verdict: Verdict::Approximated(how), ..self }
+    }
+
+    pub(super) const fn no_effect(self, why: &'static str) -> Self {
+        Self { verdict: Verdict::NoEffect(why), ..self }
+    }
+
+    pub(super) const fn refused(self, why: &'static str) -> Self {
+        Self { verdict: Verdict::Refused(why), ..self }
+    }
+
+    pub(super) const fn not_yet(self, meanwhile: &'static str) -> Self {
+        Self { verdict: Verdict::NotYet(meanwhile), ..self }
+    }
+
+    pub(super) const fn protects(self) -> Self {
+        Self { protects: true, ..self }
+    }
+
+    /// The reason that a Problem gives for its verdict; `None` where there is nothing to tell.
+    pub fn reason(&self) -> Option<&'static str> {
+        match self.verdict {
+            Verdict::Honoured => None,
+            Verdict::Approximated(_) => Some("SettingApproximated"),
+            Verdict::NoEffect(_) => Some("SettingWithoutEffect"),
+            Verdict::Refused(_) => Some("SettingRefused"),
+            Verdict::NotYet(_) => Some("SettingNotSupported"),
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Tests of the list: every setting of ingress-nginx has a verdict, and what has none is told.
+
+use std::collections::BTreeSet;
+
+use selvedge_common::model::Severity;
+
+use super::*;
+
+fn read(data: &[(&str, &str)]) -> (Globals, Vec<Problem>) {
+    let data = data.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    Globals::read(&ObjectRef::new("ConfigMap", "ingress-nginx", "controller"), &data)
+}
+
+fn reasons(problems: &[Problem]) -> Vec<&str> {
+    problems.iter().map(|problem| problem.reason.as_str()).collect()
+}
+
+/// The settings that ingress-nginx 1.15.1 documents.
+const DOCUMENTED: &str = "access-log-params access-log-path add-headers allow-backend-server-header allow-cross-namespace-resources \
+    allow-snippet-annotations annotation-value-word-blocklist annotations-risk-level bind-address block-cidrs \
+    block-referers block-user-agents brotli-level brotli-min-length brotli-types client-body-buffer-size \
+    client-body-timeout client-header-buffer-size client-header-timeout compute-full-forwarded-for \
+    custom-http-errors debug-connections default-type denylist-source-range disable-access-log disable-ipv6 \
+    disable-ipv6-dns enable-access-log-for-default-backend enable-aio-write enable-brotli enable-modsecurity \
+    enable-multi-accept enable-ocsp enable-opentelemetry enable-owasp-modsecurity-crs enable-real-ip \
+    enable-serial-reloads enable-syslog enable-underscores-in-headers error-log-level error-log-path \
+    force-ssl-redirect forwarded-for-header forwarded-for-proxy-protocol-header generate-request-id \
+    geoip2-autoreload-in-minutes global-allowed-response-headers global-auth-cache-duration \
+    global-auth-cache-key global-auth-method global-auth-request-redirect global-auth-response-headers \
+    global-auth-signin global-auth-signin-redirect-param global-auth-snippet global-auth-url \
+    grpc-buffer-size-kb gzip-disable gzip-level gzip-min-length gzip-types hide-headers hsts \
+    hsts-include-subdomains hsts-max-age hsts-preload http-access-log-path http-redirect-code http-snippet \
+    http2-max-concurrent-streams http2-max-field-size http2-max-header-size http2-max-requests \
+    ignore-invalid-headers jaeger-baggage-header jaeger-collector-host jaeger-collector-port \
+    jaeger-debug-header jaeger-endpoint jaeger-propagation-format jaeger-sampler-host jaeger-sampler-param \
+    jaeger-sampler-port jaeger-sampler-type jaeger-service-name jaeger-trace-baggage-header-prefix \
+    jaeger-trace-context-header-name keep-alive keep-alive-requests large-client-header-buffers \
+    limit-conn-status-code limit-conn-zone-variable limit-rate limit-rate-after limit-req-status-code \
+    load-balance location-snippet log-format-escape-json log-format-escape-none log-format-stream \
+    log-format-upstream lua-shared-dicts main-snippet map-hash-bucket-size max-worker-connections \
+    max-worker-open-files modsecurity-snippet nginx-status-ipv4-whitelist nginx-status-ipv6-whitelist \
+    no-auth-locations no-tls-redirect-locations opentelemetry-config opentelemetry-operation-name \
+    opentelemetry-trust-incoming-span otel-max-export-batch-size otel-max-queuesize otel-sampler \
+    otel-sampler-parent-based otel-sampler-ratio otel-schedule-delay-millis otel-service-name \
+    otlp-collector-host otlp-collector-port proxy-add-original-uri-header proxy-body-size proxy-buffer-size \
+    proxy-buffering proxy-buffers-number proxy-busy-buffers-size proxy-connect-timeout proxy-cookie-domain \
+    proxy-cookie-path proxy-headers-hash-bucket-size proxy-headers-hash-max-size proxy-next-upstream \
+    proxy-next-upstream-timeout proxy-next-upstream-tries proxy-protocol-header-timeout proxy-read-timeout \
+    proxy-real-ip-cidr proxy-redirect-from proxy-request-buffering proxy-send-timeout proxy-set-headers \
+    proxy-ssl-location-only proxy-stream-next-upstream proxy-stream-next-upstream-timeout \
+    proxy-stream-next-upstream-tries proxy-stream-responses proxy-stream-timeout relative-redirects \
+    retry-non-idempotent reuse-port server-name-hash-bucket-size server-name-hash-max-size server-snippet \
+    server-tokens service-upstream skip-access-log-urls ssl-buffer-size ssl-ciphers ssl-dh-param \
+    ssl-ecdh-curve ssl-protocols ssl-redirect ssl-reject-handshake ssl-session-cache ssl-session-cache-size \
+    ssl-session-ticket-key ssl-session-tickets ssl-session-timeout stream-access-log-path stream-snippet \
+    strict-validate-path-type syslog-host syslog-port upstream-keepalive-connections \
+    upstream-keepalive-requests upstream-keepalive-time upstream-keepalive-timeout use-forwarded-headers \
+    use-geoip use-geoip2 use-gzip use-http2 use-proxy-protocol variables-hash-bucket-size \
+    variables-hash-max-size whitelist-source-range worker-cpu-affinity worker-processes \
+    worker-shutdown-timeout";
+
+/// Those that it has and does not document.
+const UNDOCUMENTED: &str = "app-root bind-address-ipv4 bind-address-ipv6 disable-http-access-log disable-proxy-intercept-errors \
+    disable-stream-access-log enable-auth-access-log forwarded-host-header global-auth-always-set-cookie \
+    preserve-trailing-slash proxy-http-version proxy-max-temp-file-size proxy-redirect-to ssl-early-data \
+    upstream-hash-by upstream-hash-by-subset upstream-hash-by-subset-size use-port-in-redirects";
+
+#[test]
+fn every_setting_of_ingress_nginx_is_declared_and_no_other() {
+    let documented: BTreeSet<_> = DOCUMENTED.split_ascii_whitespace().collect();
+    assert_eq!(documented.len(), 192);
+    let known: BTreeSet<_> = documented.into_iter().chain(UNDOCUMENTED.split_ascii_whitespace()).collect();
+    let declared: Vec<_> = all_settings().map(|setting| setting.name).collect();
+    assert_eq!(declared.len(), known.len(), "one is declared twice");
+    assert_eq!(declared.into_iter().collect::<BTreeSet<_>>(), known);
+}
+
+#[test]
+fn every_setting_has_its_verdict_told_on_its_key() {
+    for setting in all_settings() {
+        let example = setting.example.trim_matches('`');
+        let (globals, problems) = read(&[(setting.name, example)]);
+        let wanted: Vec<_> = setting.reason().into_iter().collect();
+        assert_eq!(reasons(&problems), wanted, "{}: {example}: {problems:?}", setting.name);
+        assert!(problems.iter().all(|problem| problem.field == field(setting.name)), "{}", setting.name);
+        assert!(!globals.unprotected, "{}", setting.name);
+        if !setting.annotation.is_empty() {
+            assert_eq!(globals.usual.get(setting.annotation), Some(example), "{}", setting.name);
+        }
+    }
+}
+
+#[test]
+fn what_is_the_default_is_worth_no_word_and_changes_nothing() {
+    for setting in all_settings().filter(|setting| !setting.default.is_empty()) {
+        // Written out, it believes everybody.
+        if setting.name == "proxy-real-ip-cidr" {
+            continue;
+        }
+        let (mut globals, problems) = read(&[(setting.name, setting.default.trim_matches('`'))]);
+        assert_eq!(problems, [], "{}", setting.name);
+        (globals.usual, globals.listener) = Default::default();
+        assert_eq!(globals, Globals::of_class(true), "{}", setting.name);
+    }
+}
+
+#[test]
+fn a_value_of_the_wrong_form_is_told_with_its_form_and_takes_no_other_away() {
+    for setting in all_settings().filter(|setting| setting.form != "text") {
+        let (globals, problems) = read(&[(setting.name, "~(\u{1}"), ("http-redirect-code", "301")]);
+        if setting.name == "http-redirect-code" {
+            continue;
+        }
+        assert_eq!(reasons(&problems), ["InvalidSetting"], "{}: {problems:?}", setting.name);
+        assert!(problems[0].message.contains(setting.form), "{}", problems[0].message);
+        assert_eq!(globals.redirect_status, 301);
+        let closed = globals.unprotected || globals.usual.get(setting.annotation).is_some();
+        assert_eq!(closed, setting.protects, "{}", setting.name);
+    }
+}
+
+#[test]
+fn unknown_keys_are_told_with_the_nearest_one() {
+    let (globals, problems) = read(&[("use-forwarded-header", "true"), ("no-such-thing-at-all", "x")]);
+    assert_eq!(globals, Globals::of_class(true));
+    assert_eq!(reasons(&problems), ["UnknownSetting", "UnknownSetting"]);
+    assert!(problems[1].message.contains("did you mean \"use-forwarded-headers\"?"), "{problems:?}");
+    assert_eq!(problems[0].severity, Severity::Error);
+}
+
+#[test]
+fn nobody_is_believed_whom_nobody_named() {
+    let trusted = |data: &[_]| {
+        let trusted = read(data).0.listener.trusted;
+        let networks = trusted.iter().flat_map(|trusted| &*trusted.0);
+        networks.map(|(address, length)| format!("{address}/{length}")).collect::<Vec<_>>()
+    };
+    assert_eq!(trusted(&[("proxy-real-ip-cidr", "10.0.0.0/8")]), [""; 0]);
+    let on = ("use-forwarded-headers", "true");
+    assert_eq!(
+        trusted(&[on, ("proxy-real-ip-cidr", "10.1.2.3/8, 192.0.2.1")]),
+        ["10.1.2.3/8", "192.0.2.1/32"]
+    );
+    let private = trusted(&[on]);
+    assert!(private.contains(&"10.0.0.0/8".to_owned()) && !private.contains(&"0.0.0.0/0".to_owned()));
+    let (_, problems) = read(&[on, ("proxy-real-ip-cidr", "0.0.0.0/0")]);
+    assert_eq!(reasons(&problems), ["EverybodyTrusted"]);
+}
+
+#[test]
+fn the_written_table_is_the_one_in_the_code() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/CONFIGMAP.md");
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(path, markdown()).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(path).unwrap(), markdown());
+}

@@ -1,0 +1,165 @@
+//! Globals of classes: the ConfigMap that they are read from, those that it names, and what they add to routes.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use selvedge_common::{
+    filter::{
+        Access, Field, FieldChanges, Filter, Networks, RequestHeaders, ResponseHeaders, check_token,
+        check_value,
+    },
+    id::ObjectRef,
+    kube::{
+        near,
+        objects::{Kind, Object},
+        reader::Reader,
+        store::Objects,
+    },
+    model::Problem,
+};
+
+use super::{Context, RouteDraft};
+use crate::{
+    annotations::form::ObjectName,
+    globals::{ConfigMapName, Globals, field},
+    settings::Settings,
+};
+
+impl Context<'_, '_> {
+    /// What counts for all Ingresses of classes of ours, or of those that were adopted.
+    pub(super) fn globals(&mut self, adopted: bool) -> Arc<Globals> {
+        if !adopted {
+            return Arc::new(Globals::of_class(false));
+        }
+        let (settings, reader) = (self.settings, self.reader);
+        let read = || Arc::new(read(settings, reader).0);
+        self.globals.get_or_insert_with(read).clone()
+    }
+}
+
+/// Whether an object is the ConfigMap of global settings.
+pub(super) fn is_global(settings: &Settings, object: &Object) -> bool {
+    let key = object.key();
+    let is_it = |wanted: &ConfigMapName| *wanted.namespace == *key.namespace && *wanted.name == *key.name;
+    settings.nginx_configmap.as_ref().is_some_and(is_it)
+}
+
+/// What is wrong with the ConfigMap of global settings, and with those that it names.
+pub(super) fn problems(settings: &Settings, reader: &Reader<'_>) -> Vec<Problem> {
+    read(settings, reader).1
+}
+
+/// What to say of ConfigMaps that flags name and that are not there.
+pub fn missing_config_maps(settings: &Settings, objects: &Objects) -> Vec<String> {
+    let flags = [
+        ("--nginx-configmap", &settings.nginx_configmap),
+        ("--tcp-services-configmap", &settings.tcp_services),
+        ("--udp-services-configmap", &settings.udp_services),
+    ];
+    let say = |(flag, wanted): (&str, &Option<ConfigMapName>)| {
+        let wanted = wanted.as_ref()?;
+        let mut names = objects.in_namespace(Kind::ConfigMap, &wanted.namespace).map(|(name, _)| &**name);
+        if names.any(|name| name == wanted.name) {
+            return None;
+        }
+        let names = objects.in_namespace(Kind::ConfigMap, &wanted.namespace).map(|(name, _)| &**name);
+        Some(format!("{flag} {wanted}: there is no such ConfigMap{}", near::suggest(&wanted.name, names)))
+    };
+    flags.into_iter().filter_map(say).collect()
+}
+
+/// Reads the ConfigMap; without one, what counts where nobody says anything.
+fn read(settings: &Settings, reader: &Reader<'_>) -> (Globals, Vec<Problem>) {
+    let map = settings.nginx_configmap.as_ref().and_then(|wanted| {
+        let map = reader.config_map(&wanted.namespace, &wanted.name)?;
+        Some((wanted, map))
+    });
+    let Some((wanted, map)) = map else { return (Globals::of_class(true), Vec::new()) };
+    let object = ObjectRef::new(Kind::ConfigMap.name(), &wanted.namespace, &wanted.name);
+    let none = BTreeMap::new();
+    let (mut globals, mut problems) = Globals::read(&object, map.data.as_ref().unwrap_or(&none));
+    let mut fields = Fields { reader, object: &object, problems: &mut problems };
+    if let Some(name) = &globals.request_fields {
+        globals.request_changes = fields.read("proxy-set-headers", name, check_request);
+    }
+    if let Some(name) = &globals.answer_fields {
+        globals.answer_changes = fields.read("add-headers", name, check_answer);
+    }
+    (globals, problems)
+}
+
+/// Where ConfigMaps with header fields are read.
+struct Fields<'a, 'r> {
+    reader: &'a Reader<'r>,
+    /// The ConfigMap that names them.
+    object: &'a ObjectRef,
+    problems: &'a mut Vec<Problem>,
+}
+
+impl Fields<'_, '_> {
+    /// The changes that a ConfigMap holds. Fields that are wrong are told on it, and left out.
+    fn read(
+        &mut self,
+        key: &str,
+        name: &ObjectName,
+        check: fn(&str, &str) -> Result<(), String>,
+    ) -> FieldChanges {
+        let namespace = name.namespace.as_deref().unwrap_or(&self.object.namespace);
+        let Some(map) = self.reader.config_map(namespace, &name.name) else {
+            let suggestion = near::suggest(&name.name, self.reader.names(Kind::ConfigMap, namespace));
+            let message =
+                format!("there is no ConfigMap {namespace}/{}{suggestion}; no field of it is set", name.name);
+            self.problems.push(Problem::error(self.object, field(key), "ConfigMapNotFound", message));
+            return FieldChanges::default();
+        };
+        let object = ObjectRef::new(Kind::ConfigMap.name(), namespace, &name.name);
+        let mut changes = FieldChanges::default();
+        for (field_name, value) in map.data.iter().flatten() {
+            match check(field_name, value) {
+                Err(why) => {
+                    let message = format!("{why}; it has no effect");
+                    self.problems.push(Problem::error(&object, field(field_name), "InvalidHeader", message));
+                }
+                // ingress-nginx: an empty value takes the field away.
+                Ok(()) if value.is_empty() => changes.remove.push(field_name.as_str().into()),
+                Ok(()) => {
+                    changes.set.push(Field { name: field_name.as_str().into(), value: value.as_str().into() })
+                }
+            }
+        }
+        changes
+    }
+}
+
+fn check_request(name: &str, value: &str) -> Result<(), String> {
+    check_token(name)?;
+    RequestHeaders::check_name(name)?;
+    if value.contains('$') {
+        return Err("variables are not taken here: write the value out".to_owned());
+    }
+    check_value(value).map_err(|why| why.to_string())
+}
+
+fn check_answer(name: &str, value: &str) -> Result<(), String> {
+    check_token(name)?;
+    ResponseHeaders::check_name(name)?;
+    check_value(value).map_err(|why| why.to_string())
+}
+
+/// Adds what counts for all routes of a class, beneath what annotations add.
+pub(super) fn add(draft: &mut RouteDraft<'_>) {
+    let globals = draft.said.globals.clone();
+    draft.unprotected |= globals.unprotected;
+    let filters = &mut draft.filters;
+    if globals.blocked != Networks::default() {
+        filters.push(Filter::Access(Access { allow: None, deny: globals.blocked.clone() }));
+    }
+    filters.extend(globals.blocked_fields.iter().cloned().map(Filter::FieldBlock));
+    if globals.request_changes != FieldChanges::default() {
+        filters.push(Filter::RequestHeaders(RequestHeaders { changes: globals.request_changes.clone() }));
+    }
+    let mut changes = globals.answer_changes.clone();
+    changes.remove.extend(globals.hidden_fields.iter().cloned());
+    if changes != FieldChanges::default() {
+        filters.push(Filter::ResponseHeaders(ResponseHeaders { changes }));
+    }
+}
