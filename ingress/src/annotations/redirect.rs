@@ -19,23 +19,30 @@ super::group! {
             .limits("Without it `true` in classes of ingress-nginx and `false` in others. Paths of an Ingress that begin with `/.well-known/acme-challenge` are left out.");
         /// The same for every host, also where TLS ends in front of Selvedge.
         force_ssl_redirect: bool = key("force-ssl-redirect").default("`false`").example("`true`");
-        /// Leave a slash at the end of the path where it is redirected to HTTPS.
-        preserve_trailing_slash: bool = key("preserve-trailing-slash").default("`false`").example("`true`")
-            .no_effect("a redirect to HTTPS always leaves path and query as they are");
+        /// Leave a slash at the end of the path where it is redirected to HTTPS; else it is cut off in classes of ingress-nginx.
+        preserve_trailing_slash: bool = key("preserve-trailing-slash").default("`false`").example("`true`");
+    }
+}
+
+impl Redirect {
+    /// What tells browsers to come over HTTPS, in classes of ingress-nginx.
+    pub(crate) fn strict_transport(&self) -> Filter {
+        let (max_age_seconds, include_subdomains) = (HSTS_SECONDS, true);
+        Filter::StrictTransport(StrictTransport { max_age_seconds, include_subdomains, preload: false })
     }
 }
 
 impl Effect for Redirect {
     fn apply(&self, route: &mut RouteDraft<'_>) {
         if route.adopted {
-            let (max_age_seconds, include_subdomains) = (HSTS_SECONDS, true);
-            let strict = StrictTransport { max_age_seconds, include_subdomains, preload: false };
-            route.filters.push(Filter::StrictTransport(strict));
+            route.filters.push(self.strict_transport());
         }
         let wanted = self.ssl_redirect.unwrap_or(route.adopted) && route.host_has_tls;
+        // What is passed on in canonical form keeps its slash.
+        let as_sent = route.adopted && self.preserve_trailing_slash != Some(true);
         let is_free = route.written_path().starts_with(ACME);
         if (wanted || self.force_ssl_redirect == Some(true)) && !is_free {
-            route.filters.push(Filter::RedirectHttps(RedirectHttps { status: 308, as_sent: route.adopted }));
+            route.filters.push(Filter::RedirectHttps(RedirectHttps { status: 308, as_sent }));
         }
     }
 }
