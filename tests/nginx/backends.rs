@@ -52,6 +52,13 @@ const SERVICES: &[Service] = &[
 /// The one endpoint of `multiport`, and its ports.
 const MULTIPORT: (&str, [(&str, u16, u16); 2]) = ("10.244.7.1", [("http", 80, 8080), ("alt", 81, 8081)]);
 
+/// URLs of annotations that name a Service here, as addresses of loopback are refused in them.
+const NAMED: [(&str, &str); 3] = [
+    ("http://10.244.5.1:8080", "http://auth.default.svc.cluster.local:80"),
+    ("http://10.244.9.2:8080", "http://mirror-target.default.svc.cluster.local:80"),
+    ("Host: 10.244.9.2", "Host: mirror-target.default.svc.cluster.local"),
+];
+
 /// An endpoint that runs.
 struct Endpoint {
     service: String,
@@ -87,9 +94,13 @@ impl Backends {
         Self { endpoints, seen }
     }
 
-    /// The text with the addresses where the endpoints listen.
+    /// The text with the addresses where the endpoints listen, and with names of Services in place of addresses that no
+    /// edge may be sent to.
     pub fn placed(&self, text: &str) -> String {
         let mut text = text.to_owned();
+        for (written, name) in NAMED {
+            text = text.replace(written, name);
+        }
         let mut pairs: Vec<(String, String)> = Vec::new();
         for Endpoint { written, real, .. } in &self.endpoints {
             let (ip, port) = written.split_once(':').expect("an address has a port");

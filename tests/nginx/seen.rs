@@ -153,7 +153,7 @@ fn of_subrequest(exchange: &Exchange) -> Vec<Field> {
     let url = format!("{scheme}://{}{target}", host.unwrap_or_default());
     let fields = [
         ("X-Request-ID", "<id>"),
-        ("Host", "127.244.5.1"),
+        ("Host", "auth.default.svc.cluster.local"),
         ("X-Original-URL", &url),
         ("X-Original-Method", method),
         ("X-Sent-From", "nginx-ingress-controller"),

@@ -59,7 +59,10 @@ pub use rewrite_regex::RewriteRegex;
 pub use share::Share;
 pub use template::{Template, TemplateError};
 
-use crate::message::{RequestHead, ResponseHead, Scheme};
+use crate::{
+    id::BackendId,
+    message::{RequestHead, ResponseHead, Scheme},
+};
 
 /// What a filter knows beside the request itself.
 #[derive(Clone, Copy, Debug)]
@@ -289,6 +292,14 @@ impl Filter {
             Self::AuthRequest(filter) => filter.answered(cx, head, answer),
             // Nobody else asks, and what was not asked for opens nothing.
             _ => Flow::Reply(Reply::refusal(500, "not_asked")),
+        }
+    }
+
+    /// The backend that it asks, if it asks one.
+    pub fn service(&self) -> Option<&BackendId> {
+        match self {
+            Self::AuthRequest(filter) => Some(&filter.service),
+            _ => None,
         }
     }
 

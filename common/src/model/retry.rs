@@ -21,6 +21,9 @@ pub struct Retry {
     /// never of more than ten times this. 0 tries again at once.
     #[serde(with = "super::duration", skip_serializing_if = "Duration::is_zero")]
     pub backoff: Duration,
+    /// Time since the first try began after which no other one begins; 0 is none.
+    #[serde(with = "super::duration", skip_serializing_if = "Duration::is_zero")]
+    pub within: Duration,
     /// Send requests again whose method is not idempotent (RFC 9110 §9.2.2), although the backend may have carried
     /// them out. Those of which nothing was sent are tried again in any case.
     #[serde(skip_serializing_if = "super::is_default")]
@@ -55,6 +58,7 @@ impl Default for Retry {
             body_bytes: 64 << 10,
             on: RetryOn::default(),
             backoff: Duration::ZERO,
+            within: Duration::ZERO,
             non_idempotent: false,
         }
     }

@@ -29,6 +29,7 @@ pub struct Again {
     reset: bool,
     timeout: bool,
     backoff: Duration,
+    within: Duration,
 }
 
 impl Again {
@@ -46,6 +47,7 @@ impl Again {
             reset: on.reset,
             timeout: on.timeout,
             backoff: retry.backoff,
+            within: retry.within,
         }
     }
 
@@ -77,6 +79,11 @@ impl Again {
     /// Whether the body can begin again after this much of it was taken.
     pub fn can_replay(&self, taken_bytes: u64) -> bool {
         taken_bytes == 0 || (self.keeps_body && taken_bytes <= u64::from(self.body_bytes))
+    }
+
+    /// Whether another try may still begin so long after the first one did.
+    pub fn is_in_time(&self, elapsed: Duration) -> bool {
+        self.within.is_zero() || elapsed < self.within
     }
 
     /// Whether there is any pause.
@@ -171,6 +178,14 @@ mod tests {
         }
         assert!(again.pause(5, u64::MAX, millis(20)) <= millis(10));
         assert_eq!(Again::default().pause(3, u64::MAX, Duration::MAX), Duration::ZERO, "no base, no pause");
+    }
+
+    #[test]
+    fn no_try_begins_after_the_time_for_all_of_them() {
+        let second = Duration::from_secs(1);
+        let again = again(|retry| retry.within = second, Method::Get);
+        assert!(again.is_in_time(Duration::ZERO) && !again.is_in_time(second));
+        assert!(Again::default().is_in_time(Duration::MAX), "no time is no limit");
     }
 
     #[test]

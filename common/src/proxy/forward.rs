@@ -192,7 +192,8 @@ fn next_try<'t>(
     if x.timing.is_asked {
         x.timing.last_try = Some(Instant::now());
     }
-    let may_drop = (plan.again.drops_answers && tries.left > 0).then_some(&**upstream);
+    let may_drop = plan.again.drops_answers && tries.left > 0 && plan.again.is_in_time(tries.start.elapsed());
+    let may_drop = may_drop.then_some(&**upstream);
     Ok(Try { connect_timeout, peer, plan, answer_limit, fresh: tries.fresh, may_drop, choice: &plan.choice })
 }
 
@@ -251,7 +252,8 @@ fn may_go_on(upstream: &Upstream, plan: &Plan, tries: &mut Tries, error: &TryErr
         tries.left = tries.left.saturating_sub(1);
         return true;
     }
-    let in_time = tries.start.elapsed() < plan.answer_limit;
+    let elapsed = tries.start.elapsed();
+    let in_time = elapsed < plan.answer_limit && plan.again.is_in_time(elapsed);
     if !in_time || !plan.again.is_wanted(error) {
         return false;
     }

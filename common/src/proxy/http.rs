@@ -22,7 +22,7 @@ use crate::{
     filter::{Filter, FilterContext, Flow, Reply, ReplyKind},
     http1::RequestError,
     message::{Method, ResponseHead},
-    model::{Listener, ServiceNames},
+    model::{ClientFields, Listener, ServiceNames},
     routing::Table,
 };
 
@@ -172,7 +172,12 @@ fn route(x: &mut Exchange<'_>) -> Result<Arc<Listener>, Failure> {
     let found = found.cloned();
     let passing = passing.filter(|_| found.is_none() && passing::may_pass(x, listener));
     let found = if passing.is_some() { listener.pass_through.clone() } else { found };
-    x.set_route(found.ok_or(Failure::NoRoute)?);
+    let found = found.ok_or(Failure::NoRoute)?;
+    // ingress-nginx: backends are never asked to send back what they were sent.
+    if x.head.method == Method::Trace && found.route.client_fields == ClientFields::IngressNginx {
+        return Err(Failure::NotProxied);
+    }
+    x.set_route(found);
     shedding::admit(x)?;
     if let Some(passing) = passing {
         x.destination = Some(passing::destination(x, passing)?);

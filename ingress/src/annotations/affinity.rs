@@ -20,7 +20,7 @@ super::group! {
         kind: AffinityKind = key("affinity").example("`cookie`");
         /// Whether clients move when endpoints join.
         mode: AffinityMode = key("affinity-mode").default("`balanced`").example("`persistent`")
-            .approximated("the cookie names the endpoint, so that a client stays as long as it is there, as with `persistent`");
+            .approximated("the cookie names the endpoint, so that a client stays as long as it is there, as with `persistent`; a cookie that names none is replaced");
         /// Whether a client stays with the canary or with the main Service, too.
         canary: CanaryBehaviour = key("affinity-canary-behavior").default("`sticky`").example("`legacy`");
         /// Name of the cookie.

@@ -21,7 +21,7 @@ super::group! {
         /// Name that certificates of endpoints must be for, and that is sent in SNI; without it `SERVICE.NAMESPACE.svc` is what certificates must be for.
         name: Text = key("proxy-ssl-name").example("`shop.internal`");
         /// Whether a name is sent in SNI. One is sent in any case where it is verified.
-        server_name: Switch = key("proxy-ssl-server-name").default("`off`").example("`on`");
+        server_name: Switch = key("proxy-ssl-server-name").default("`off`").example("`on`").limits("Also without `proxy-ssl-secret`, where ingress-nginx leaves out this whole group.");
         /// How many authorities may be between.
         depth: Count = key("proxy-ssl-verify-depth").default("`1`").example("`2`")
             .no_effect("chains of every sensible length are believed");

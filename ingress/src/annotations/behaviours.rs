@@ -45,9 +45,8 @@ pub const BEHAVIOURS: &[Behaviour] = &[
         "Backends always get `X-Request-ID`, `X-Real-IP`, `X-Forwarded-For`, `-Host`, `-Port`, `-Proto` and `-Scheme`, `X-Scheme` and `X-Original-Forwarded-For`.",
         "So it is here, and `Proxy` is taken away.",
     ),
-    differs(
-        "The redirect to HTTPS cuts a slash off the end of the request target, the query included.",
-        "Nothing is cut off.",
+    same(
+        "The redirect to HTTPS cuts a slash off the end of the request target, the query included, unless `preserve-trailing-slash` is set.",
     ),
     differs(
         "Redirects of `from-to-www-redirect` name port 80.",
@@ -68,22 +67,49 @@ pub const BEHAVIOURS: &[Behaviour] = &[
     same(
         "A canary without endpoints gets nothing; a main Service without endpoints answers 503 for the canary's requests, too.",
     ),
-    differs(
-        "`auth-url`: all but 2xx, 401 and 403 becomes 500.",
-        "External authorization is not honoured yet: such paths answer 503.",
-    ),
+    same("`auth-url`: all but 2xx, 401 and 403 becomes 500."),
     differs(
         "A failed GET is tried three times, on the same endpoint if there is only one; a POST once.",
         "So it is here, within the budget of the backend (20 % of its requests and 10 a second).",
     ),
-    differs(
+    same(
         "A preflight of CORS is answered before access lists and passwords; `app-root` comes before the redirect to HTTPS.",
-        "Both are not honoured yet.",
     ),
     differs(
         "`%2F` counts as `/` where paths are matched, and a capture turns it into `/`.",
         "It stays as it came and never separates elements, as backends may see it otherwise.",
     ),
+    differs(
+        "An Ingress with a value that cannot be read is dropped as a whole in some cases, so that its paths answer 404.",
+        "The annotation alone is left out; where it protects, the paths answer 503.",
+    ),
+    differs(
+        "`X-Accel-Redirect` and other `X-Accel-` fields in answers of backends command the proxy.",
+        "They command nothing, and reach the client as any field does.",
+    ),
+    differs(
+        "A request of HTTP/1.0 without `Host` is one for the host `_`, and redirected there.",
+        "It has no host and is not redirected; the backend sees its own address.",
+    ),
+    differs(
+        "Hosts that no Ingress names answer `/healthz` and `/nginx_status`, and tell browsers to come over HTTPS.",
+        "They answer 404 and tell nothing more; health is asked at the admin address.",
+    ),
+    differs(
+        "A path in an Ingress is compared with the decoded path of the request, so `%20` in it stands for three characters.",
+        "It is read as one in a URL, so `%20` in it is a blank, and `+` is not `%2B`.",
+    ),
+    differs("A path whose backend is a resource is passed over.", "It answers 503."),
+    differs(
+        "Error services are told only of the error and the address of the client.",
+        "They get the fields of every backend besides; no body is sent to them.",
+    ),
+    differs(
+        "Each endpoint is asked in turn, however often it failed.",
+        "One that fails several times in a row is asked nothing for a while.",
+    ),
+    same("`TRACE` is answered 405."),
+    same("A port in an Ingress may be a target port of the Service, too."),
 ];
 
 const fn same(there: &'static str) -> Behaviour {

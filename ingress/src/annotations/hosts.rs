@@ -18,15 +18,25 @@ super::group! {
             .limits("Regular expressions are refused. A name that some Ingress has as the host of a rule stays that one's; of several Ingresses of the host the oldest one with the annotation counts.");
         /// Redirect (308) from the host with `www.` to the one without, or the other way round, unless the other one has rules of its own.
         from_to_www: bool = key("from-to-www-redirect").default("`false`").example("`true`");
-        /// `Host` that the backend sees.
-        upstream_vhost: Text = key("upstream-vhost").example("`shop.internal`");
+        /// `Host` that the backend sees; `$service_name`, `$namespace` and `$ingress_name` in it are those of the path.
+        upstream_vhost: Text = key("upstream-vhost").example("`shop.internal`").limits("Other variables are not taken.");
     }
+}
+
+/// Variables of a host that are known before there is a request.
+const NAMES: [&str; 3] = ["$service_name", "$namespace", "$ingress_name"];
+
+/// A text with these values in place of [`NAMES`].
+fn with_names(text: &str, values: &[&str; 3]) -> String {
+    NAMES.iter().zip(values).fold(text.to_owned(), |text, (name, value)| text.replace(name, value))
 }
 
 impl Effect for Hosts {
     fn apply(&self, route: &mut RouteDraft<'_>) {
-        if let Some(Text(host)) = self.upstream_vhost.as_ref().filter(|host| is_host(&host.0)) {
-            route.filters.push(Filter::Rewrite(Rewrite { path: None, host: Some(host.clone()) }));
+        let Some(Text(text)) = &self.upstream_vhost else { return };
+        let host = with_names(text, &route.names());
+        if is_host(&host) {
+            route.filters.push(Filter::Rewrite(Rewrite { path: None, host: Some(host.into()) }));
         }
     }
 
@@ -40,10 +50,13 @@ impl Effect for Hosts {
             };
             given.tell("server-alias", "InvalidAnnotation", message);
         }
-        if let Some(Text(host)) = self.upstream_vhost.as_ref().filter(|host| !is_host(&host.0)) {
+        let is_wrong = |host: &&Text| !is_host(&with_names(&host.0, &["x"; 3]));
+        if let Some(Text(host)) = self.upstream_vhost.as_ref().filter(is_wrong) {
             let message = match host.contains('$') {
                 true => {
-                    format!("{host:?}: variables are not taken here: write the host out; it has no effect")
+                    format!(
+                        "{host:?}: only $service_name, $namespace and $ingress_name are taken here; it has no effect"
+                    )
                 }
                 false => format!("{host:?} is no host; it has no effect"),
             };

@@ -13,9 +13,8 @@ super::group! {
             .limits("Without it `true` in classes of ingress-nginx and `false` in others. Paths of an Ingress that begin with `/.well-known/acme-challenge` are left out.");
         /// The same for every host, also where TLS ends in front of Selvedge.
         force_ssl_redirect: bool = key("force-ssl-redirect").default("`false`").example("`true`");
-        /// Leave a slash at the end of the path where it is redirected to HTTPS.
-        preserve_trailing_slash: bool = key("preserve-trailing-slash").default("`false`").example("`true`")
-            .no_effect("a redirect to HTTPS always leaves path and query as they are");
+        /// Leave a slash at the end of the path where it is redirected to HTTPS; else it is cut off in classes of ingress-nginx.
+        preserve_trailing_slash: bool = key("preserve-trailing-slash").default("`false`").example("`true`");
     }
 }
 
@@ -24,10 +23,13 @@ impl Effect for Redirect {
         let globals = route.said.globals.clone();
         route.filters.extend(globals.strict_transport.clone().map(Filter::StrictTransport));
         let wanted = self.ssl_redirect.unwrap_or(route.adopted) && route.host_has_tls;
+        // What is passed on in canonical form keeps its slash.
+        let as_sent = route.adopted && self.preserve_trailing_slash != Some(true);
         let is_free = Globals::begins(route.written_path(), &globals.unredirected);
         if (wanted || self.force_ssl_redirect == Some(true)) && !is_free {
-            let (status, as_sent) = (globals.redirect_status, route.adopted);
-            route.filters.push(Filter::RedirectHttps(RedirectHttps { status, as_sent }));
+            route
+                .filters
+                .push(Filter::RedirectHttps(RedirectHttps { status: globals.redirect_status, as_sent }));
         }
     }
 }

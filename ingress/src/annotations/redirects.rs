@@ -23,9 +23,8 @@ super::group! {
         temporal_redirect: AbsoluteUrl = key("temporal-redirect").example("`https://shop.example`");
         /// Status of the redirect for now.
         temporal_redirect_code: RedirectCode = key("temporal-redirect-code").default("`302`").example("`307`");
-        /// Write redirects without scheme and host.
-        relative_redirects: bool = key("relative-redirects").default("`false`").example("`true`")
-            .no_effect("redirects name the scheme, host and port that the client used, which leads to the same place");
+        /// Write redirects to paths of the same host without scheme and host.
+        relative_redirects: bool = key("relative-redirects").default("`false`").example("`true`");
         /// Write the port of the listener into redirects.
         use_port: bool = key("use-port-in-redirects").default("`false`").example("`true`")
             .no_effect("redirects name the port that clients see, which flags set for each listener");
@@ -40,7 +39,21 @@ impl Redirects {
     /// Where requests for the root of the host are sent.
     pub(crate) fn root(&self) -> Option<Filter> {
         let Path(path) = self.app_root.as_ref()?;
-        redirect(path, 302)
+        self.redirect(path, 302)
+    }
+
+    /// To this path of the host that was asked, with a slash at its end and with the query.
+    pub(crate) fn to_slash(&self, path: &str, status: u16) -> Option<Filter> {
+        let is_relative = self.relative_redirects == Some(true) && !path.contains('$');
+        is_relative.then(|| self.redirect(&format!("{path}$is_args$args"), status)).flatten()
+    }
+
+    /// To this URL, or this path of the host that was asked.
+    fn redirect(&self, url: &str, status: u16) -> Option<Filter> {
+        let is_whole = !url.starts_with('/') || self.relative_redirects == Some(true);
+        let text = if is_whole { url.to_owned() } else { format!("$scheme://$http_host{url}") };
+        let location = Template::parse(&text).ok()?;
+        Some(Filter::RedirectTo(RedirectTo { location, status, cut_slash: false }))
     }
 
     fn rewrite(&self) -> Option<Result<LocationRewrite, String>> {
@@ -53,19 +66,12 @@ impl Redirects {
     }
 }
 
-/// To this URL, or this path of the host that was asked.
-fn redirect(url: &str, status: u16) -> Option<Filter> {
-    let text = if url.starts_with('/') { format!("$scheme://$http_host{url}") } else { url.to_owned() };
-    let location = Template::parse(&text).ok()?;
-    Some(Filter::RedirectTo(RedirectTo { location, status, cut_slash: false }))
-}
-
 impl Effect for Redirects {
     fn apply(&self, route: &mut RouteDraft<'_>) {
         let code = |code: Option<RedirectCode>, usual| code.map_or(usual, |code: RedirectCode| code.0);
         let chosen = match (&self.temporal_redirect, &self.permanent_redirect) {
-            (Some(url), _) => redirect(&url.0, code(self.temporal_redirect_code, 302)),
-            (None, Some(url)) => redirect(&url.0, code(self.permanent_redirect_code, 301)),
+            (Some(url), _) => self.redirect(&url.0, code(self.temporal_redirect_code, 302)),
+            (None, Some(url)) => self.redirect(&url.0, code(self.permanent_redirect_code, 301)),
             (None, None) => None,
         };
         route.filters.extend(chosen);

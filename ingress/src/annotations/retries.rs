@@ -22,10 +22,10 @@ super::group! {
     Retries {
         /// Which failures are worth another try. Requests whose method is not idempotent are tried again only with `non_idempotent`.
         on: NextUpstream = key("proxy-next-upstream").default("`error timeout`").example("`error timeout http_503`")
-            .limits("Beside it the budget of the backend holds: 20 % of its requests and 10 a second. Bodies over 64 KiB are sent once.");
+            .limits("Beside it the budget of the backend holds: 20 % of its requests and 10 a second. Bodies over 64 KiB are sent once. An endpoint that fails several times in a row is asked nothing for a while, whatever is said here.");
         /// How often a request is tried in all.
         tries: Count = key("proxy-next-upstream-tries").default("`3`").example("`2`").limits("At most 10; without this group one further try is made in classes of ours.");
-        /// Longest time for all tries together; 0 is none.
+        /// Time after which no other try begins; 0 is none.
         timeout: Time = key("proxy-next-upstream-timeout").default("`0`").example("`10`");
     }
 }

@@ -22,7 +22,7 @@ super::group! {
         /// The path that the backend sees, with `$1` to `$9` for the groups of the path of the Ingress; of a URL clients are sent there. It also turns on `use-regex`.
         target: Target = key("rewrite-target").example("`/$1`").limits("The query stays. What would leave the place that the target names is refused with 400.");
         /// Tell the backend this in `X-Forwarded-Prefix`, whatever the client says there.
-        x_forwarded_prefix: Path = key("x-forwarded-prefix").example("`/api`");
+        x_forwarded_prefix: Path = key("x-forwarded-prefix").example("`/api`").limits("Also without `rewrite-target`, where ingress-nginx leaves it out.");
     }
 }
 

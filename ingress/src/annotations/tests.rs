@@ -206,5 +206,5 @@ fn no_annotation_is_declared_twice() {
 
 #[test]
 fn every_behaviour_is_listed() {
-    assert_eq!(BEHAVIOURS.len(), 26);
+    assert_eq!(BEHAVIOURS.len(), 36);
 }

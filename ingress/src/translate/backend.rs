@@ -1,6 +1,9 @@
 //! Backends: what an Ingress refers to becomes a backend of the snapshot, or a reason why not.
 
-use k8s_openapi::api::networking::v1 as networking;
+use k8s_openapi::{
+    api::{core::v1 as core, networking::v1 as networking},
+    apimachinery::pkg::util::intstr::IntOrString,
+};
 use selvedge_common::{
     filter::Filter,
     kube::{
@@ -90,6 +93,7 @@ fn find<'a>(
     port: PortRef<'_>,
 ) -> Result<(BackendName<'a>, FoundPort), BackendFault> {
     let namespace = namespace(draft.ingress);
+    let port = if draft.adopted { declared(cx, (namespace, service), port) } else { port };
     let found = service::find(cx.reader, namespace, service, port).map_err(|fault| {
         let ServiceFault { part, invalid, message } = fault;
         let part = match part {
@@ -100,6 +104,22 @@ fn find<'a>(
         BackendFault { field, reason: service::reason(invalid), invalid, message }
     })?;
     Ok((BackendName { namespace, service, port: Some(found.port) }, found))
+}
+
+/// ingress-nginx: a number that no port of the Service has may be the one where its endpoints listen.
+fn declared<'p>(
+    cx: &Context<'_, '_>,
+    (namespace, service): (&str, &str),
+    wanted: PortRef<'p>,
+) -> PortRef<'p> {
+    let PortRef::Number(number) = wanted else { return wanted };
+    let found = cx.reader.service(namespace, service).and_then(|found| found.spec.as_ref());
+    let ports = found.and_then(|spec| spec.ports.as_deref()).unwrap_or_default();
+    let leads_there = |port: &&core::ServicePort| port.target_port == Some(IntOrString::Int(number));
+    match ports.iter().find(leads_there).filter(|_| ports.iter().all(|port| port.port != number)) {
+        Some(port) => PortRef::Number(port.port),
+        None => wanted,
+    }
 }
 
 /// Leads a route to a Service that was found, or to the router for it.

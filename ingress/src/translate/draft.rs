@@ -133,6 +133,12 @@ impl<'a> RouteDraft<'a> {
         format!("{}/{}", namespace(self.speaker), name(self.speaker))
     }
 
+    /// The Service that it leads to, and namespace and name of its Ingress.
+    pub(crate) fn names(&self) -> [&str; 3] {
+        let service = self.backend.service.as_ref().map_or("", |service| &service.name);
+        [service, namespace(self.ingress), name(self.ingress)]
+    }
+
     /// The path as the Ingress writes it.
     pub(crate) fn written_path(&self) -> &str {
         &self.written
@@ -156,6 +162,8 @@ impl<'a> RouteDraft<'a> {
     pub(super) fn finish(mut self, cx: &mut Context<'_, '_>) -> Vec<Route> {
         if let Some(filter) = self.elsewhere.take() {
             let mut route = Route::new(self.id(), ingress_ref(self.ingress), self.path, Vec::new());
+            let strict = self.said.globals.strict_transport.clone().map(Filter::StrictTransport);
+            route.filters.extend(strict);
             route.filters.push(filter);
             return vec![route];
         }
@@ -213,7 +221,8 @@ impl<'a> RouteDraft<'a> {
         rules::finish(&cx.rules(), &annotated.or(led.policy), (&led.limited, &mut route));
         if let Some(retry) = &self.retry {
             let body_bytes = cx.defaults.retry.body_bytes;
-            route.retry = Retry { body_bytes, ..retry.clone() }.into();
+            let within = self.all_tries_timeout.unwrap_or_default();
+            route.retry = Retry { body_bytes, within, ..retry.clone() }.into();
         }
         self.limit_tries(cx, &mut route);
         if self.unprotected {

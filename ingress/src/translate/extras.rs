@@ -9,7 +9,7 @@ use selvedge_common::{
     model::{BackendTarget, BackendTls, Discovery, Mirror, Trust},
 };
 
-use super::{Context, RouteDraft, name, namespace, upstream::tell};
+use super::{Context, RouteDraft, name, namespace, protection::service_of, upstream::tell};
 
 /// Where copies of requests go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +65,9 @@ pub(super) fn custom_headers(cx: &mut Context<'_, '_>, draft: &RouteDraft<'_>) -
 /// Where copies of the requests go, if anywhere.
 pub(super) fn mirror(cx: &mut Context<'_, '_>, draft: &RouteDraft<'_>) -> Option<Mirror> {
     let MirrorDraft { name: host, port, secure } = draft.mirror.as_ref()?;
+    if let Some(id) = service_of(cx, host, *port).filter(|_| !secure) {
+        return Some(Mirror { target: BackendTarget::Backend(id), percent: 100 });
+    }
     if external_name::check(host).is_err() {
         let message = format!("{host} is, or leads to, the proxy's own machine; no request is copied");
         tell(cx, draft, "mirror-target", "ForbiddenBackend", message);

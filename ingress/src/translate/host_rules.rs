@@ -142,6 +142,8 @@ fn keep_backends(cx: &mut Context<'_, '_>, routes: &[Route]) {
         routes.iter().any(|route| {
             route.backends.iter().any(|backend| is_it(&backend.target))
                 || route.mirrors.iter().any(|mirror| is_it(&mirror.target))
+                || route.error_pages.iter().any(|pages| is_it(&pages.target))
+                || route.filters.iter().any(|filter| filter.service() == Some(id))
         })
     };
     cx.parts.backends.retain(|id, _| is_used(id));

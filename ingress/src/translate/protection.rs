@@ -159,7 +159,7 @@ fn ask(cx: &mut Context<'_, '_>, draft: &RouteDraft<'_>, said: &AskDraft) -> Res
     Ok(AuthRequest {
         service,
         target: said.target.clone(),
-        host: said.authority.clone(),
+        host: bare_host(&said.authority).into(),
         method: said.method.clone(),
         redirect: said.redirect.clone(),
         signin: said.signin.clone(),
@@ -172,21 +172,18 @@ fn ask(cx: &mut Context<'_, '_>, draft: &RouteDraft<'_>, said: &AskDraft) -> Res
     })
 }
 
+/// ingress-nginx: `Host` of the question is that of the URL without its port.
+fn bare_host(authority: &str) -> &str {
+    authority.rsplit_once(':').map_or(authority, |(host, _)| host)
+}
+
 /// The backend that a URL means: a Service of the cluster by its name, or what the name resolves to.
 fn service(cx: &mut Context<'_, '_>, draft: &RouteDraft<'_>, said: &AskDraft) -> Result<BackendId, Lost> {
     const KEY: &str = "auth-url";
     let usual = if said.secure { 443 } else { 80 };
-    let (host, port) = match said.authority.rsplit_once(':') {
-        Some((host, port)) => (host, port.parse().unwrap_or(usual)),
-        None => (&*said.authority, usual),
-    };
-    let host = host.to_ascii_lowercase();
-    let bare = host.strip_suffix(".cluster.local").unwrap_or(&host);
-    if let Some((service, namespace)) = bare.strip_suffix(".svc").and_then(|name| name.split_once('.'))
-        && !said.secure
-        && let Ok((id, _)) =
-            rules::resolve(&mut cx.rules(), BackendName { namespace, service, port: Some(port) }, None)
-    {
+    let port = said.authority.rsplit_once(':').map_or(usual, |(_, port)| port.parse().unwrap_or(usual));
+    let host = bare_host(&said.authority).to_ascii_lowercase();
+    if let Some(id) = service_of(cx, &host, port).filter(|_| !said.secure) {
         return Ok(id);
     }
     if external_name::check(&host).is_err() {
@@ -205,6 +202,14 @@ fn service(cx: &mut Context<'_, '_>, draft: &RouteDraft<'_>, said: &AskDraft) ->
     let id = BackendId::new(format!("{}/{}+auth/{scheme}/{host}:{port}", namespace(owner), name(owner)));
     cx.parts.backends.insert(id.clone(), BackendPart { backend, endpoints: None });
     Ok(id)
+}
+
+/// The backend of a Service that a host name of the cluster means, if there is such a Service.
+pub(super) fn service_of(cx: &mut Context<'_, '_>, host: &str, port: u16) -> Option<BackendId> {
+    let bare = host.strip_suffix(".cluster.local").unwrap_or(host);
+    let (service, namespace) = bare.strip_suffix(".svc")?.split_once('.')?;
+    let name = BackendName { namespace, service, port: Some(port) };
+    rules::resolve(&mut cx.rules(), name, None).ok().map(|(id, _)| id)
 }
 
 /// The fields that a ConfigMap holds for the service.

@@ -57,10 +57,17 @@ fn add_slashes(drafts: &mut Drafts<'_>) {
         let path = PathMatch::Exact(bare.into());
         let is_there = drafts.contains_key(&path) || drafts.contains_key(&PathMatch::Prefix(bare.into()));
         let Some(change) = PathChange::full(text).ok().filter(|_| !is_there) else { continue };
-        let redirect =
-            Redirect { scheme: None, host: None, port: None, path: Some(change), status: SLASH_STATUS };
+        let filter = draft.said.annotations.redirects.to_slash(text, SLASH_STATUS).unwrap_or_else(|| {
+            Filter::Redirect(Redirect {
+                scheme: None,
+                host: None,
+                port: None,
+                path: Some(change),
+                status: SLASH_STATUS,
+            })
+        });
         let part = format!("{}/slash", draft.part);
-        slashes.push(RouteDraft { path, part, elsewhere: Some(Filter::Redirect(redirect)), ..draft.clone() });
+        slashes.push(RouteDraft { path, part, elsewhere: Some(filter), ..draft.clone() });
     }
     drafts.extend(slashes.into_iter().map(|draft| (draft.path.clone(), draft)));
 }

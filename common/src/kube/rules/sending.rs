@@ -58,6 +58,7 @@ pub(super) fn retry(defaults: &Defaults, given: Option<&GivenRetry>) -> Shared<R
         on,
         backoff: given.backoff.map_or(BACKOFF, |backoff| backoff.get()),
         non_idempotent: given.non_idempotent,
+        ..Retry::default()
     };
     Shared::like(retry, usual)
 }
