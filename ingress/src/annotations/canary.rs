@@ -20,7 +20,8 @@ super::group! {
         /// How many of `canary-weight-total` requests it gets, drawn at random.
         weight: Count = key("canary-weight").default("`0`").example("`10`");
         /// What `canary-weight` is a share of.
-        weight_total: Count = key("canary-weight-total").default("`100`").example("`1000`");
+        weight_total: Count = key("canary-weight-total").default("`100`").example("`1000`")
+            .limits("At least 100; less counts as 100, as there.");
         /// Header field that decides: `always` leads to it, `never` does not, all else leaves it to cookie and weight.
         header: FieldName = key("canary-by-header").example("`X-Canary`");
         /// Value of that field that leads to it, in place of `always`.
@@ -39,8 +40,10 @@ impl Canary {
     }
 
     /// Its share and that of the main Service.
+    ///
+    /// ingress-nginx: a total of less than 100 counts as 100.
     pub fn shares(&self) -> (u32, u32) {
-        let total = self.weight_total.map_or(100, |total| total.0);
+        let total = self.weight_total.map_or(100, |total| total.0.max(100));
         let weight = self.weight.map_or(0, |weight| weight.0).min(total);
         (weight, total - weight)
     }
