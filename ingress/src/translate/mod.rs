@@ -210,12 +210,11 @@ impl Translate for Edge {
             return HostTranslation { virtual_host, has_tls: false, parts: cx.parts };
         }
         let ingresses = cx.ours(&Unit::Host(set.clone(), host.clone()));
-        if !ingresses.iter().any(|ingress| rules(ingress).iter().any(|rule| host::is_of_rule(rule, host)))
-            && let Some(translation) = more_hosts::translate(&mut cx, &ingresses, host)
-        {
+        if ingresses.iter().any(|ingress| rules(ingress).iter().any(|rule| host::is_of_rule(rule, host))) {
+            more_hosts::tell_taken(&mut cx, &ingresses, host);
+        } else if let Some(translation) = more_hosts::translate(&mut cx, &ingresses, host) {
             return translation;
         }
-        more_hosts::tell_taken(&mut cx, &ingresses, host);
         let certificate = tls::certificate(&mut cx, &ingresses, host);
         let has_tls = tls::is_offered(&ingresses, host);
         let drafts = rule::drafts(&mut cx, &ingresses, host);
