@@ -20,6 +20,7 @@ use selvedge_common::{
     },
     model::Backend,
 };
+use selvedge_ingress::annotations::{GROUPS, NGINX_PREFIX, PREFIX, Verdict};
 use serde_json::Value;
 
 /// A case as its file says it.
@@ -62,6 +63,21 @@ fn every_result_belongs_to_a_case_and_every_case_says_its_reason_in_few_lines() 
         assert!(text.starts_with("# "), "{name} does not begin with its reason");
         assert!(text.lines().count() <= 60, "{name} is too long");
     }
+}
+
+#[test]
+fn every_annotation_that_has_an_effect_is_in_a_case_and_those_of_ingress_nginx_are_in_many() {
+    let texts: Vec<_> = cases().iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+    let with_nginx = texts.iter().filter(|text| text.contains(NGINX_PREFIX)).count();
+    assert!(with_nginx >= 130, "only {with_nginx} cases have annotations of ingress-nginx");
+    let is_there = |name: &str| {
+        let wholes = [PREFIX, NGINX_PREFIX].map(|prefix| format!("{prefix}{name}:"));
+        texts.iter().any(|text| wholes.iter().any(|whole| text.contains(whole)))
+    };
+    let effective = |verdict| matches!(verdict, Verdict::Honoured | Verdict::Approximated(_));
+    let keys = GROUPS.iter().flat_map(|group| group.keys).filter(|key| effective(key.verdict));
+    let missing: Vec<_> = keys.filter(|key| !key.names().any(is_there)).map(|key| key.name).collect();
+    assert!(missing.is_empty(), "these are in no case: {missing:?}");
 }
 
 impl Case {
