@@ -55,6 +55,12 @@ impl Http2Incoming {
         Poll::Ready(Ok(!self.current.is_empty()))
     }
 
+    /// Takes notice of the end if it has come already, so that it needs no frame of its own where the body is passed on.
+    /// What else comes of it, [`Http2Incoming::poll_data`] says again.
+    pub fn look_ahead(&mut self, cx: &mut Context<'_>) {
+        let _ = self.poll_data(cx);
+    }
+
     /// Payload that has arrived.
     pub fn data(&self) -> &[u8] {
         &self.current

@@ -92,6 +92,15 @@ impl Incoming<'_> {
         }
     }
 
+    /// See [`Http2Incoming::look_ahead`]; HTTP/1.1 says of each piece whether it is the last one.
+    pub(super) fn look_ahead(&mut self, cx: &mut Context<'_>) {
+        match self {
+            Self::Http2(incoming) => incoming.look_ahead(cx),
+            Self::Replay(replay) => replay.look_ahead(cx),
+            Self::Http1(_) | Self::Limited(_) | Self::Shaped(_) | Self::Taken(_) => {}
+        }
+    }
+
     /// Trailer fields; complete once the body has ended.
     pub fn trailers(&self) -> &Fields {
         match self {
@@ -184,6 +193,11 @@ impl Outgoing<'_> {
                 let room = out.room(from.data().len()).await.map_err(broken)?;
                 let data = from.take(room);
                 let count = data.len() as u64;
+                poll_fn(|cx| {
+                    from.look_ahead(cx);
+                    Poll::Ready(())
+                })
+                .await;
                 let is_last = from.is_done() && from.trailers().is_empty();
                 out.put(data, is_last).map_err(broken)?;
                 Ok(count)

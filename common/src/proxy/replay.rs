@@ -107,6 +107,11 @@ impl<'a> Replay<'a> {
         data
     }
 
+    /// See [`Incoming::look_ahead`].
+    pub(super) fn look_ahead(&mut self, cx: &mut Context<'_>) {
+        self.inner.look_ahead(cx);
+    }
+
     /// See [`Incoming::trailers`].
     pub fn trailers(&self) -> &Fields {
         self.inner.trailers()
