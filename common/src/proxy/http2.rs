@@ -282,7 +282,7 @@ async fn serve_stream(
         Poll::Pending => answer.stream.borrow_mut().poll_reset(cx).map(|_| None),
     });
     if let Some(Err(error)) = result.await {
-        tracing::debug!(%error, "answer over HTTP/2 broke off");
+        tracing::trace!(%error, "answer over HTTP/2 broke off");
         answer.stream.borrow_mut().send_reset(Reason::INTERNAL_ERROR);
     }
 }
