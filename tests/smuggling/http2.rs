@@ -4,23 +4,14 @@
 //! `/case` at host `a`, or a POST with `base: post`, and fields of pseudo-headers replace those. `body:` is a frame of
 //! DATA, `trailer:` a field behind all of them.
 
-use std::{
-    collections::BTreeMap,
-    fmt::Write as _,
-    net::{SocketAddr, TcpStream},
-};
+use std::net::{SocketAddr, TcpStream};
 
-use selvedge_tests::{
-    http2_frames::{END_HEADERS, END_STREAM, Frame, Frames, encode, field, kind},
-    log::lines,
-    proxy::{Proxy, Setup},
-};
+use selvedge_tests::http2_frames::{END_HEADERS, END_STREAM, Frame, Frames, encode, field, kind};
 
 use crate::{
     corpus::{self, Case, unescape},
     habits::{self, Request},
-    origin::Lenient,
-    requests::{by_case, check_left, check_sent, other},
+    requests::replay_to,
 };
 
 /// A field of a head, as bytes that may be anything.
@@ -162,39 +153,13 @@ fn check_read(case: &Case, read: &[Request]) -> Result<(), String> {
     }
 }
 
-/// Sends all cases through a proxy to an origin with these habits.
+/// Sends all cases to an origin with these habits.
 fn replay(name: &str) {
-    let habits = *habits::ALL.iter().find(|habits| habits.name == name).unwrap();
-    let cases = cases();
-    let origin = Lenient::start(habits);
-    let (access_log, lines) = lines();
-    let mut proxy = Proxy::start(Setup { access_log, ..Setup::default() });
-    proxy.route_all(&[origin.address]);
-    let mut wrong: BTreeMap<String, String> = BTreeMap::new();
-    for (number, case) in cases.iter().enumerate() {
-        let checked = send(proxy.http(), case).and_then(|outcome| match outcome == wanted(case) {
-            true => Ok(()),
-            false => Err(format!("{outcome:?}")),
-        });
-        if let Err(why) = checked.and(other(proxy.http(), number)) {
-            wrong.insert(case.name.clone(), why);
-        }
-    }
-    drop(proxy);
-    let log = lines.rest();
-    let mut read = origin.finish();
-    if let Err(why) = check_left(&log, &read) {
-        wrong.insert("all".into(), why);
-    }
-    let requests = by_case(std::mem::take(&mut read.requests), |request| request.target.clone());
-    let log = by_case(log, |line| line["target"].as_str().unwrap_or_default().to_owned());
-    assert_eq!((log.len(), requests.len()), (cases.len(), cases.len()), "{wrong:#?}");
-    for ((case, log), requests) in cases.iter().zip(log).zip(requests) {
-        if let Err(why) = check_sent(&log, &requests).and(check_read(case, &requests)) {
-            wrong.entry(case.name.clone()).or_default().write_fmt(format_args!("; {why}")).unwrap();
-        }
-    }
-    assert!(wrong.is_empty(), "{} of {} differ with {name}: {wrong:#?}", wrong.len(), cases.len());
+    let send = |proxy: SocketAddr, case: &Case| {
+        let outcome = send(proxy, case)?;
+        if outcome == wanted(case) { Ok(()) } else { Err(format!("{outcome:?}")) }
+    };
+    replay_to(name, &cases(), send, |case, _, read| check_read(case, read));
 }
 
 #[test]

@@ -241,32 +241,24 @@ pub fn check_left(log: &[Value], left: &Log) -> Result<(), String> {
     Ok(())
 }
 
-/// Sends all cases through a proxy to an origin with these habits.
-fn replay(name: &str, pieces: Pieces) {
+/// Sends all cases through a proxy to an origin with these habits: `send` sends one and judges what came back, `check`
+/// compares the proxy's log of a case and what the origin read of it with what the case wants.
+pub fn replay_to(
+    name: &str,
+    cases: &[Case],
+    send: impl Fn(SocketAddr, &Case) -> Result<(), String>,
+    check: impl Fn(&Case, &[Value], &[Request]) -> Result<(), String>,
+) {
     let habits = *habits::ALL.iter().find(|habits| habits.name == name).unwrap();
-    let mut cases = cases();
-    if pieces == Pieces::Bytes {
-        // Whether something is HTTP at all is seen by the first piece.
-        cases.retain(|case| case.key("want") != "0" || case.key("after") == "none");
-        // An answer of our own does not wait for a body: whether the connection goes on depends on how much has come.
-        cases.retain(|case| {
-            let (wanted, head) = (Wanted::of(case), case.bytes.windows(4).position(|end| end == b"\r\n\r\n"));
-            let has_body = head.is_some_and(|at| at + 4 < case.bytes.len());
-            let goes_on = wanted.answers.iter().any(|(_, end)| *end == End::GoesOn);
-            !(wanted.sees.is_empty() && goes_on && has_body)
-        });
-    }
     let origin = Lenient::start(habits);
     let (access_log, lines) = lines();
     let mut proxy = Proxy::start(Setup { access_log, ..Setup::default() });
     proxy.route_all(&[origin.address]);
-    let mut wrong = BTreeMap::new();
+    let mut wrong: BTreeMap<String, String> = BTreeMap::new();
     for (number, case) in cases.iter().enumerate() {
-        let wanted = Wanted::of(case);
-        let received = send(proxy.http(), case, wanted.is_followed, pieces);
+        let sent = send(proxy.http(), case);
         let others = other(proxy.http(), number);
-        let checked = check_answers(&wanted, &received).and(others);
-        if let Err(why) = checked {
+        if let Err(why) = sent.and(others) {
             wrong.insert(case.name.clone(), why);
         }
     }
@@ -280,12 +272,32 @@ fn replay(name: &str, pieces: Pieces) {
     let log = by_case(log, |line| line["target"].as_str().unwrap_or_default().to_owned());
     assert_eq!((log.len(), requests.len()), (cases.len(), cases.len()), "{wrong:#?}");
     for ((case, log), requests) in cases.iter().zip(log).zip(requests) {
-        let checked = check_sent(&log, &requests).and(check_wanted(&Wanted::of(case), &log, &requests));
-        if let Err(why) = checked {
+        if let Err(why) = check_sent(&log, &requests).and(check(case, &log, &requests)) {
             wrong.entry(case.name.clone()).or_default().write_fmt(format_args!("; {why}")).unwrap();
         }
     }
     assert!(wrong.is_empty(), "{} of {} differ with {name}: {wrong:#?}", wrong.len(), cases.len());
+}
+
+/// The same for the cases of HTTP/1.1.
+fn replay(name: &str, pieces: Pieces) {
+    let mut cases = cases();
+    if pieces == Pieces::Bytes {
+        // Whether something is HTTP at all is seen by the first piece.
+        cases.retain(|case| case.key("want") != "0" || case.key("after") == "none");
+        // An answer of our own does not wait for a body: whether the connection goes on depends on how much has come.
+        cases.retain(|case| {
+            let (wanted, head) = (Wanted::of(case), case.bytes.windows(4).position(|end| end == b"\r\n\r\n"));
+            let has_body = head.is_some_and(|at| at + 4 < case.bytes.len());
+            let goes_on = wanted.answers.iter().any(|(_, end)| *end == End::GoesOn);
+            !(wanted.sees.is_empty() && goes_on && has_body)
+        });
+    }
+    let send = |proxy: SocketAddr, case: &Case| {
+        let wanted = Wanted::of(case);
+        check_answers(&wanted, &send(proxy, case, wanted.is_followed, pieces))
+    };
+    replay_to(name, &cases, send, |case, log, read| check_wanted(&Wanted::of(case), log, read));
 }
 
 macro_rules! replays {
