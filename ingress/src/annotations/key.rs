@@ -61,41 +61,51 @@ pub(super) const fn own(name: &'static str) -> Key {
     Key { own: true, ..key(name) }
 }
 
+/// What is said of everything that is declared in one way: of an annotation, and of a setting for all of them.
+macro_rules! declared {
+    ($type:ty) => {
+        impl $type {
+            pub(super) const fn default(self, default: &'static str) -> Self {
+                Self { default, ..self }
+            }
+
+            pub(super) const fn example(self, example: &'static str) -> Self {
+                Self { example, ..self }
+            }
+
+            pub(super) const fn approximated(self, how: &'static str) -> Self {
+                Self { verdict: $crate::annotations::Verdict::Approximated(how), ..self }
+            }
+
+            pub(super) const fn no_effect(self, why: &'static str) -> Self {
+                Self { verdict: $crate::annotations::Verdict::NoEffect(why), ..self }
+            }
+
+            pub(super) const fn refused(self, why: &'static str) -> Self {
+                Self { verdict: $crate::annotations::Verdict::Refused(why), ..self }
+            }
+
+            pub(super) const fn not_yet(self, meanwhile: &'static str) -> Self {
+                Self { verdict: $crate::annotations::Verdict::NotYet(meanwhile), ..self }
+            }
+
+            pub(super) const fn protects(self) -> Self {
+                Self { protects: true, ..self }
+            }
+        }
+    };
+}
+pub(crate) use declared;
+
+declared!(Key);
+
 impl Key {
     pub(super) const fn aliases(self, aliases: &'static [&'static str]) -> Self {
         Self { aliases, ..self }
     }
 
-    pub(super) const fn default(self, default: &'static str) -> Self {
-        Self { default, ..self }
-    }
-
     pub(super) const fn limits(self, limits: &'static str) -> Self {
         Self { limits, ..self }
-    }
-
-    pub(super) const fn example(self, example: &'static str) -> Self {
-        Self { example, ..self }
-    }
-
-    pub(super) const fn approximated(self, how: &'static str) -> Self {
-        Self { verdict: Verdict::Approximated(how), ..self }
-    }
-
-    pub(super) const fn no_effect(self, why: &'static str) -> Self {
-        Self { verdict: Verdict::NoEffect(why), ..self }
-    }
-
-    pub(super) const fn refused(self, why: &'static str) -> Self {
-        Self { verdict: Verdict::Refused(why), ..self }
-    }
-
-    pub(super) const fn not_yet(self, meanwhile: &'static str) -> Self {
-        Self { verdict: Verdict::NotYet(meanwhile), ..self }
-    }
-
-    pub(super) const fn protects(self) -> Self {
-        Self { protects: true, ..self }
     }
 
     /// All of its names, the one that counts first.

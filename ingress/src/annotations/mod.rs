@@ -45,6 +45,7 @@ pub use canary::Canary;
 pub use form::Form;
 pub use former::{FORMER, Former};
 use given::Given;
+pub(crate) use key::declared;
 pub use key::{Key, Verdict};
 pub use markdown::markdown;
 

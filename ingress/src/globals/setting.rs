@@ -1,6 +1,6 @@
 //! Settings: what is declared of a key of ingress-nginx's ConfigMap.
 
-use crate::annotations::Verdict;
+use crate::annotations::{Verdict, declared};
 
 /// One key of the ConfigMap.
 #[derive(Clone, Copy, Debug)]
@@ -42,37 +42,11 @@ pub(super) const fn usual(name: &'static str) -> Setting {
     setting(name).annotation(name)
 }
 
+declared!(Setting);
+
 impl Setting {
-    pub(super) const fn default(self, default: &'static str) -> Self {
-        Self { default, ..self }
-    }
-
-    pub(super) const fn example(self, example: &'static str) -> Self {
-        Self { example, ..self }
-    }
-
     pub(super) const fn annotation(self, annotation: &'static str) -> Self {
         Self { annotation, ..self }
-    }
-
-    pub(super) const fn approximated(self, how: &'static str) -> Self {
-        Self { verdict: Verdict::Approximated(how), ..self }
-    }
-
-    pub(super) const fn no_effect(self, why: &'static str) -> Self {
-        Self { verdict: Verdict::NoEffect(why), ..self }
-    }
-
-    pub(super) const fn refused(self, why: &'static str) -> Self {
-        Self { verdict: Verdict::Refused(why), ..self }
-    }
-
-    pub(super) const fn not_yet(self, meanwhile: &'static str) -> Self {
-        Self { verdict: Verdict::NotYet(meanwhile), ..self }
-    }
-
-    pub(super) const fn protects(self) -> Self {
-        Self { protects: true, ..self }
     }
 
     /// The reason that a Problem gives for its verdict; `None` where there is nothing to tell.
