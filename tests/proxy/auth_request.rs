@@ -3,7 +3,9 @@
 use std::{io::Write, sync::Arc, time::Duration};
 
 use selvedge_common::{
-    filter::{AuthCache, AuthRequest, BasicAuth, CacheTime, Filter, Template, TemplateField, Users},
+    filter::{
+        AuthCache, AuthRequest, BasicAuth, CacheTime, Filter, Networks, Template, TemplateField, Users,
+    },
     model::{Backend, PathMatch},
 };
 use selvedge_tests::{
@@ -50,7 +52,7 @@ fn filter() -> AuthRequest {
         always_set_cookie: false,
         cache: None,
         timeout: Duration::from_secs(60),
-        spared: Vec::new(),
+        spared: Networks::default(),
     }
 }
 
@@ -226,7 +228,7 @@ fn answers_are_remembered_by_their_key_across_workers() {
 fn a_password_comes_before_the_service_which_sees_it_and_the_backend_does_not() {
     let (origin, service) = (Origin::named("ok"), service());
     let users = Arc::new(Users::parse("foo:{PLAIN}bar").0);
-    let basic = BasicAuth { realm: "".into(), users, spared: Vec::new() };
+    let basic = BasicAuth { realm: "".into(), users, spared: Networks::default() };
     let proxy = asking(
         &origin,
         service.address,

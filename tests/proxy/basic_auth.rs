@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use selvedge_common::filter::{BasicAuth, Filter, Users};
+use selvedge_common::filter::{BasicAuth, Filter, Networks, Users};
 use selvedge_tests::{
     client::{Answer, Client},
     origin::Origin,
@@ -23,7 +23,7 @@ fn set_users(proxy: &mut Proxy, file: &str) {
     let filter = Filter::BasicAuth(BasicAuth {
         realm: "Who goes there".into(),
         users: Arc::new(users),
-        spared: Vec::new(),
+        spared: Networks::default(),
     });
     proxy.edit_host("*", |host| host.routes[0].filters = vec![filter]);
     proxy.apply(&[]);

@@ -3,7 +3,7 @@
 use std::{io::Write, sync::Arc};
 
 use selvedge_common::{
-    filter::{BasicAuth, Filter, Users},
+    filter::{BasicAuth, Filter, Networks, Users},
     model::{Backend, BackendTarget, ErrorPages, InvalidBackend, PathMatch},
 };
 use selvedge_tests::{
@@ -119,7 +119,7 @@ fn answers_of_the_proxy_itself_are_replaced_too() {
 
     let mut proxy = with_pages(&[nowhere()], errors.address, pages(&[401]));
     let users = Arc::new(Users::parse("foo:{PLAIN}bar").0);
-    let basic = Filter::BasicAuth(BasicAuth { realm: "".into(), users, spared: Vec::new() });
+    let basic = Filter::BasicAuth(BasicAuth { realm: "".into(), users, spared: Networks::default() });
     proxy.edit_host("*", |host| host.routes[0].filters = vec![basic]);
     proxy.apply(&[]);
     let mut client = Client::connect(proxy.http());

@@ -2,10 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{Answer, FilterContext, Flow, Question, Reply, Template, template};
+use super::{Answer, FilterContext, Flow, Networks, Question, Reply, Template, template};
 use crate::{
     duration,
     id::BackendId,
@@ -49,8 +48,8 @@ pub struct AuthRequest {
     #[serde(with = "duration")]
     pub timeout: Duration,
     /// Clients from these networks come in without asking the service.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub spared: Vec<IpNet>,
+    #[serde(default, skip_serializing_if = "Networks::is_empty")]
+    pub spared: Networks,
 }
 
 /// A field whose value is a template.
@@ -139,7 +138,7 @@ impl AuthRequest {
     }
 
     pub(super) fn request(&self, cx: &FilterContext<'_>, head: &mut RequestHead) -> Flow {
-        if cx.is_from(&self.spared) {
+        if self.spared.contains(cx.client) {
             self.drop_said(head);
             return Flow::Next;
         }
@@ -280,7 +279,7 @@ mod tests {
             always_set_cookie: false,
             cache: None,
             timeout: Duration::from_secs(60),
-            spared: Vec::new(),
+            spared: Networks::default(),
         }
     }
 
@@ -435,14 +434,15 @@ mod tests {
     fn who_is_spared_is_not_asked_about_and_forges_nothing() {
         let filter = AuthRequest {
             response_fields: vec!["X-User".into()],
-            spared: vec!["192.0.2.0/24".parse().unwrap()],
+            spared: Networks::from_iter(["192.0.2.0/24".parse().unwrap()]),
             ..filter()
         };
         let mut head = head();
         head.fields.push(b"x-user", b"forged");
         assert_eq!(filter.request(&Given::default().cx(), &mut head), Flow::Next);
         assert_eq!(head.fields.get_by_name("x-user"), None);
-        let other = AuthRequest { spared: vec!["198.51.100.0/24".parse().unwrap()], ..filter };
+        let other =
+            AuthRequest { spared: Networks::from_iter(["198.51.100.0/24".parse().unwrap()]), ..filter };
         assert!(matches!(other.request(&Given::default().cx(), &mut head), Flow::Ask(_)));
     }
 

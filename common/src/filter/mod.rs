@@ -29,7 +29,6 @@ mod tests;
 
 use std::{fmt, net::IpAddr, sync::Arc, time::Duration, time::Instant};
 
-use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 pub use access::Access;
@@ -87,13 +86,6 @@ pub struct FilterContext<'a> {
     pub rates: &'a dyn RateMemory,
     /// The request, while its answer is looked at.
     pub asked: Option<&'a RequestHead>,
-}
-
-impl FilterContext<'_> {
-    /// Whether the client's address is in one of these networks.
-    fn is_from(&self, networks: &[IpNet]) -> bool {
-        !networks.is_empty() && networks.iter().any(|network| network.contains(&self.client.to_canonical()))
-    }
 }
 
 /// The memory of all limits of the rate. It outlives snapshots and is reached by the id of a limit.

@@ -71,7 +71,7 @@ fn auth_request() -> AuthRequest {
         always_set_cookie: true,
         cache: Some(AuthCache { id: "a".into(), key: text("$http_x_user"), times: vec![time] }),
         timeout: Duration::from_secs(60),
-        spared: Vec::new(),
+        spared: Networks::default(),
     }
 }
 
@@ -144,7 +144,7 @@ fn one_of_each() -> Vec<Filter> {
         Filter::BasicAuth(BasicAuth {
             realm: "shop".into(),
             users: Arc::new(Users::default()),
-            spared: Vec::new(),
+            spared: Networks::default(),
         }),
         Filter::AuthRequest(Box::new(auth_request())),
         Filter::Respond(Respond { status: 200, body: "hi".into(), content_type: Some("text/html".into()) }),

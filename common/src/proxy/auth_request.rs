@@ -201,7 +201,7 @@ fn time(filter: &AuthRequest, answer: &ServiceAnswer, fields: &Fields) -> Option
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::filter::{AuthCache, CacheTime, Template};
+    use crate::filter::{AuthCache, CacheTime, Networks, Template};
 
     fn filter(id: &str, service: &str, target: &str) -> AuthRequest {
         let text = |text| Template::parse(text).unwrap();
@@ -218,7 +218,7 @@ mod tests {
             always_set_cookie: false,
             cache: Some(AuthCache { id: id.into(), key: text("$host"), times: vec![time] }),
             timeout: Duration::from_secs(60),
-            spared: Vec::new(),
+            spared: Networks::default(),
         }
     }
 

@@ -19,10 +19,9 @@ impl Effect for Access {
     fn apply(&self, route: &mut RouteDraft<'_>) {
         let asks = route.passwords.is_some() || route.asks.is_some();
         let mut allow = self.allow.as_ref().map(Cidrs::networks);
-        if route.satisfies_any && asks && allow.is_some() {
+        if route.satisfies_any && asks {
             // Who is allowed is not asked, and all others are.
-            route.spared.clone_from(&self.allow);
-            allow = None;
+            route.spared = allow.take().unwrap_or_default();
         }
         let deny = self.deny.as_ref().map(Cidrs::networks).unwrap_or_default();
         if allow.is_some() || !deny.is_empty() {

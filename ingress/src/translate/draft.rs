@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::api::networking::v1 as networking;
 use selvedge_common::{
-    filter::Filter,
+    filter::{Filter, Networks},
     id::RouteId,
     kube::rules::{self, Policy},
     model::{BackendRef, BackendTarget, Balance, ClientFields, InvalidBackend, PathMatch, Retry, Route},
@@ -19,7 +19,7 @@ use super::{
     tls,
     upstream::UpstreamDraft,
 };
-use crate::annotations::form::{Cidrs, ObjectName};
+use crate::annotations::form::ObjectName;
 
 /// A route of an Ingress before it is finished.
 #[derive(Clone, Debug)]
@@ -77,7 +77,7 @@ pub struct RouteDraft<'a> {
     /// Whether one of several protections is enough.
     pub satisfies_any: bool,
     /// Who is not asked.
-    pub spared: Option<Cidrs>,
+    pub spared: Networks,
     /// Who answers instead of an error.
     pub errors: Option<ErrorDraft>,
     /// Whether its requests are left out of the access log.
@@ -121,7 +121,7 @@ impl<'a> RouteDraft<'a> {
             passwords: None,
             asks: None,
             satisfies_any: false,
-            spared: None,
+            spared: Networks::default(),
             errors: None,
             unlogged: false,
             unprotected: false,

@@ -70,19 +70,13 @@ pub(super) fn filters(cx: &mut Context<'_, '_>, draft: &RouteDraft<'_>) -> Resul
         filters.push(Filter::BasicAuth(BasicAuth {
             realm: passwords.realm.clone(),
             users,
-            spared: networks(draft).collect(),
+            spared: draft.spared.clone(),
         }));
     }
     if let Some(asks) = &draft.asks {
         filters.push(Filter::AuthRequest(Box::new(ask(cx, draft, asks)?)));
     }
     Ok(filters)
-}
-
-/// Who is not asked.
-fn networks<N: std::str::FromStr>(draft: &RouteDraft<'_>) -> impl Iterator<Item = N> {
-    let ranges = draft.spared.iter().flat_map(|spared| spared.0.iter());
-    ranges.filter_map(|(address, length)| format!("{address}/{length}").parse().ok())
 }
 
 fn users(cx: &mut Context<'_, '_>, draft: &RouteDraft<'_>, said: &PasswordDraft) -> Result<Arc<Users>, Lost> {
@@ -168,7 +162,7 @@ fn ask(cx: &mut Context<'_, '_>, draft: &RouteDraft<'_>, said: &AskDraft) -> Res
         always_set_cookie: said.always_set_cookie,
         cache,
         timeout: cx.defaults.timeouts.request,
-        spared: networks(draft).collect(),
+        spared: draft.spared.clone(),
     })
 }
 

@@ -9,12 +9,11 @@ use base64::{
     Engine,
     engine::{GeneralPurpose, GeneralPurposeConfig},
 };
-use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 pub use users::{UserFault, UserProblem, Users};
 
-use super::{Answer, FilterContext, Flow, Question, Reply};
+use super::{Answer, FilterContext, Flow, Networks, Question, Reply};
 use crate::message::{Known, RequestHead, ResponseHead};
 
 /// Longest password that is looked at: some hashes take time that grows with it, beyond all measure.
@@ -36,8 +35,8 @@ pub struct BasicAuth {
     /// Those who may.
     pub users: Arc<Users>,
     /// Clients from these networks come in without a password.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub spared: Vec<IpNet>,
+    #[serde(default, skip_serializing_if = "Networks::is_empty")]
+    pub spared: Networks,
 }
 
 /// Whether a password is the right one, which takes long to find out.
@@ -59,7 +58,7 @@ impl fmt::Debug for PasswordQuestion {
 
 impl BasicAuth {
     pub(super) fn request(&self, cx: &FilterContext<'_>, head: &mut RequestHead) -> Flow {
-        if cx.is_from(&self.spared) {
+        if self.spared.contains(cx.client) {
             head.fields.remove(Known::Authorization);
             return Flow::Next;
         }
@@ -121,7 +120,7 @@ mod tests {
         BasicAuth {
             realm: realm.into(),
             users: Arc::new(Users::parse("foo:{PLAIN}bar").0),
-            spared: Vec::new(),
+            spared: Networks::default(),
         }
     }
 
@@ -165,7 +164,7 @@ mod tests {
     #[test]
     fn who_is_spared_needs_no_password_and_shows_none_to_the_backend() {
         for (network, wanted) in [("192.0.2.0/24", true), ("198.51.100.0/24", false)] {
-            let spared = vec![network.parse().unwrap()];
+            let spared = Networks::from_iter([network.parse().unwrap()]);
             let mut head = RequestHead::default();
             head.fields.push(b"Authorization", b"Basic !!!");
             let flow = BasicAuth { spared, ..filter("") }.request(&Given::default().cx(), &mut head);
