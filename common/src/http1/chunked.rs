@@ -2,7 +2,8 @@
 
 use thiserror::Error;
 
-use crate::message::{Fields, Known};
+use super::lines::is_token;
+use crate::message::{Fields, Known, scan::text_length};
 
 /// Most hexadecimal digits of a chunk size.
 const MAX_SIZE_DIGITS: u8 = 16;
@@ -212,11 +213,8 @@ fn read_size(digits: u8, size: u64, byte: u8) -> Result<State, ChunkError> {
 /// Takes a field line apart; `None` if it is malformed.
 fn read_field(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let (name, value) = line.split_at(memchr::memchr(b':', line)?);
-    let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
-    let is_text = |byte: &u8| matches!(byte, b'\t' | b' '..=0x7e | 0x80..);
     let value = &value[1..];
-    (!name.is_empty() && name.iter().all(is_token) && value.iter().all(is_text))
-        .then(|| (name, value.trim_ascii()))
+    (is_token(name) && text_length(value) == value.len()).then(|| (name, value.trim_ascii()))
 }
 
 /// Whether a field may come after the body (RFC 9110 §6.5.1): not if it tells framing, routing, authentication,

@@ -125,20 +125,3 @@ fn parse_length(value: &[u8]) -> Result<u64, FramingError> {
     }
     if value.is_empty() { Err(FramingError::BadContentLength) } else { Ok(length) }
 }
-
-/// Whether every line of a head that was read into `fields` ends with CRLF, and not with a bare LF, which the
-/// tokeniser lets through. It refuses a bare CR itself, so a CR before an LF belongs to the end of the line.
-pub(super) fn lines_end_with_crlf(head: &[u8], fields: &[httparse::Header<'_>]) -> bool {
-    head.ends_with(b"\r\n\r\n")
-        && fields.iter().all(|field| {
-            let start = offset(head, field.name.as_bytes());
-            start >= 2 && head[start - 2] == b'\r'
-        })
-}
-
-/// Where a part lies in the whole that it was cut from.
-pub(super) fn offset(whole: &[u8], part: &[u8]) -> usize {
-    let at = (part.as_ptr() as usize).wrapping_sub(whole.as_ptr() as usize);
-    debug_assert!(at + part.len() <= whole.len(), "the part was cut from the whole");
-    at
-}

@@ -9,6 +9,7 @@ pub mod chunked;
 mod connection;
 pub mod encode;
 mod framing;
+mod lines;
 pub mod proxy_protocol;
 pub mod request;
 pub mod response;

@@ -1,13 +1,11 @@
 //! Response heads from backends: as strict as towards clients, since a backend may be made to say anything.
 
-use std::mem::MaybeUninit;
-
-use httparse::{Header, Status};
 use thiserror::Error;
 
-use super::framing::{BodyFraming, Framing, FramingError, lines_end_with_crlf, offset};
+use super::framing::{BodyFraming, Framing, FramingError};
+use super::lines::{Lines, Refusal, Stop};
 use super::request::{HeadLimits, MAX_FIELDS};
-use crate::message::{Known, Method, ResponseHead, Span, Version};
+use crate::message::{Method, ResponseHead, Span};
 
 /// What a response head says besides its fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,51 +85,40 @@ pub fn parse_response(
     request: Method,
     head: &mut ResponseHead,
 ) -> Result<Option<ResponseStart>, ResponseError> {
+    let parsed = read_response(input, limits, request, head);
+    if !matches!(parsed, Ok(Some(_))) {
+        head.clear();
+    }
+    parsed
+}
+
+fn read_response(
+    input: &[u8],
+    limits: &HeadLimits,
+    request: Method,
+    head: &mut ResponseHead,
+) -> Result<Option<ResponseStart>, ResponseError> {
     head.clear();
-    // The tokeniser passes over empty lines, but between responses they are bytes that nobody asked for.
-    match input.first() {
-        None => return Ok(None),
-        Some(b'H') => {}
-        Some(_) => return Err(ResponseError::BadStatusLine),
-    }
-    let mut slots = [const { MaybeUninit::<Header<'_>>::uninit() }; MAX_FIELDS];
-    let slots = &mut slots[..limits.fields.min(MAX_FIELDS)];
-    let mut tokens = httparse::Response::new(&mut []);
-    let parsed =
-        httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut tokens, input, slots);
-    let length = match parsed {
-        Ok(Status::Complete(length)) => length,
-        Ok(Status::Partial) if input.len() >= limits.head_bytes => return Err(ResponseError::HeadTooLarge),
-        Ok(Status::Partial) => return Ok(None),
-        Err(error) => return Err(refusal(error)),
-    };
-    let (Some(minor), Some(status), Some(reason)) = (tokens.version, tokens.code, tokens.reason) else {
-        return Err(ResponseError::BadStatusLine);
-    };
-    if status < 100 {
+    // Whatever else comes first are bytes that nobody asked for, an empty line as well.
+    if input.first().is_some_and(|first| *first != b'H') {
         return Err(ResponseError::BadStatusLine);
     }
-    if length > limits.head_bytes {
-        return Err(ResponseError::HeadTooLarge);
+    let mut lines = Lines::new(input);
+    match read_lines(&mut lines, limits, head) {
+        Ok(Read { reason, framing }) if lines.read() <= limits.head_bytes => {
+            let text = lines.text();
+            head.fields.store(text);
+            if reason.of(text).is_ascii() {
+                head.place_reason(reason);
+            }
+            let (body, keep_alive) = body(&framing, head, request)?;
+            Ok(Some(ResponseStart { head_bytes: text.len(), body, keep_alive }))
+        }
+        Err(Refusal::Stop(Stop::Incomplete)) if input.len() < limits.head_bytes => Ok(None),
+        Ok(_) | Err(Refusal::Stop(Stop::Incomplete)) => Err(ResponseError::HeadTooLarge),
+        Err(Refusal::Stop(stop)) => Err(refusal(stop)),
+        Err(Refusal::Error(error)) => Err(error),
     }
-    let text = &input[..length];
-    if !lines_end_with_crlf(text, tokens.headers) {
-        return Err(ResponseError::BadLineEnd);
-    }
-    head.status = status;
-    head.version = if minor == 0 { Version::Http10 } else { Version::Http11 };
-    head.fields.store(text);
-    if !reason.is_empty() {
-        head.place_reason(span(text, reason.as_bytes()));
-    }
-    let mut framing = Framing::default();
-    for field in tokens.headers.iter() {
-        let known = Known::of(field.name.as_bytes());
-        framing.see(known, field.value);
-        head.fields.push_stored(known, span(text, field.name.as_bytes()), span(text, field.value));
-    }
-    let (body, keep_alive) = body(&framing, head, request)?;
-    Ok(Some(ResponseStart { head_bytes: length, body, keep_alive }))
 }
 
 /// Framing and whether the connection can be used again (RFC 9112 §6.3).
@@ -155,20 +142,42 @@ fn body(
     })
 }
 
-fn refusal(error: httparse::Error) -> ResponseError {
-    match error {
-        httparse::Error::HeaderName => ResponseError::BadFieldName,
-        httparse::Error::HeaderValue => ResponseError::BadFieldValue,
-        httparse::Error::NewLine => ResponseError::BadLineEnd,
-        httparse::Error::TooManyHeaders => ResponseError::TooManyFields,
-        httparse::Error::Version => ResponseError::UnsupportedVersion,
-        _ => ResponseError::BadStatusLine,
+fn refusal(stop: Stop) -> ResponseError {
+    match stop {
+        Stop::FieldName => ResponseError::BadFieldName,
+        Stop::FieldValue => ResponseError::BadFieldValue,
+        Stop::LineEnd => ResponseError::BadLineEnd,
+        Stop::Version => ResponseError::UnsupportedVersion,
+        Stop::StartLine | Stop::Incomplete => ResponseError::BadStatusLine,
     }
 }
 
-fn span(text: &[u8], part: &[u8]) -> Span {
-    let start = offset(text, part);
-    Span::new(start, start + part.len())
+/// What the lines of a head hold.
+struct Read<'a> {
+    reason: Span,
+    framing: Framing<'a>,
+}
+
+/// Reads all lines and appends the fields to the head, whose text the caller stores.
+fn read_lines<'a>(
+    lines: &mut Lines<'a>,
+    limits: &HeadLimits,
+    head: &mut ResponseHead,
+) -> Result<Read<'a>, Refusal<ResponseError>> {
+    head.version = lines.version()?;
+    let (status, reason) = lines.status()?;
+    if status < 100 {
+        return Err(Refusal::Error(ResponseError::BadStatusLine));
+    }
+    head.status = status;
+    let (mut framing, mut room) = (Framing::default(), limits.fields.min(MAX_FIELDS));
+    lines.fields(|line, value| {
+        room = room.checked_sub(1).ok_or(ResponseError::TooManyFields)?;
+        framing.see(line.known, value);
+        head.fields.push_read(line);
+        Ok(())
+    })?;
+    Ok(Read { reason, framing })
 }
 
 #[cfg(test)]

@@ -25,6 +25,14 @@ impl Span {
         (Self { start: self.start, end: middle }, Self { start: middle, end: self.end })
     }
 
+    /// What it covers of a text.
+    ///
+    /// # Panics
+    /// When the text is shorter.
+    pub fn of(self, text: &[u8]) -> &[u8] {
+        &text[self.start as usize..self.end as usize]
+    }
+
     /// Number of bytes.
     pub fn len(self) -> usize {
         (self.end - self.start) as usize
@@ -34,6 +42,21 @@ impl Span {
     pub fn is_empty(self) -> bool {
         self.start == self.end
     }
+}
+
+/// Where the parts of a field line are in the text of a head, by their places in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FieldLine {
+    /// Which name it is.
+    pub known: Known,
+    /// Its name, a token.
+    pub name: Span,
+    /// Its value, without white space around it.
+    pub value: Span,
+    /// Whether it lies there as it is written: name, colon, one space, value, CRLF.
+    pub is_plain: bool,
+    /// Whether the name has an underscore.
+    pub has_underscore: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -93,7 +116,7 @@ impl Fields {
 
     /// The bytes of a span that [`Fields::store`] gave since the last [`Fields::clear`].
     pub fn at(&self, span: Span) -> &[u8] {
-        &self.bytes[span.start as usize..span.end as usize]
+        span.of(&self.bytes)
     }
 
     /// Appends a field that is stored already and of whose name it is known which it is.
@@ -107,6 +130,13 @@ impl Fields {
         self.push_entry(Entry { known, name, value, is_line });
     }
 
+    /// Appends a field of a text that the caller stores next, at the front of the buffer.
+    pub(crate) fn push_read(&mut self, line: &FieldLine) {
+        let FieldLine { known, name, value, is_plain, .. } = *line;
+        self.names.insert(known);
+        self.entries.push(Entry { known, name, value, is_line: is_plain });
+    }
+
     fn push_entry(&mut self, entry: Entry) {
         debug_assert_eq!(entry.known, Known::of(self.at(entry.name)));
         self.names.insert(entry.known);
@@ -115,33 +145,35 @@ impl Fields {
 
     /// Appends a field.
     pub fn push(&mut self, name: &[u8], value: &[u8]) {
-        self.push_line(Known::of(name), name, |bytes| bytes.extend_from_slice(value));
+        self.push_with(name, |bytes| bytes.extend_from_slice(value));
     }
 
     /// Appends a field whose value is made by a closure, which must only append to what it is given.
     pub fn push_with(&mut self, name: &[u8], write: impl FnOnce(&mut Vec<u8>)) {
-        self.push_line(Known::of(name), name, write);
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(name);
+        self.bytes.extend_from_slice(b": ");
+        self.push_value(Known::of(name), Span::new(start, start + name.len()), write);
     }
 
     /// Appends a field of a known name, in lower case.
     pub fn push_known(&mut self, known: Known, value: &[u8]) {
-        self.push_line(known, known.name().as_bytes(), |bytes| bytes.extend_from_slice(value));
+        self.push_known_with(known, |bytes| bytes.extend_from_slice(value));
     }
 
     /// Appends a field of a known name, in lower case, whose value is made by a closure, which must only append.
     pub fn push_known_with(&mut self, known: Known, write: impl FnOnce(&mut Vec<u8>)) {
-        self.push_line(known, known.name().as_bytes(), write);
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(known.line_start().as_bytes());
+        self.push_value(known, Span::new(start, start + known.name().len()), write);
     }
 
-    fn push_line(&mut self, known: Known, name: &[u8], write: impl FnOnce(&mut Vec<u8>)) {
+    /// Appends the value of a field whose name was just written, and the end of its line.
+    fn push_value(&mut self, known: Known, name: Span, write: impl FnOnce(&mut Vec<u8>)) {
         let start = self.bytes.len();
-        self.bytes.extend_from_slice(name);
-        self.bytes.extend_from_slice(b": ");
-        let value = self.bytes.len();
         write(&mut self.bytes);
-        let end = self.bytes.len();
+        let value = Span::new(start, self.bytes.len());
         self.bytes.extend_from_slice(b"\r\n");
-        let (name, value) = (Span::new(start, start + name.len()), Span::new(value, end));
         self.push_entry(Entry { known, name, value, is_line: true });
     }
 
@@ -194,7 +226,7 @@ impl Fields {
     /// Keeps the fields for which the closure says so.
     pub fn retain(&mut self, mut keep: impl FnMut(Known, &[u8], &[u8]) -> bool) {
         let Self { bytes, entries, .. } = self;
-        let at = |span: Span| &bytes[span.start as usize..span.end as usize];
+        let at = |span: Span| span.of(bytes);
         entries.retain(|e| keep(e.known, at(e.name), at(e.value)));
     }
 

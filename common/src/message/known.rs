@@ -1,5 +1,7 @@
 //! The field names that the proxy itself looks at, told apart once when a field is stored.
 
+use super::scan::{name_ends, name_length};
+
 macro_rules! known {
     ($($variant:ident = $name:literal,)*) => {
         /// A field name that the proxy looks at; [`Known::Other`] is every other one.
@@ -22,6 +24,13 @@ macro_rules! known {
                 }
             }
 
+            /// What a line of this field begins with: the name in lower case, a colon and a space.
+            pub(super) const fn line_start(self) -> &'static str {
+                match self {
+                    Known::Other => ": ",
+                    $(Known::$variant => concat!($name, ": "),)*
+                }
+            }
         }
     };
 }
@@ -61,77 +70,107 @@ known! {
     ProxyAuthorization = "proxy-authorization",
 }
 
+/// A name as three numbers of eight bytes, in lower case, with spaces behind it. Only a name of at most 24 bytes has
+/// them, which all known ones are; one of another length has other spaces.
+type Folded = [u64; 3];
+
+/// Eight spaces: the bit that tells lower case from upper, and what stands where no letter is.
+const SPACES: u64 = u64::from_le_bytes(*b"        ");
+
 /// Number of places in [`TABLE`].
 const PLACES: usize = 256;
 
 /// By which [`place`] multiplies; found by trying, so that every known name has a place of its own.
-const FACTOR: u32 = {
-    let mut factor = 0x9e37_79b1_u32;
+const FACTOR: u64 = {
+    let mut factor = 0x9e37_79b9_7f4a_7c15_u64;
     while table(factor).is_none() {
-        factor = factor.wrapping_add(0x61c8_8646);
+        factor = factor.wrapping_add(0x61c8_8646_80b5_83ea);
     }
     factor
 };
 
-/// The only known name that a name with this place can be.
-const TABLE: [Known; PLACES] = match table(FACTOR) {
+/// The only known name that a name with this place can be, and how it is folded.
+static TABLE: [(Folded, Known); PLACES] = match table(FACTOR) {
     Some(table) => table,
     None => panic!("the factor was tried"),
 };
 
-/// Where a name stands in the table, by its length and three of its bytes, whatever their case.
-const fn place(name: &[u8], factor: u32) -> usize {
-    let length = name.len();
-    let key = u32::from_be_bytes([
-        length as u8,
-        name[0] | 0x20,
-        name[length * 3 / 4] | 0x20,
-        name[length - 1] | 0x20,
-    ]);
-    (key.wrapping_mul(factor) >> 24) as usize
+/// Where a folded name stands in the table.
+const fn place(name: Folded, factor: u64) -> usize {
+    let mixed = name[0] ^ name[1].rotate_left(23) ^ name[2].rotate_left(46);
+    (mixed.wrapping_mul(factor) >> 56) as usize
 }
 
 /// The table for a factor; `None` if two names have the same place.
-const fn table(factor: u32) -> Option<[Known; PLACES]> {
-    let mut table = [Known::Other; PLACES];
+const fn table(factor: u64) -> Option<[(Folded, Known); PLACES]> {
+    let mut table = [([0; 3], Known::Other); PLACES];
     let mut at = 0;
     while at < Known::ALL.len() {
-        let place = place(Known::ALL[at].name().as_bytes(), factor);
-        if !matches!(table[place], Known::Other) {
+        let known = Known::ALL[at];
+        let folded = fold(known.name().as_bytes());
+        let place = place(folded, factor);
+        if !matches!(table[place].1, Known::Other) {
             return None;
         }
-        table[place] = Known::ALL[at];
+        table[place] = (folded, known);
         at += 1;
     }
     Some(table)
 }
 
+/// Folds a name of at most 24 bytes.
+const fn fold(name: &[u8]) -> Folded {
+    let mut folded = [SPACES; 3];
+    let mut at = 0;
+    while at < name.len() {
+        folded[at / 8] |= (name[at] as u64) << (at % 8 * 8);
+        at += 1;
+    }
+    folded
+}
+
 impl Known {
     /// Tells which name this is, without regard to case.
     pub fn of(name: &[u8]) -> Known {
-        if name.is_empty() {
-            return Known::Other;
+        match name.len() <= 24 && name.iter().all(|byte| *byte > b' ') {
+            true => Self::of_folded(fold(name)),
+            false => Known::Other,
         }
-        let known = TABLE[place(name, FACTOR)];
-        if is_same(name, known.name().as_bytes()) { known } else { Known::Other }
     }
-}
 
-/// Whether a name is this known one, whatever its case. Eight bytes at a time, as this is asked for every field.
-fn is_same(name: &[u8], known: &[u8]) -> bool {
-    // Where the bit is set that letters have and digits and hyphens have not, the case is left out of account.
-    let are_same = |name: &[u8; 8], known: &[u8; 8]| {
-        let (name, known) = (u64::from_le_bytes(*name), u64::from_le_bytes(*known));
-        name | (known & 0x4040_4040_4040_4040) >> 1 == known
-    };
-    if name.len() != known.len() {
-        return false;
+    /// Tells which name this is that has no byte below `!`: such a byte could become one of a name by being folded.
+    fn of_folded(name: Folded) -> Known {
+        let (folded, known) = TABLE[place(name, FACTOR)];
+        if name == folded { known } else { Known::Other }
     }
-    let (Some(name_end), Some(known_end)) = (name.last_chunk(), known.last_chunk()) else {
-        return name.eq_ignore_ascii_case(known);
-    };
-    let (name, known) = (name.as_chunks().0, known.as_chunks().0);
-    name.iter().zip(known).all(|(name, known)| are_same(name, known)) && are_same(name_end, known_end)
+
+    /// Reads the name at the front of a text, up to the first byte that ends it: a colon, a space or a control byte other
+    /// than DEL. Gives which name it is, and its length. Eight bytes at a time, as this is done for every field of
+    /// every message.
+    pub(crate) fn read(text: &[u8]) -> (Known, usize) {
+        let mut folded = [SPACES; 3];
+        let mut rest = text;
+        for part in 0..3 {
+            let Some((eight, after)) = rest.split_first_chunk() else { return Self::read_short(text) };
+            let eight = u64::from_le_bytes(*eight);
+            let ends = name_ends(eight);
+            if ends != 0 {
+                let bits = ends.trailing_zeros() & !7;
+                folded[part] |= eight & ((1 << bits) - 1);
+                return (Self::of_folded(folded), part * 8 + bits as usize / 8);
+            }
+            folded[part] |= eight;
+            rest = after;
+        }
+        Self::read_short(text)
+    }
+
+    /// As [`Known::read`], where a text ends soon or a name does not.
+    #[cold]
+    fn read_short(text: &[u8]) -> (Known, usize) {
+        let length = name_length(text);
+        (Self::of(&text[..length]), length)
+    }
 }
 
 /// A set of known names; [`Known::Other`] is in none.
@@ -259,8 +298,35 @@ mod tests {
             let wanted = Known::ALL.iter().find(|known| name.eq_ignore_ascii_case(known.name().as_bytes()));
             assert_eq!(Known::of(&name), wanted.copied().unwrap_or(Known::Other), "{name:?}");
         }
-        for name in ["", "x", "hosts", "hoxt", "content_length", "x-forwarded-foo", "transfer-ancoding"] {
+        for name in [
+            "",
+            "x",
+            "host\0",
+            "host ",
+            "hosts",
+            "hoxt",
+            "content_length",
+            "x-forwarded-foo",
+            "transfer-ancoding",
+        ] {
             assert_eq!(Known::of(name.as_bytes()), Known::Other, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_read_up_to_its_end_wherever_the_text_ends() {
+        let names = ["", "te", "hoSt", "connecti", "Connection", "x-forwarded-proto", "proxy-authorization"];
+        let others = [
+            "a-name-of-twenty-four-by",
+            "a-name-of-twenty-five-byt",
+            "a-name-that-is-longer-than-all-others",
+        ];
+        for name in names.iter().chain(&others) {
+            for end in [":", " :", "\r\n", "\0", ": value\r\nanother: value of some length\r\n", ""] {
+                let text = format!("{name}{end}");
+                let expected = (Known::of(name.as_bytes()), name.len());
+                assert_eq!(Known::read(text.as_bytes()), expected, "{text:?}");
+            }
         }
     }
 }

@@ -6,8 +6,9 @@ mod head;
 mod known;
 pub mod path;
 pub mod pattern;
+pub(crate) mod scan;
 
-pub use fields::{Fields, Span};
+pub use fields::{FieldLine, Fields, Span};
 pub(crate) use head::Parts;
 pub use head::{Method, RequestHead, ResponseHead, Scheme, Version, lists};
 pub use known::{Known, KnownSet};

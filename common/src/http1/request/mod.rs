@@ -4,12 +4,10 @@ mod target;
 #[cfg(test)]
 mod tests;
 
-use std::mem::MaybeUninit;
-
-use httparse::{Header, Status};
 use thiserror::Error;
 
-use crate::http1::framing::{BodyFraming, Framing, FramingError, lines_end_with_crlf, offset};
+use crate::http1::framing::{BodyFraming, Framing, FramingError};
+use crate::http1::lines::{Lines, Refusal, Stop};
 use crate::message::authority::AuthorityError;
 use crate::message::path::PathError;
 use crate::message::{Known, Method, RequestHead, Span, Version};
@@ -17,8 +15,6 @@ use crate::model::Limits;
 
 /// Most fields that a head can have, whatever the limits say.
 pub(super) const MAX_FIELDS: usize = 256;
-/// Longest method; those of the IANA registry have at most 17 bytes.
-const MAX_METHOD_BYTES: usize = 32;
 
 /// Limits of a head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +80,7 @@ pub enum RequestError {
     /// More fields than the limit.
     #[error("the request has too many header fields")]
     TooManyFields,
-    /// A bare CR or LF, or empty lines before the request line.
+    /// A bare LF, a CR elsewhere than in a value, or empty lines before the request line.
     #[error("a line of the head does not end with CRLF")]
     BadLineEnd,
     /// A name that is no token, a space before the colon, a folded line, or a line without colon.
@@ -163,44 +159,39 @@ pub fn parse_request(
     limits: &HeadLimits,
     head: &mut RequestHead,
 ) -> Result<Option<RequestStart>, RequestError> {
+    let parsed = read_request(input, limits, head);
+    if !matches!(parsed, Ok(Some(_))) {
+        head.clear();
+    }
+    parsed
+}
+
+fn read_request(
+    input: &[u8],
+    limits: &HeadLimits,
+    head: &mut RequestHead,
+) -> Result<Option<RequestStart>, RequestError> {
     head.clear();
     let Some(passed) = empty_line_before(input)? else { return Ok(None) };
-    let input = &input[passed..];
-    let mut slots = [const { MaybeUninit::<Header<'_>>::uninit() }; MAX_FIELDS];
-    let slots = &mut slots[..limits.fields.min(MAX_FIELDS)];
-    let mut tokens = httparse::Request::new(&mut []);
-    let length = match tokens.parse_with_uninit_headers(input, slots) {
-        Ok(Status::Complete(length)) => length,
-        Ok(Status::Partial) => return check_partial(input, &tokens, limits).map(|()| None),
-        Err(error) => return Err(refusal(error, input)),
-    };
-    let (Some(method), Some(target), Some(minor)) = (tokens.method, tokens.path, tokens.version) else {
-        return Err(RequestError::BadRequestLine);
-    };
-    if method.len() > MAX_METHOD_BYTES {
-        return Err(RequestError::BadRequestLine);
+    let mut lines = Lines::new(&input[passed..]);
+    match read_lines(&mut lines, limits, head) {
+        Ok(read) if lines.read() <= limits.head_bytes => {
+            let Read { method, target, noted } = read;
+            let text = lines.text();
+            head.fields.store(text);
+            let name = method.of(text);
+            head.method = Method::known(name).unwrap_or(Method::Other(method));
+            let body = noted.framing.body(head.version)?;
+            let keep_alive = noted.framing.keep_alive(head.version);
+            let expect_continue = noted.expects_continue(head.version)? && body.has_body();
+            target::place(text, target.of(text), noted.host, limits, head)?;
+            Ok(Some(RequestStart { head_bytes: passed + text.len(), body, keep_alive, expect_continue }))
+        }
+        Err(Refusal::Stop(Stop::Incomplete)) if input.len() - passed < limits.head_bytes => Ok(None),
+        Ok(_) | Err(Refusal::Stop(Stop::Incomplete)) => Err(RequestError::HeadTooLarge),
+        Err(Refusal::Stop(stop)) => Err(refusal(stop, input)),
+        Err(Refusal::Error(error)) => Err(error),
     }
-    if target.len() > limits.target_bytes {
-        return Err(RequestError::TargetTooLong);
-    }
-    if length > limits.head_bytes {
-        return Err(RequestError::HeadTooLarge);
-    }
-    let text = &input[..length];
-    if !lines_end_with_crlf(text, tokens.headers) {
-        return Err(RequestError::BadLineEnd);
-    }
-    head.version = if minor == 0 { Version::Http10 } else { Version::Http11 };
-    head.fields.store(text);
-    let name = method.as_bytes();
-    head.method = Method::known(name).unwrap_or_else(|| Method::Other(span(text, name)));
-
-    let noted = store_fields(text, tokens.headers, limits, head)?;
-    let body = noted.framing.body(head.version)?;
-    let keep_alive = noted.framing.keep_alive(head.version);
-    let expect_continue = noted.expects_continue(head.version)? && body.has_body();
-    target::place(text, target.as_bytes(), noted.host, limits, head)?;
-    Ok(Some(RequestStart { head_bytes: passed + length, body, keep_alive, expect_continue }))
 }
 
 /// Length of the one empty line that may precede a request line; `None` if that is not yet to be seen.
@@ -214,35 +205,13 @@ fn empty_line_before(input: &[u8]) -> Result<Option<usize>, RequestError> {
     }
 }
 
-/// Refuses an incomplete head that is beyond a limit already.
-fn check_partial(
-    input: &[u8],
-    tokens: &httparse::Request<'_, '_>,
-    limits: &HeadLimits,
-) -> Result<(), RequestError> {
-    let method = tokens.method.map_or(input.len(), str::len);
-    if method > MAX_METHOD_BYTES {
-        return Err(RequestError::BadRequestLine);
-    }
-    let target = match (tokens.method, tokens.path) {
-        (None, _) => 0,
-        (Some(_), None) => input.len() - method - 1,
-        (Some(_), Some(target)) => target.len(),
-    };
-    if target > limits.target_bytes {
-        return Err(RequestError::TargetTooLong);
-    }
-    if input.len() >= limits.head_bytes { Err(RequestError::HeadTooLarge) } else { Ok(()) }
-}
-
-fn refusal(error: httparse::Error, input: &[u8]) -> RequestError {
-    match error {
-        httparse::Error::HeaderName => RequestError::BadFieldName,
-        httparse::Error::HeaderValue => RequestError::BadFieldValue,
-        httparse::Error::NewLine => RequestError::BadLineEnd,
-        httparse::Error::TooManyHeaders => RequestError::TooManyFields,
-        httparse::Error::Version if names_other_version(input) => RequestError::UnsupportedVersion,
-        _ => RequestError::BadRequestLine,
+fn refusal(stop: Stop, input: &[u8]) -> RequestError {
+    match stop {
+        Stop::FieldName => RequestError::BadFieldName,
+        Stop::FieldValue => RequestError::BadFieldValue,
+        Stop::LineEnd => RequestError::BadLineEnd,
+        Stop::Version if names_other_version(input) => RequestError::UnsupportedVersion,
+        Stop::Version | Stop::StartLine | Stop::Incomplete => RequestError::BadRequestLine,
     }
 }
 
@@ -264,7 +233,19 @@ struct Noted<'a> {
     expect: Option<&'a [u8]>,
 }
 
-impl Noted<'_> {
+impl<'a> Noted<'a> {
+    fn see(&mut self, known: Known, value: &'a [u8]) -> Result<(), RequestError> {
+        match known {
+            Known::Other => {}
+            Known::Host if self.host.is_some() => return Err(RequestError::SeveralHosts),
+            Known::Host => self.host = Some(value),
+            Known::Expect if self.expect.is_some() => return Err(RequestError::UnknownExpectation),
+            Known::Expect => self.expect = Some(value),
+            known => self.framing.see(known, value),
+        }
+        Ok(())
+    }
+
     /// Whether the client expects `100 Continue`; HTTP/1.0 cannot (RFC 9110 §10.1.1).
     fn expects_continue(&self, version: Version) -> Result<bool, RequestError> {
         match self.expect {
@@ -275,39 +256,31 @@ impl Noted<'_> {
     }
 }
 
-/// Makes fields of the head's text, which is stored at the front of the buffer.
-fn store_fields<'a>(
-    text: &[u8],
-    fields: &[Header<'a>],
-    limits: &HeadLimits,
-    head: &mut RequestHead,
-) -> Result<Noted<'a>, RequestError> {
-    let mut noted = Noted::default();
-    let drops_underscores = limits.drop_underscore_fields && memchr::memchr(b'_', text).is_some();
-    for field in fields {
-        let name = field.name.as_bytes();
-        let known = Known::of(name);
-        match known {
-            Known::Other if drops_underscores && name.contains(&b'_') => continue,
-            Known::Host => {
-                if noted.host.replace(field.value).is_some() {
-                    return Err(RequestError::SeveralHosts);
-                }
-            }
-            Known::Expect => {
-                if noted.expect.replace(field.value).is_some() {
-                    return Err(RequestError::UnknownExpectation);
-                }
-            }
-            known => noted.framing.see(known, field.value),
-        }
-        head.fields.push_stored(known, span(text, name), span(text, field.value));
-    }
-    Ok(noted)
+/// What the lines of a head hold.
+struct Read<'a> {
+    method: Span,
+    target: Span,
+    noted: Noted<'a>,
 }
 
-/// The place of a part of the head in the buffer of the fields, where the head comes first.
-fn span(text: &[u8], part: &[u8]) -> Span {
-    let start = offset(text, part);
-    Span::new(start, start + part.len())
+/// Reads all lines and appends the fields to the head, whose text the caller stores.
+fn read_lines<'a>(
+    lines: &mut Lines<'a>,
+    limits: &HeadLimits,
+    head: &mut RequestHead,
+) -> Result<Read<'a>, Refusal<RequestError>> {
+    let method = lines.method()?;
+    let target = lines.target(limits.target_bytes)?.ok_or(Refusal::Error(RequestError::TargetTooLong))?;
+    head.version = lines.version()?;
+    lines.line_end(Stop::LineEnd)?;
+    let (mut noted, mut room) = (Noted::default(), limits.fields.min(MAX_FIELDS));
+    lines.fields(|line, value| {
+        room = room.checked_sub(1).ok_or(RequestError::TooManyFields)?;
+        if !(line.has_underscore && limits.drop_underscore_fields) {
+            noted.see(line.known, value)?;
+            head.fields.push_read(line);
+        }
+        Ok(())
+    })?;
+    Ok(Read { method, target, noted })
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{HeadLimits, RequestError, span};
+use super::{HeadLimits, RequestError};
 use crate::message::authority::{self, Authority};
 use crate::message::path;
 use crate::message::{Method, Parts, RequestHead, Span, Version};
@@ -119,4 +119,11 @@ fn after_scheme(target: &[u8]) -> Option<(&[u8], u16)> {
         let (begin, rest) = target.split_at_checked(scheme.len())?;
         begin.eq_ignore_ascii_case(scheme).then_some((rest, port))
     })
+}
+
+/// The place of a part of the head in the buffer of the fields, where the head comes first.
+fn span(text: &[u8], part: &[u8]) -> Span {
+    let start = (part.as_ptr() as usize).wrapping_sub(text.as_ptr() as usize);
+    debug_assert!(start + part.len() <= text.len(), "the part was cut from the head");
+    Span::new(start, start + part.len())
 }
