@@ -5,10 +5,8 @@ use std::{
     future::poll_fn,
     pin::pin,
     task::{Context, Poll, ready},
-    time::Duration,
+    time::{Duration, Instant},
 };
-
-use tokio::time::Instant;
 
 use super::{
     attempt::{Progress, Try, TryError, open},
@@ -135,7 +133,16 @@ struct Hop<'a, 'c, 't> {
     reused: bool,
     answer: Box<ResponseHead>,
     /// When the final answer must have begun; set once the request is sent.
-    answer_by: Option<Instant>,
+    answer_by: Option<AnswerBy>,
+}
+
+/// When an answer must have begun.
+#[derive(Clone, Copy)]
+struct AnswerBy {
+    /// By the clock of the worker's deadlines.
+    coarse: Duration,
+    /// The moment itself, where time is counted out.
+    exact: Option<Instant>,
 }
 
 impl Hop<'_, '_, '_> {
@@ -276,14 +283,17 @@ impl Hop<'_, '_, '_> {
     ) -> Result<Result<ResponseStart, HeadError>, TryError> {
         let method = self.x.head.method;
         self.this.choice.sent();
-        let now = Instant::now();
-        let by = *self.answer_by.get_or_insert(now + self.this.answer_limit);
+        let (this, deadlines) = (self.this, &self.x.worker().deadlines);
+        let by = *self.answer_by.get_or_insert_with(|| AnswerBy {
+            coarse: deadlines.now().saturating_add(this.answer_limit),
+            exact: this.plan.exact_end(this.answer_limit),
+        });
         let wait = poll_fn(|cx| match poll_head(cx, reader, method, &mut self.answer) {
             Poll::Ready(result) => Poll::Ready(Some(result)),
             Poll::Pending => responder.poll_closed(cx).map(|()| None),
         });
-        let wait = self.x.worker().deadlines.within_looking(by - now, wait);
-        match until(self.this.plan.exact_end(by - now), wait).await {
+        let wait = deadlines.within_looking(by.coarse.saturating_sub(deadlines.now()), wait);
+        match until(by.exact, wait).await {
             Ok(Ok(Some(head))) => Ok(head),
             Ok(Ok(None)) => Err(self.error(Failure::ClientClosed, Progress::Answered)),
             Ok(Err(_)) | Err(_) => Err(self.error(Failure::RequestTimeout, Progress::Sent)),

@@ -72,6 +72,11 @@ impl Default for Deadlines {
 }
 
 impl Deadlines {
+    /// The time since these deadlines began, as of the last sweep; reading it costs nothing.
+    pub fn now(&self) -> Duration {
+        Duration::from_millis(self.now.get())
+    }
+
     /// Waits for a future, but no longer than `limit` (to a tenth of a second); then it gives [`Elapsed`].
     pub fn within<F: Future>(&self, limit: Duration, future: F) -> Within<'_, F> {
         self.wait(limit, Waiting::Busy, future)

@@ -30,6 +30,8 @@ const STREAMS_PER_CONNECTION: usize = 100;
 /// The connections of one worker.
 pub struct Pool {
     idle_limit: Duration,
+    /// The time as of the last sweep: near enough for how long a connection has been idle.
+    now: Cell<Instant>,
     peers: RefCell<HashMap<PeerId, PeerPool, foldhash::fast::RandomState>>,
 }
 
@@ -83,7 +85,7 @@ pub struct Http2Stream(Rc<Http2Connection>);
 impl Pool {
     /// An empty pool that keeps unused connections this long.
     pub fn new(idle_limit: Duration) -> Self {
-        Self { idle_limit, peers: RefCell::default() }
+        Self { idle_limit, now: Cell::new(Instant::now()), peers: RefCell::default() }
     }
 
     /// A connection to this peer that is still alive, the one used last if there are several.
@@ -135,7 +137,7 @@ impl Pool {
             pool.waiting.tell();
         }
         if pool.http1.len() < IDLE_PER_PEER {
-            pool.http1.push(Idle { link, since: Instant::now() });
+            pool.http1.push(Idle { link, since: self.now.get() });
         }
     }
 
@@ -185,6 +187,7 @@ impl Pool {
     /// Closes connections that were unused for too long, have died, whose peer is gone or that another worker needs.
     pub fn sweep(&self) {
         let now = Instant::now();
+        self.now.set(now);
         self.peers.borrow_mut().retain(|_, pool| {
             if pool.peer.is_gone() {
                 return false;
