@@ -16,6 +16,11 @@ const MOST_ROUTES: usize = 100_000;
 /// Rules in one RouteRule.
 const RULES: usize = 10;
 
+const EDGE: &str = include_str!("../peers/edge.yaml");
+const EDGE_PLAIN: &str = include_str!("../peers/edge-plain.yaml");
+const EDGE_ANNOTATED: &str = include_str!("../peers/edge-annotated.yaml");
+const SERVICES: &str = include_str!("../peers/services.yaml");
+
 /// The kinds of proxies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -57,11 +62,25 @@ pub struct Ports {
     pub admin: u16,
 }
 
-/// A proxy to be measured: `KIND[:ROUTES][@PROGRAM]`.
+/// Which hosts of a contestant have annotations of ingress-nginx.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Annotated {
+    /// None.
+    #[default]
+    Nobody,
+    /// One that nothing is asked of.
+    Neighbour,
+    /// The one that is asked; of nginx the same settings.
+    Host,
+}
+
+/// A proxy to be measured: `KIND[+neighbour|+annotated][:ROUTES][@PROGRAM]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Contestant {
     /// What it is.
     pub kind: Kind,
+    /// Which of its hosts have annotations.
+    pub annotated: Annotated,
     /// Routes on the one host.
     pub routes: usize,
     /// The program, where it is not the usual one.
@@ -184,18 +203,24 @@ impl Contestant {
                 command.envs(values.into_iter().map(|(name, value)| (name.to_uppercase(), value)));
             }
             Kind::Edge | Kind::Router => {
-                let template = match self.kind {
-                    Kind::Edge => {
-                        concat!(include_str!("../peers/edge.yaml"), include_str!("../peers/services.yaml"))
-                    }
-                    _ => concat!(include_str!("../peers/services.yaml"), "@routes@"),
-                };
-                command.arg("run").arg("--manifests").arg(file("objects.yaml", template)?);
+                let path = file("objects.yaml", &self.objects())?;
+                command.arg("run").arg("--manifests").arg(path);
                 command.args(self.flags(ports));
             }
         }
         self.find_libraries(&mut command, ground);
         Ok(command)
+    }
+
+    /// The objects of our programs.
+    fn objects(&self) -> String {
+        let parts: &[&str] = match (self.kind, self.annotated) {
+            (Kind::Edge, Annotated::Nobody) => &[EDGE, EDGE_PLAIN, SERVICES],
+            (Kind::Edge, Annotated::Neighbour) => &[EDGE, EDGE_PLAIN, EDGE_ANNOTATED, SERVICES],
+            (Kind::Edge, Annotated::Host) => &[EDGE, EDGE_ANNOTATED, SERVICES],
+            _ => &[SERVICES, "@routes@"],
+        };
+        parts.concat()
     }
 
     /// What was set up brings its libraries along.
@@ -212,6 +237,9 @@ impl Contestant {
             vec!["--http".to_owned(), address(ports.plain), "--admin".into(), address(ports.admin)];
         if self.kind == Kind::Edge {
             flags.extend(["--https".into(), address(ports.tls)]);
+        }
+        if self.annotated != Annotated::Nobody {
+            flags.push("--adopt-ingress-nginx".into());
         }
         let rest = "--workers 1 --access-log off --lameduck 0s --drain-deadline 0s";
         flags.extend(rest.split(' ').map(str::to_owned));
@@ -242,13 +270,32 @@ impl Contestant {
             ("folder", folder.display().to_string()),
             ("host", self.kind.host(Way::Plain).into()),
             ("grpc_host", self.kind.host(Way::Grpc).into()),
+            ("annotated_host", self.annotated_host().into()),
+            ("settings", self.nginx_settings().into()),
             ("routes", self.routes_text()),
         ]
+    }
+
+    fn annotated_host(&self) -> &'static str {
+        match self.annotated {
+            Annotated::Host => self.kind.host(Way::Plain),
+            _ => "annotated.test",
+        }
+    }
+
+    fn nginx_settings(&self) -> &'static str {
+        match self.annotated {
+            Annotated::Host => include_str!("../peers/nginx-annotated.conf"),
+            _ => "        proxy_set_header Host $host;",
+        }
     }
 
     fn routes_text(&self) -> String {
         let routes = (0..self.routes).map(route);
         match self.kind {
+            Kind::Nginx if self.annotated == Annotated::Host => {
+                include_str!("../peers/nginx-annotated-location.conf").to_owned()
+            }
             Kind::Nginx => routes
                 .map(|path| format!("        location {path} {{ proxy_pass http://plain; }}\n"))
                 .collect(),
@@ -309,18 +356,42 @@ impl FromStr for Contestant {
             None => (text, None),
         };
         let (name, routes) = text.split_once(':').unwrap_or((text, "1"));
+        let (name, annotated) = match name.split_once('+') {
+            None => (name, Annotated::Nobody),
+            Some((name, "neighbour")) => (name, Annotated::Neighbour),
+            Some((name, "annotated")) => (name, Annotated::Host),
+            Some((_, other)) => {
+                return Err(format!("{other:?}: what a proxy can have is +neighbour or +annotated"));
+            }
+        };
         let names = Kind::ALL.map(Kind::name);
         let kind = Kind::ALL.into_iter().find(|kind| kind.name() == name);
         let kind = kind.ok_or_else(|| format!("no proxy {name:?}; there are: {}", names.join(", ")))?;
+        let can = match annotated {
+            Annotated::Nobody => true,
+            Annotated::Neighbour => kind == Kind::Edge,
+            Annotated::Host => matches!(kind, Kind::Edge | Kind::Nginx),
+        };
+        if !can {
+            return Err(format!("{name} has no annotations"));
+        }
         let routes = routes.parse().ok().filter(|routes| (1..=MOST_ROUTES).contains(routes));
         let routes = routes.ok_or_else(|| format!("routes of {name:?}: a number from 1 to {MOST_ROUTES}"))?;
-        Ok(Self { kind, routes, program })
+        if annotated == Annotated::Host && routes > 1 {
+            return Err(format!("{name}+annotated has one route"));
+        }
+        Ok(Self { kind, annotated, routes, program })
     }
 }
 
 impl fmt::Display for Contestant {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.kind.name())?;
+        formatter.write_str(match self.annotated {
+            Annotated::Nobody => "",
+            Annotated::Neighbour => "+neighbour",
+            Annotated::Host => "+annotated",
+        })?;
         if self.routes > 1 {
             write!(formatter, ":{}", self.routes)?;
         }
@@ -337,7 +408,9 @@ mod tests {
 
     #[test]
     fn a_contestant_is_read_as_it_is_printed() {
-        for text in ["nginx", "edge:10000", "router@target/selvedge-router", "edge:2@x"] {
+        for text in
+            ["nginx", "edge:10000", "router@target/selvedge-router", "edge+neighbour:2@x", "edge+annotated"]
+        {
             assert_eq!(text.parse::<Contestant>().unwrap().to_string(), text);
         }
     }
@@ -350,6 +423,9 @@ mod tests {
             "no proxy \"apache\"; there are: nginx, haproxy, envoy, pingora, edge, router"
         );
         assert_eq!(error("edge:0"), "routes of \"edge\": a number from 1 to 100000");
+        assert_eq!(error("router+annotated"), "router has no annotations");
+        assert_eq!(error("nginx+annotated:2"), "nginx+annotated has one route");
+        assert_eq!(error("edge+x"), "\"x\": what a proxy can have is +neighbour or +annotated");
         assert_eq!(error("edge:many"), "routes of \"edge\": a number from 1 to 100000");
     }
 

@@ -34,7 +34,7 @@ use tokio::{
 
 use crate::{
     callgrind::Counts,
-    contestant::{Contestant, Kind},
+    contestant::{Annotated, Contestant, Kind},
     ground::Ground,
     instructions::Runs,
     processors::Processors,
@@ -71,7 +71,7 @@ enum Action {
 #[derive(Args)]
 struct Run {
     #[arg(
-        help = "Proxies, KIND[:ROUTES][@PROGRAM]; ratios are to the first one. Without any all that are there"
+        help = "Proxies, KIND[+annotated][:ROUTES][@PROGRAM]; ratios are to the first one. Without any all that are there"
     )]
     contestants: Vec<Contestant>,
     /// What is asked of them, all without it; repeatable
@@ -90,7 +90,7 @@ struct Run {
 
 #[derive(Args)]
 struct Instructions {
-    #[arg(required = true, help = "Proxies, KIND[:ROUTES][@PROGRAM]")]
+    #[arg(required = true, help = "Proxies, KIND[+annotated][:ROUTES][@PROGRAM]")]
     contestants: Vec<Contestant>,
     /// What is asked of them
     #[arg(long, default_value = RECORDED)]
@@ -157,7 +157,8 @@ async fn act(arguments: &Arguments, processors: Option<Processors>) -> anyhow::R
 async fn run(arguments: &Run, ground: &Ground, processors: Processors) -> anyhow::Result<ExitCode> {
     let mut contestants = arguments.contestants.clone();
     if contestants.is_empty() {
-        let usual = Kind::ALL.map(|kind| Contestant { kind, routes: 1, program: None });
+        let usual =
+            Kind::ALL.map(|kind| Contestant { kind, annotated: Annotated::Nobody, routes: 1, program: None });
         contestants = usual.into_iter().filter(|contestant| contestant.program(ground).is_ok()).collect();
     }
     anyhow::ensure!(!contestants.is_empty(), "no proxy is there; see BENCHMARKS.md");
