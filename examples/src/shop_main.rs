@@ -157,7 +157,7 @@ fn tell(addresses: Addresses, args: &MeshArgs, output: &mut dyn Write) -> io::Re
     writeln!(output, "# any service by its name, as a monolith would call it")?;
     writeln!(output, "http_proxy=http://{router} curl http://orders.shop/\n")?;
     writeln!(output, "# who calls whom")?;
-    writeln!(output, "cargo run --release --bin selvedge-router -- graph --admin {router_admin}\n")?;
+    writeln!(output, "cargo run --bin selvedge-router -- graph --admin {router_admin}\n")?;
     writeln!(output, "# the endpoint that hangs up, and gets nothing any more")?;
     writeln!(output, "curl -s http://{router_admin}/metrics | grep ejections\n")?;
     let rules = manifests.join("rules.yaml");
