@@ -6,11 +6,12 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 use kube::CustomResourceExt;
 use serde_json::Value;
 
-use crate::{RouteGrant, RouteRule, TrafficPolicy};
+use crate::{EdgeParameters, RouteGrant, RouteRule, TrafficPolicy};
 
 /// The definitions of all kinds, as an API server gets them.
 pub fn all() -> Vec<CustomResourceDefinition> {
-    let mut definitions = vec![RouteGrant::crd(), RouteRule::crd(), TrafficPolicy::crd()];
+    let mut definitions =
+        vec![EdgeParameters::crd(), RouteGrant::crd(), RouteRule::crd(), TrafficPolicy::crd()];
     for version in definitions.iter_mut().flat_map(|definition| &mut definition.spec.versions) {
         if let Some(schema) = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut()) {
             tidy(schema);

@@ -7,6 +7,7 @@ pub mod balance;
 pub mod connection;
 pub mod definition;
 pub mod duration;
+pub mod edge_parameters;
 pub mod health;
 mod limits;
 pub mod load;
@@ -20,6 +21,7 @@ pub mod traffic_policy;
 
 pub use definition::all;
 pub use duration::Duration;
+pub use edge_parameters::{EdgeParameters, EdgeParametersSpec};
 pub use route_grant::{RouteGrant, RouteGrantSpec};
 pub use route_rule::{RouteRule, RouteRuleSpec};
 pub use status::{ControllerStatus, Status};

@@ -95,6 +95,64 @@ pub fn methods(schema: &mut Schema) {
     });
 }
 
+/// One method, of letters alone.
+pub fn method(schema: &mut Schema) {
+    text(schema, 32, "^[A-Z]+$", "a method is written in upper-case letters, such as GET");
+}
+
+/// What paths begin with. Several of them are one text later, which commas separate.
+pub fn path_beginnings(schema: &mut Schema) {
+    each(schema, |item| {
+        text(item, 256, "^/[^?#,\\\\s]*$", "a path begins with '/', and here has no '?', '#', ',' or space");
+    });
+}
+
+/// Networks of addresses.
+pub fn networks(schema: &mut Schema) {
+    each(schema, |item| {
+        text(
+            item,
+            64,
+            "^[0-9a-fA-F.:]+(/[0-9]{1,3})?$",
+            "a network is an address, with the length of its prefix or without, such as 10.0.0.0/8",
+        );
+    });
+}
+
+/// Values of a header, or regular expressions for them.
+pub fn field_values(schema: &mut Schema) {
+    each(schema, |item| {
+        text(item, 256, "^[^,]+$", "a value has no comma; write several values as items of the list");
+    });
+}
+
+/// An absolute URL of HTTP.
+pub fn url(schema: &mut Schema) {
+    text(
+        schema,
+        1024,
+        "^https?://[^/?#\\\\s]+[^\\\\s]*$",
+        "a URL begins with http:// or https:// and a host, and has no space",
+    );
+}
+
+/// Statuses of any answer.
+pub fn statuses(schema: &mut Schema) {
+    each(schema, |item| range(item, 100, 599));
+}
+
+/// Statuses of errors.
+pub fn error_statuses(schema: &mut Schema) {
+    each(schema, |item| range(item, 400, 599));
+}
+
+/// Gives a number its smallest and its largest value.
+fn range(schema: &mut Schema, least: u16, most: u16) {
+    let object = schema.ensure_object();
+    object.insert("minimum".into(), least.into());
+    object.insert("maximum".into(), most.into());
+}
+
 /// Text of a regular expression; whether it is one is found out when it is translated.
 pub fn regex(schema: &mut Schema) {
     let object = schema.ensure_object();

@@ -21,8 +21,8 @@ pub const LONGEST_PROBLEM: usize = 1024;
 /// Most characters of the message of a condition.
 pub const LONGEST_MESSAGE: usize = 32_768;
 
-/// What became of a RouteRule or TrafficPolicy. The edge and the router can both have a say in one object; each writes
-/// its own entry and leaves the others alone.
+/// What became of an object. The edge and the router can both have a say in one; each writes its own entry and leaves the
+/// others alone.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Status {
@@ -47,7 +47,8 @@ pub struct ControllerStatus {
     #[schemars(transform = limits::accepted)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accepted: Option<String>,
-    /// What became of it for each target, in the order of `spec.targets`.
+    /// What became of it for each target: in the order of `spec.targets`, or of the names of the classes that name
+    /// EdgeParameters.
     #[schemars(length(max = 16), transform = limits::keyed_by_target)]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub targets: Vec<TargetStatus>,
@@ -61,7 +62,7 @@ pub struct ControllerStatus {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TargetStatus {
-    /// The target as text, such as `service orders`, `service orders:8080` or `host api.example.com`.
+    /// The target as text, such as `service orders`, `service orders:8080`, `host api.example.com` or `class public`.
     #[schemars(length(max = 512))]
     pub target: String,
     /// Conditions `Accepted` (the object counts for this target) and `ResolvedRefs` (all that it names is there

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use k8s_openapi::api::networking::v1 as networking;
 use selvedge_common::{
-    id::ObjectRef,
     kube::{
         objects::{Kind, Object},
         reader::Reader,
@@ -35,36 +34,41 @@ pub const DEFAULT_ANNOTATION: &str = "ingressclass.kubernetes.io/is-default-clas
 
 /// Whether an Ingress is ours.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Selection {
+pub struct Selection<'r> {
     /// Whether it is.
     pub ours: bool,
     /// Whether it is so because its class was taken over from ingress-nginx, whose ways then count.
     pub adopted: bool,
+    /// The IngressClass that makes it so, if there is one.
+    pub class: Option<&'r networking::IngressClass>,
     /// What is wrong with its class, for its owner.
     pub problem: Option<Problem>,
 }
 
 /// Decides whether an Ingress is ours: by `spec.ingressClassName`, else by the legacy annotation, else by a default
 /// class or the settings.
-pub fn select(settings: &Settings, reader: &Reader<'_>, ingress: &networking::Ingress) -> Selection {
+pub fn select<'r>(settings: &Settings, reader: &Reader<'r>, ingress: &networking::Ingress) -> Selection<'r> {
     let field = ingress.spec.as_ref().and_then(|spec| spec.ingress_class_name.as_deref());
     match (field, annotated(ingress)) {
         (Some(name), _) => by_field(settings, reader, ingress, name),
         (None, Some(name)) => by_annotation(settings, reader, name),
-        _ => Selection::from(settings.watch_ingress_without_class || has_default(settings, reader)),
+        _ => match default_class(settings, reader) {
+            Some(class) => served(settings, class),
+            None => Selection::from(settings.watch_ingress_without_class),
+        },
     }
 }
 
-/// What is wrong with a class of ours.
-pub fn problems(settings: &Settings, class: &networking::IngressClass) -> impl Iterator<Item = Problem> {
-    let name = class.metadata.name.as_deref().unwrap_or_default();
-    let served = selected(settings, class).ours && settings.serves_class(name);
-    let parameters = class.spec.as_ref().and_then(|spec| spec.parameters.as_ref()).filter(|_| served);
-    parameters.into_iter().map(move |_| {
-        let message = "parameters of a class are not supported yet; they have no effect".to_owned();
-        let object = ObjectRef::new(Kind::IngressClass.name(), "", name);
-        Problem::error(&object, "spec.parameters", "ParametersNotSupported", message)
-    })
+/// Whether Ingresses of a class are ours: by its controller, and by the names of classes that settings have.
+pub fn served<'r>(settings: &Settings, class: &'r networking::IngressClass) -> Selection<'r> {
+    if !settings.serves_class(class.metadata.name.as_deref().unwrap_or_default()) {
+        return Selection::default();
+    }
+    let adopted = settings.adopt_ingress_nginx && controller(class) == Some(NGINX_CONTROLLER);
+    match adopted || is_ours(class) {
+        true => Selection { ours: true, adopted, class: Some(class), problem: None },
+        false => Selection::default(),
+    }
 }
 
 /// What to say of classes that the settings name and nothing else does.
@@ -112,17 +116,17 @@ fn annotated(ingress: &networking::Ingress) -> Option<&str> {
     Some(annotation.as_str()).filter(|name| !name.is_empty())
 }
 
-fn by_field(
+fn by_field<'r>(
     settings: &Settings,
-    reader: &Reader<'_>,
+    reader: &Reader<'r>,
     ingress: &networking::Ingress,
     name: &str,
-) -> Selection {
+) -> Selection<'r> {
     if !settings.serves_class(name) {
         return Selection::default();
     }
     if let Some(class) = reader.ingress_class(name) {
-        return selected(settings, class);
+        return served(settings, class);
     }
     let problem = Problem::error(
         &ingress_ref(ingress),
@@ -137,20 +141,23 @@ fn by_field(
 }
 
 /// The annotation holds a name that need not be that of an IngressClass: settings can name it too.
-fn by_annotation(settings: &Settings, reader: &Reader<'_>, name: &str) -> Selection {
+fn by_annotation<'r>(settings: &Settings, reader: &Reader<'r>, name: &str) -> Selection<'r> {
     match reader.ingress_class(name) {
-        Some(class) if settings.serves_class(name) => selected(settings, class),
-        Some(_) => Selection::default(),
+        Some(class) => served(settings, class),
         None => {
             let adopted = settings.adopt_ingress_nginx && name == NGINX_CLASS && settings.serves_class(name);
             let named = settings.class_names.iter().any(|served| served == name);
-            Selection { ours: adopted || named, adopted, problem: None }
+            Selection { ours: adopted || named, adopted, ..Selection::default() }
         }
     }
 }
 
-fn has_default(settings: &Settings, reader: &Reader<'_>) -> bool {
-    reader.all(Kind::IngressClass, "").any(|object| is_default(settings, object))
+/// The first by name of the classes of ours that are the default.
+fn default_class<'r>(settings: &Settings, reader: &Reader<'r>) -> Option<&'r networking::IngressClass> {
+    reader.all(Kind::IngressClass, "").find_map(|object| match object {
+        Object::IngressClass(class) if is_default(settings, object) => Some(&**class),
+        _ => None,
+    })
 }
 
 /// Whether an object is a class of ours that is served and the default.
@@ -174,13 +181,7 @@ fn is_ours(class: &networking::IngressClass) -> bool {
     controller(class) == Some(CONTROLLER)
 }
 
-/// Whether Ingresses of a class are ours, by its controller.
-fn selected(settings: &Settings, class: &networking::IngressClass) -> Selection {
-    let adopted = settings.adopt_ingress_nginx && controller(class) == Some(NGINX_CONTROLLER);
-    Selection { ours: adopted || is_ours(class), adopted, problem: None }
-}
-
-impl From<bool> for Selection {
+impl From<bool> for Selection<'_> {
     fn from(ours: bool) -> Self {
         Self { ours, ..Self::default() }
     }

@@ -284,6 +284,25 @@ fn a_policy_translates_the_hosts_that_it_is_for() {
 }
 
 #[test]
+fn parameters_translate_the_hosts_of_their_class() {
+    let mut reconciler = thousand();
+    let parameters = |bytes: u64| {
+        object(Kind::EdgeParameters, json!({"metadata": {"name": "small"}, "spec": {"maxBodyBytes": bytes}}))
+    };
+    let class = json!({"metadata": {"name": "small"}, "spec": {"controller": "selvedge.dev/ingress",
+        "parameters": {"apiGroup": "selvedge.dev", "kind": "EdgeParameters", "name": "small"}}});
+    reconciler.apply([object(Kind::IngressClass, class)]);
+    let mine = ingress("i7", "/", "small");
+    reconciler.apply([object(Kind::Ingress, mine)]);
+    for event in [parameters(1), parameters(2)] {
+        assert_eq!(reconciler.apply([event]).hosts_translated, 1);
+    }
+    let gone = ObjectEvent::Deleted(ObjectKey::new(Kind::EdgeParameters, "", "small"));
+    let outcome = reconciler.apply([gone]);
+    assert_eq!((outcome.hosts_translated, &*outcome.problems_added[0].reason), (1, "ParametersNotFound"));
+}
+
+#[test]
 fn what_was_not_found_counts_as_read() {
     let settings = Settings::default();
     let mut reconciler = Reconciler::new(Edge::new(settings));

@@ -183,7 +183,7 @@ async fn endpoints_of_pods_answer_and_follow() {
 #[tokio::test]
 async fn an_edge_without_custom_resources_is_ready_and_serves() {
     let server = ApiServer::start().await;
-    for plural in ["routerules", "trafficpolicies", "routegrants"] {
+    for plural in ["routerules", "trafficpolicies", "routegrants", "edgeparameters"] {
         server.forget(plural);
     }
     let folder = tempfile::tempdir().unwrap();

@@ -8,6 +8,7 @@ mod edge;
 mod events;
 mod lease;
 mod owners;
+mod parameters;
 mod pods;
 mod rule_status;
 mod servers;

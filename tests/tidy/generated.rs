@@ -14,6 +14,7 @@ type Generated = (&'static str, fn() -> String);
 const GENERATED: &[Generated] = &[
     ("ingress/ANNOTATIONS.md", selvedge_ingress::annotations::markdown),
     ("ingress/CONFIGMAP.md", selvedge_ingress::globals::markdown),
+    ("crds/yaml/edgeparameters.yaml", || yaml("edgeparameters")),
     ("crds/yaml/routegrants.yaml", || yaml("routegrants")),
     ("crds/yaml/routerules.yaml", || yaml("routerules")),
     ("crds/yaml/trafficpolicies.yaml", || yaml("trafficpolicies")),

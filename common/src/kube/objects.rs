@@ -63,12 +63,12 @@ macro_rules! kinds {
 
             /// Whether its objects are in namespaces; the others are of the whole Kubernetes cluster.
             pub fn is_namespaced(self) -> bool {
-                !matches!(self, Kind::IngressClass)
+                !matches!(self, Kind::IngressClass | Kind::EdgeParameters)
             }
 
             /// Whether its status has conditions and problems, an entry for each controller.
             pub fn has_conditions(self) -> bool {
-                matches!(self, Kind::RouteRule | Kind::TrafficPolicy)
+                matches!(self, Kind::RouteRule | Kind::TrafficPolicy | Kind::EdgeParameters)
             }
 
             /// The kind with this `apiVersion` and `kind`, if Selvedge reads it.
@@ -160,6 +160,8 @@ kinds! {
     TrafficPolicy(crds::TrafficPolicy),
     /// `selvedge.dev/v1alpha1` RouteGrant.
     RouteGrant(crds::RouteGrant),
+    /// `selvedge.dev/v1alpha1` EdgeParameters.
+    EdgeParameters(crds::EdgeParameters),
     /// `v1` Pod, as much of it as is looked at. Only where callers are told apart.
     Pod(pods::Pod),
 }

@@ -188,6 +188,7 @@ fn same_but_status(a: &Object, b: &Object) -> bool {
             (Object::RouteRule(a), Object::RouteRule(b)) => a.spec == b.spec,
             (Object::TrafficPolicy(a), Object::TrafficPolicy(b)) => a.spec == b.spec,
             (Object::RouteGrant(a), Object::RouteGrant(b)) => a.spec == b.spec,
+            (Object::EdgeParameters(a), Object::EdgeParameters(b)) => a.spec == b.spec,
             _ => false,
         }
 }
@@ -203,6 +204,7 @@ fn status_differs(a: &Object, b: &Object) -> bool {
         (Object::Ingress(a), Object::Ingress(b)) => a.status != b.status,
         (Object::RouteRule(a), Object::RouteRule(b)) => a.status != b.status || is_newer,
         (Object::TrafficPolicy(a), Object::TrafficPolicy(b)) => a.status != b.status || is_newer,
+        (Object::EdgeParameters(a), Object::EdgeParameters(b)) => a.status != b.status || is_newer,
         _ => false,
     }
 }

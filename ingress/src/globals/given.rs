@@ -1,15 +1,15 @@
-//! The ConfigMap while groups read it; what nobody reads is told.
+//! Settings while groups read them; what nobody reads is told.
 
 use std::collections::BTreeMap;
 
-use selvedge_common::{id::ObjectRef, kube::near, model::Problem};
+use selvedge_common::{kube::near, model::Problem};
 
-use super::{Setting, Usual};
+use super::{Setting, Source, Usual};
 use crate::annotations::{Form, Verdict};
 
-/// The keys of one ConfigMap while groups read them.
+/// Settings by their keys while groups read them.
 pub(super) struct Given<'a> {
-    object: &'a ObjectRef,
+    source: Source<'a>,
     data: &'a BTreeMap<String, String>,
     /// What becomes the default of annotations.
     pub(super) usual: Usual,
@@ -19,8 +19,8 @@ pub(super) struct Given<'a> {
 }
 
 impl<'a> Given<'a> {
-    pub(super) fn new(object: &'a ObjectRef, data: &'a BTreeMap<String, String>) -> Self {
-        Self { object, data, usual: Usual::default(), problems: Vec::new(), unprotected: false }
+    pub(super) fn new(source: Source<'a>, data: &'a BTreeMap<String, String>) -> Self {
+        Self { source, data, usual: Usual::default(), problems: Vec::new(), unprotected: false }
     }
 
     /// The value of a key; one that is invalid or empty counts as absent. What becomes of it is told.
@@ -33,7 +33,7 @@ impl<'a> Given<'a> {
             self.invalid(setting, text, T::NAME);
             return None;
         };
-        if !is_default(setting, text) {
+        if !is_default(setting, text) && self.source.is_foreign() {
             self.judge(setting);
         }
         if !setting.annotation.is_empty() && !matches!(setting.verdict, Verdict::Refused(_)) {
@@ -70,12 +70,18 @@ impl<'a> Given<'a> {
 
     /// Says something of a key: it, or part of it, has no effect.
     pub(super) fn tell(&mut self, name: &str, reason: &str, message: String) {
-        self.problems.push(Problem::error(self.object, field(name), reason, message));
+        self.problems.push(Problem::error(self.source.object(), self.source.field(name), reason, message));
     }
 
     /// Says something of a key: it has effect, though maybe not as expected.
     pub(super) fn warn(&mut self, name: &str, reason: &str, message: String) {
-        self.problems.push(Problem::warning(self.object, field(name), reason, message));
+        self.problems.push(Problem::warning(self.source.object(), self.source.field(name), reason, message));
+    }
+
+    /// Whether something was said of a key.
+    pub(super) fn is_told(&self, name: &str) -> bool {
+        let field = self.source.field(name);
+        self.problems.iter().any(|told| told.field == field)
     }
 
     /// Tells of keys that are not among the known ones.
@@ -94,9 +100,4 @@ fn is_default(setting: &Setting, text: &str) -> bool {
     let (default, text) = (setting.default.trim_matches('`'), text.trim());
     let same_truth = || Some(bool::parse(default)? == bool::parse(text)?);
     !default.is_empty() && (default == text || same_truth() == Some(true))
-}
-
-/// The field of a ConfigMap that a key is.
-pub(crate) fn field(name: &str) -> String {
-    format!("data[{name}]")
 }

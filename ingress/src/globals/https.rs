@@ -91,7 +91,8 @@ impl Effect for Https {
             include_subdomains: self.hsts_subdomains.unwrap_or(true),
             preload: self.hsts_preload.unwrap_or(false),
         };
-        globals.strict_transport = self.hsts.unwrap_or(true).then_some(strict);
+        let usual = globals.strict_transport.is_some();
+        globals.strict_transport = self.hsts.unwrap_or(usual).then_some(strict);
         globals.redirect_status = self.code.map_or(globals.redirect_status, |code| code.0);
         if let Some(paths) = &self.unredirected {
             globals.unredirected = paths.0.to_vec();

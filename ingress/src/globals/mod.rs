@@ -11,9 +11,11 @@ mod logs;
 mod markdown;
 mod name;
 mod nginx;
+mod parameters;
 mod protection;
 mod setting;
 mod snippets;
+mod source;
 #[cfg(test)]
 mod tests;
 mod traces;
@@ -25,17 +27,18 @@ use std::{collections::BTreeMap, sync::Arc};
 use k8s_openapi::{api::networking::v1 as networking, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use selvedge_common::{
     filter::{FieldBlock, FieldChanges, Networks, StrictTransport},
-    id::ObjectRef,
     model::Problem,
 };
 
 use crate::annotations::{Annotations, NGINX_PREFIX, form::ObjectName};
 pub use forwarding::ListenerGlobals;
 use given::Given;
-pub(crate) use given::field;
 pub use markdown::markdown;
 pub use name::ConfigMapName;
+pub(crate) use parameters::lay_over;
 pub use setting::Setting;
+pub use source::Source;
+pub(crate) use source::field;
 pub use usual::Usual;
 
 /// ingress-nginx: how long browsers come over HTTPS once they did.
@@ -115,10 +118,11 @@ impl Globals {
         Self { strict_transport: adopted.then_some(strict), ..Self::default() }
     }
 
-    /// Reads the ConfigMap of ingress-nginx, and says what is wrong with it. One bad value never takes the others away.
-    pub fn read(object: &ObjectRef, data: &BTreeMap<String, String>) -> (Self, Vec<Problem>) {
-        let mut given = Given::new(object, data);
-        let mut globals = Self::of_class(true);
+    /// Reads settings for classes of ours or of ingress-nginx, and says what is wrong with them. One bad value never takes
+    /// the others away.
+    pub fn read(source: Source<'_>, data: &BTreeMap<String, String>, adopted: bool) -> (Self, Vec<Problem>) {
+        let mut given = Given::new(source, data);
+        let mut globals = Self::of_class(adopted);
         read_groups(&mut given, &mut globals);
         given.tell_unknown(all_settings());
         judge_usual(&mut given);
@@ -145,7 +149,7 @@ fn judge_usual(given: &mut Given<'_>) {
             !setting.annotation.is_empty() && problem.field.ends_with(&format!("/{}]", setting.annotation))
         };
         let Some(setting) = all_settings().find(is_it) else { continue };
-        if !given.problems.iter().any(|told| told.field == field(setting.name)) {
+        if !given.is_told(setting.name) {
             given.tell(setting.name, "InvalidSetting", problem.message);
         }
     }

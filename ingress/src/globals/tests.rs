@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use selvedge_common::model::Severity;
+use selvedge_common::{id::ObjectRef, model::Severity};
 
 use super::*;
 
 fn read(data: &[(&str, &str)]) -> (Globals, Vec<Problem>) {
     let data = data.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-    Globals::read(&ObjectRef::new("ConfigMap", "ingress-nginx", "controller"), &data)
+    let object = ObjectRef::new("ConfigMap", "ingress-nginx", "controller");
+    Globals::read(Source::ConfigMap(&object), &data, true)
 }
 
 fn reasons(problems: &[Problem]) -> Vec<&str> {

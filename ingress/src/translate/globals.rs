@@ -1,7 +1,8 @@
 //! Globals of classes: the ConfigMap that they are read from, those that it names, and what they add to routes.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
+use k8s_openapi::api::networking::v1 as networking;
 use selvedge_common::{
     filter::{
         Access, Field, FieldChanges, Filter, Networks, RequestHeaders, ResponseHeaders, check_token,
@@ -16,24 +17,48 @@ use selvedge_common::{
     },
     model::Problem,
 };
+use selvedge_crds::EdgeParameters;
 
-use super::{Context, RouteDraft};
+use super::{Context, RouteDraft, parameters};
 use crate::{
     annotations::form::ObjectName,
-    globals::{ConfigMapName, Globals, field},
+    globals::{ConfigMapName, Globals, Source, field, lay_over},
     settings::Settings,
 };
 
-impl Context<'_, '_> {
-    /// What counts for all Ingresses of classes of ours, or of those that were adopted.
-    pub(super) fn globals(&mut self, adopted: bool) -> Arc<Globals> {
-        if !adopted {
-            return Arc::new(Globals::of_class(false));
-        }
+impl<'r> Context<'_, 'r> {
+    /// What counts for all Ingresses of a class, which was adopted or is of ours; without a class, what counts for those
+    /// that are served all the same, and for listeners.
+    pub(super) fn globals(
+        &mut self,
+        adopted: bool,
+        class: Option<&'r networking::IngressClass>,
+    ) -> Arc<Globals> {
         let (settings, reader) = (self.settings, self.reader);
-        let read = || Arc::new(read(settings, reader).0);
-        self.globals.get_or_insert_with(read).clone()
+        let name = class.and_then(|class| class.metadata.name.as_deref()).unwrap_or_default();
+        let read = || Arc::new(of_class(settings, reader, (adopted, class)));
+        self.globals.entry((adopted, name)).or_insert_with(read).clone()
     }
+}
+
+/// ConfigMap and EdgeParameters together. What is wrong with them is told once for these objects.
+fn of_class(
+    settings: &Settings,
+    reader: &Reader<'_>,
+    (adopted, class): (bool, Option<&networking::IngressClass>),
+) -> Globals {
+    let (parameters, closes) = match class.map(|class| parameters::find(reader, class, adopted)) {
+        Some(Ok(parameters)) => (parameters, false),
+        Some(Err(fault)) => (None, fault.closes),
+        None => (None, false),
+    };
+    let mut globals = match (adopted, parameters) {
+        (true, parameters) => read(settings, reader, parameters).0,
+        (false, Some(parameters)) => Globals::of_parameters(parameters, false).0,
+        (false, None) => Globals::of_class(false),
+    };
+    globals.unprotected |= closes;
+    globals
 }
 
 /// Whether an object is the ConfigMap of global settings.
@@ -45,7 +70,7 @@ pub(super) fn is_global(settings: &Settings, object: &Object) -> bool {
 
 /// What is wrong with the ConfigMap of global settings, and with those that it names.
 pub(super) fn problems(settings: &Settings, reader: &Reader<'_>) -> Vec<Problem> {
-    read(settings, reader).1
+    read(settings, reader, None).1
 }
 
 /// What to say of ConfigMaps that flags name and that are not there.
@@ -67,22 +92,35 @@ pub fn missing_config_maps(settings: &Settings, objects: &Objects) -> Vec<String
     flags.into_iter().filter_map(say).collect()
 }
 
-/// Reads the ConfigMap; without one, what counts where nobody says anything.
-fn read(settings: &Settings, reader: &Reader<'_>) -> (Globals, Vec<Problem>) {
+/// Reads the ConfigMap, with EdgeParameters laid over it; without one, these alone.
+fn read(
+    settings: &Settings,
+    reader: &Reader<'_>,
+    parameters: Option<&EdgeParameters>,
+) -> (Globals, Vec<Problem>) {
     let map = settings.nginx_configmap.as_ref().and_then(|wanted| {
         let map = reader.config_map(&wanted.namespace, &wanted.name)?;
         Some((wanted, map))
     });
-    let Some((wanted, map)) = map else { return (Globals::of_class(true), Vec::new()) };
+    let Some((wanted, map)) = map else {
+        let alone = parameters.map(|parameters| Globals::of_parameters(parameters, true));
+        return alone.unwrap_or_else(|| (Globals::of_class(true), Vec::new()));
+    };
     let object = ObjectRef::new(Kind::ConfigMap.name(), &wanted.namespace, &wanted.name);
-    let none = BTreeMap::new();
-    let (mut globals, mut problems) = Globals::read(&object, map.data.as_ref().unwrap_or(&none));
+    let mut data = map.data.clone().unwrap_or_default();
+    if let Some(parameters) = parameters {
+        lay_over(&mut data, &parameters.spec);
+    }
+    let (mut globals, mut problems) = Globals::read(Source::ConfigMap(&object), &data, true);
     let mut fields = Fields { reader, object: &object, problems: &mut problems };
     if let Some(name) = &globals.request_fields {
         globals.request_changes = fields.read("proxy-set-headers", name, check_request);
     }
     if let Some(name) = &globals.answer_fields {
         globals.answer_changes = fields.read("add-headers", name, check_answer);
+    }
+    if let Some(parameters) = parameters {
+        globals.change_headers(parameters, &mut problems);
     }
     (globals, problems)
 }

@@ -11,6 +11,7 @@ mod globals;
 mod host;
 mod host_rules;
 mod more_hosts;
+mod parameters;
 mod path;
 pub(crate) mod pattern;
 mod protection;
@@ -23,7 +24,7 @@ mod tls;
 mod upstream;
 mod via;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use k8s_openapi::{api::networking::v1 as networking, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use selvedge_common::{
@@ -73,6 +74,7 @@ pub const KINDS: &[Kind] = &[
     Kind::RouteRule,
     Kind::TrafficPolicy,
     Kind::RouteGrant,
+    Kind::EdgeParameters,
 ];
 
 /// Translates Ingresses, with what RouteRules and TrafficPolicies say.
@@ -90,8 +92,8 @@ pub(crate) struct Context<'a, 'r> {
     parts: Parts,
     /// The Ingress that was looked at last, and what it says.
     last_said: Option<(&'r networking::Ingress, Arc<Said>)>,
-    /// What counts for all Ingresses of classes that were adopted, once it was read.
-    globals: Option<Arc<Globals>>,
+    /// What counts for all Ingresses of a class that was looked at, by whether it was adopted and by its name.
+    globals: BTreeMap<(bool, &'r str), Arc<Globals>>,
 }
 
 impl Edge {
@@ -120,7 +122,7 @@ impl Edge {
             reader,
             parts,
             last_said: None,
-            globals: None,
+            globals: BTreeMap::new(),
         }
     }
 }
@@ -140,7 +142,7 @@ impl Translate for Edge {
             return Vec::new();
         }
         let mut units = match object {
-            Object::IngressClass(_) => Vec::new(),
+            Object::IngressClass(_) | Object::EdgeParameters(_) => Vec::new(),
             Object::ConfigMap(_) if globals::is_global(&self.settings, object) => Vec::new(),
             Object::Ingress(ingress) => self.declared_by(ingress),
             Object::RouteRule(_) | Object::TrafficPolicy(_) => {
@@ -158,9 +160,10 @@ impl Translate for Edge {
         match object {
             Object::Ingress(ingress) => status::translate(&self.settings, reader, ingress),
             Object::IngressClass(class) => {
-                let problems = class::problems(&self.settings, class).collect();
+                let problems = parameters::problem(&self.settings, reader, class).into_iter().collect();
                 ObjectTranslation { problems, ..ObjectTranslation::default() }
             }
+            Object::EdgeParameters(parameters) => parameters::translate(&self.settings, reader, parameters),
             Object::ConfigMap(_) => {
                 let problems = globals::problems(&self.settings, reader);
                 ObjectTranslation { problems, ..ObjectTranslation::default() }
@@ -186,7 +189,7 @@ impl Translate for Edge {
     fn translate_base(&self, reader: &Reader<'_>) -> BaseTranslation {
         let mut cx = self.context(reader);
         let default_certificate = tls::default_certificate(&mut cx);
-        let globals = cx.globals(true);
+        let globals = cx.globals(true, None);
         let listeners = self.settings.listeners.iter().map(|(name, listener)| {
             let mut listener = listener.clone();
             listener.routes = self.route_set();

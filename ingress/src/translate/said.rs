@@ -5,7 +5,11 @@ use std::sync::Arc;
 use k8s_openapi::api::networking::v1 as networking;
 
 use super::Context;
-use crate::{annotations::Annotations, class, globals::Globals};
+use crate::{
+    annotations::Annotations,
+    class::{self, Selection},
+    globals::Globals,
+};
 
 /// What an Ingress says beside its rules.
 #[derive(Debug, Default)]
@@ -33,8 +37,8 @@ impl<'r> Context<'_, 'r> {
         {
             return said.clone();
         }
-        let adopted = class::select(self.settings, self.reader, ingress).adopted;
-        let globals = self.globals(adopted);
+        let Selection { adopted, class, .. } = class::select(self.settings, self.reader, ingress);
+        let globals = self.globals(adopted, class);
         let (annotations, _) = Annotations::read_over(ingress, adopted, &globals.usual);
         let said = Arc::new(Said { adopted, annotations, globals });
         self.last_said = Some((ingress, said.clone()));

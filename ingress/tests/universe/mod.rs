@@ -95,6 +95,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         2 => one(Kind::TrafficPolicy, namespace(), select(["p", "q"]), rules::policy()),
         1 => one(Kind::RouteGrant, namespace(), Just("g"), rules::grant()),
         1 => one(Kind::ConfigMap, namespace(), Just("ca"), rules::config_map()),
+        1 => one(Kind::EdgeParameters, Just(""), select(["p", "q"]), parameters()),
     ]
 }
 
@@ -228,11 +229,25 @@ fn secret() -> impl Strategy<Value = Value> {
 
 fn class() -> impl Strategy<Value = Value> {
     let controller = select(["selvedge.dev/ingress", "selvedge.dev/ingress", "example.com/other"]);
-    (controller, any::<bool>()).prop_map(|(controller, default)| {
+    let parameters =
+        option::weighted(0.3, select([("EdgeParameters", "p"), ("EdgeParameters", "q"), ("Other", "p")]));
+    (controller, any::<bool>(), parameters).prop_map(|(controller, default, parameters)| {
         let annotations = match default {
             true => json!({"ingressclass.kubernetes.io/is-default-class": "true"}),
             false => json!({}),
         };
-        json!({"metadata": {"annotations": annotations}, "spec": {"controller": controller}})
+        let mut spec = json!({"controller": controller});
+        if let Some((kind, name)) = parameters {
+            spec["parameters"] = json!({"apiGroup": "selvedge.dev", "kind": kind, "name": name});
+        }
+        json!({"metadata": {"annotations": annotations}, "spec": spec})
     })
+}
+
+fn parameters() -> impl Strategy<Value = Value> {
+    select([
+        json!({"spec": {"maxBodyBytes": 1024, "redirectToHttps": {"when": "Always"}}}),
+        json!({"spec": {"access": {"allow": ["192.0.2.0/24"]}}}),
+        json!({"spec": {"access": {"block": ["nonsense"]}}}),
+    ])
 }

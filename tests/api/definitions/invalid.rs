@@ -16,6 +16,9 @@ const ONE_ACTION: &str = "a rule has at most one of backends, redirect and respo
 const ONE_TRY: &str =
     "backend is the time of one try, so it must not be longer than request, the time of all tries";
 const ONCE: &str = "targets must differ; one of them is there twice";
+const BEGINNING: &str = "a path begins with '/', and here has no '?', '#', ',' or space";
+const NETWORK: &str = "a network is an address, with the length of its prefix or without, such as 10.0.0.0/8";
+const URL: &str = "a URL begins with http:// or https:// and a host, and has no space";
 const RETRY: &str = "retry on a status from 400 to 599 or one of connect-failure, reset, timeout, 5xx, ";
 
 /// Rules of a RouteRule for a Service.
@@ -158,6 +161,37 @@ const GRANTS: &[(&str, &str)] = &[
     ("from: [{namespace: web}], to: [{service: a/b}]", NAME),
 ];
 
+/// Fields of EdgeParameters.
+const PARAMETERS: &[(&str, &str)] = &[
+    ("redirectToHttps: {when: Sometimes}", r#"supported values: "Never", "WithTls", "Always""#),
+    ("redirectToHttps: {status: 200}", r#"supported values: "301", "302", "303", "307", "308""#),
+    ("redirectToHttps: {exceptPaths: [public]}", BEGINNING),
+    ("redirectToHttps: {exceptPaths: ['/a,/b']}", BEGINNING),
+    ("redirectToHttps: {exceptPaths: []}", "exceptPaths in body should have at least 1 items"),
+    ("strictTransport: {}", "spec.strictTransport.maxAge: Required value"),
+    ("strictTransport: {maxAge: a year}", DURATION),
+    ("timeouts: {connect: 0s}", "connect must be longer than 0s, as otherwise every request would fail"),
+    ("timeouts: {read: 0s}", "read must be longer than 0s, as otherwise every request would fail"),
+    ("timeouts: {read: 60}", "read in body must be of type string"),
+    ("retry: {attempts: 10}", "attempts in body should be less than or equal to 9"),
+    ("maxBodyBytes: 8m", "maxBodyBytes in body must be of type integer"),
+    ("maxBodyBytes: -1", "maxBodyBytes in body should be greater than or equal to 0"),
+    ("responseRate: {afterKibibytes: 1}", "spec.responseRate.kibibytesPerSecond: Required value"),
+    ("errorPages: {statuses: [200]}", "statuses[0] in body should be greater than or equal to 400"),
+    ("access: {allow: [office]}", NETWORK),
+    ("access: {block: ['10.0.0.0/8,10.1.0.0/16']}", NETWORK),
+    ("access: {deny: []}", "spec.access.deny in body should have at least 1 items"),
+    ("access: {blockUserAgents: ['a,b']}", "a value has no comma; write several values as items of the list"),
+    ("externalAuth: {}", "spec.externalAuth.url: Required value"),
+    ("externalAuth: {url: auth.example/check}", URL),
+    ("externalAuth: {url: http://a/, signin: login}", URL),
+    ("externalAuth: {url: http://a/, method: get}", "a method is written in upper-case letters, such as GET"),
+    ("externalAuth: {url: http://a/, responseHeaders: [a b]}", HEADER),
+    ("externalAuth: {url: http://a/, cache: {}}", "spec.externalAuth.cache.key: Required value"),
+    ("limitStatus: {rate: 200}", "rate in body should be greater than or equal to 400"),
+    ("keepAlive: 75s", r#"unknown field "spec.keepAlive""#),
+];
+
 /// Every object of the tables, with what must be said of it.
 fn cases() -> Vec<(&'static str, String, &'static str)> {
     let mut cases = Vec::new();
@@ -171,6 +205,7 @@ fn cases() -> Vec<(&'static str, String, &'static str)> {
     add("TrafficPolicy", POLICY_TARGETS, ("{targets: [", "]}"));
     add("TrafficPolicy", POLICIES, ("{targets: [{kind: Service, name: orders}], ", "}"));
     add("RouteGrant", GRANTS, ("{", "}"));
+    add("EdgeParameters", PARAMETERS, ("{", "}"));
     let host = "a host has no endpoints of its own: with a target host, each of the rules needs backends, redirect or respond";
     cases.push(("RouteRule", "{targets: [{host: a}], rules: [{timeouts: {request: 1s}}]}".into(), host));
     cases.push(("RouteRule", "{targets: [{service: a}]}".into(), "spec.rules: Required value"));

@@ -33,15 +33,23 @@ pub async fn install(client: &Client) {
     }
 }
 
+/// Where the objects of a kind are, in a namespace if it has any.
+fn address(kind: &str, namespace: &str) -> String {
+    let definitions = selvedge_crds::all();
+    let of_kind = |definition: &&CustomResourceDefinition| definition.spec.names.kind == kind;
+    let spec = &definitions.iter().find(of_kind).expect("a kind of ours").spec;
+    let plural = &spec.names.plural;
+    match spec.scope.as_str() {
+        "Namespaced" => format!("/apis/selvedge.dev/v1alpha1/namespaces/{namespace}/{plural}"),
+        _ => format!("/apis/selvedge.dev/v1alpha1/{plural}"),
+    }
+}
+
 /// Tries to create an object in a namespace, or creates it.
 async fn create(client: &Client, namespace: &str, object: &Value, dry: bool) -> Result<Value, String> {
-    let definitions = selvedge_crds::all();
-    let of_kind =
-        |definition: &&CustomResourceDefinition| object["kind"] == definition.spec.names.kind.as_str();
-    let plural = &definitions.iter().find(of_kind).expect("a kind of ours").spec.names.plural;
+    let address = address(object["kind"].as_str().unwrap_or_default(), namespace);
     let dry = if dry { "&dryRun=All" } else { "" };
-    let path =
-        format!("/apis/selvedge.dev/v1alpha1/namespaces/{namespace}/{plural}?fieldValidation=Strict{dry}");
+    let path = format!("{address}?fieldValidation=Strict{dry}");
     let request = http::Request::post(path).header("content-type", "application/json");
     let request = request.body(object.to_string().into_bytes()).unwrap();
     client.request(request).await.map_err(|error| match error {
@@ -136,27 +144,32 @@ fn gather_declared(path: &str, schema: &JSONSchemaProps, declared: &mut BTreeSet
 async fn kinds_have_short_names_a_category_and_a_status_of_their_own() {
     let Some((client, _)) = real_with_namespace().await else { return };
     let listed = client.list_api_group_resources("selvedge.dev/v1alpha1").await.unwrap().resources;
-    for (kind, short, has_status) in
-        [("RouteRule", "rr", true), ("TrafficPolicy", "tp", true), ("RouteGrant", "rg", false)]
-    {
+    for (kind, short, has_status) in [
+        ("RouteRule", "rr", true),
+        ("TrafficPolicy", "tp", true),
+        ("RouteGrant", "rg", false),
+        ("EdgeParameters", "edp", true),
+    ] {
         let of_kind: Vec<_> = listed.iter().filter(|resource| resource.kind == kind).collect();
         let (main, status): (Vec<_>, Vec<_>) =
             of_kind.into_iter().partition(|resource| !resource.name.contains('/'));
         assert_eq!(main[0].short_names.as_deref(), Some(&[short.to_owned()][..]), "{kind}");
         assert_eq!(main[0].categories.as_deref(), Some(&["selvedge".to_owned()][..]), "{kind}");
-        assert!(main[0].namespaced, "{kind}");
+        // Those of IngressClasses are as these are.
+        assert_eq!(main[0].namespaced, kind != "EdgeParameters", "{kind}");
         assert_eq!(status.len(), usize::from(has_status), "{kind}");
     }
 }
 
-/// The table that `kubectl get -o wide` shows: names of columns, then the cells of the only row.
-async fn table(client: &Client, namespace: &str, plural: &str) -> (Vec<String>, Vec<Value>) {
-    let path = format!("/apis/selvedge.dev/v1alpha1/namespaces/{namespace}/{plural}");
+/// The table that `kubectl get -o wide` shows: names of columns, then the cells of each row.
+async fn table(client: &Client, namespace: &str, kind: &str) -> (Vec<String>, Vec<Vec<Value>>) {
+    let path = address(kind, namespace);
     let request = http::Request::get(path).header("accept", "application/json;as=Table;v=v1;g=meta.k8s.io");
     let table: Value = client.request(request.body(Vec::new()).unwrap()).await.unwrap();
     let columns = table["columnDefinitions"].as_array().unwrap().iter();
     let columns = columns.map(|column| column["name"].as_str().unwrap().to_owned()).collect();
-    (columns, table["rows"][0]["cells"].as_array().unwrap().clone())
+    let cells = |row: &Value| row["cells"].as_array().unwrap().clone();
+    (columns, table["rows"].as_array().unwrap().iter().map(cells).collect())
 }
 
 #[tokio::test]
@@ -166,24 +179,25 @@ async fn columns_say_for_what_an_object_counts_and_what_became_of_it() {
     let router = entry("selvedge.dev/router", "Partly", &["spec.targets[1]: no"]);
     let edge = entry("selvedge.dev/ingress", "True", &[]);
     let cases = [
-        ("RouteRule", "routerules", json!({"targets": [{"service": "a"}], "rules": [{}]})),
-        ("TrafficPolicy", "trafficpolicies", json!({"targets": [{"kind": "Namespace"}]})),
-        ("RouteGrant", "routegrants", json!({"from": [{"namespace": "web"}]})),
+        ("RouteRule", json!({"targets": [{"service": "a"}], "rules": [{}]})),
+        ("TrafficPolicy", json!({"targets": [{"kind": "Namespace"}]})),
+        ("RouteGrant", json!({"from": [{"namespace": "web"}]})),
     ];
-    for (kind, plural, spec) in cases {
+    for (kind, spec) in cases {
         let object = json!({"apiVersion": "selvedge.dev/v1alpha1", "kind": kind, "metadata": {"name": "a"}, "spec": spec});
         create(&client, &namespace, &object, false).await.unwrap();
         if kind == "RouteGrant" {
-            let (columns, cells) = table(&client, &namespace, plural).await;
+            let (columns, rows) = table(&client, &namespace, kind).await;
             assert_eq!(columns, ["Name", "From", "To", "Age"]);
-            assert_eq!(cells[1], r#"[{"namespace":"web"}]"#);
+            assert_eq!(rows[0][1], r#"[{"namespace":"web"}]"#);
             continue;
         }
-        let path = format!("/apis/selvedge.dev/v1alpha1/namespaces/{namespace}/{plural}/a/status");
+        let path = format!("{}/a/status", address(kind, &namespace));
         let status = json!({"status": {"controllers": [edge, router]}}).to_string();
         let request = http::Request::patch(path).header("content-type", "application/merge-patch+json");
         let _: Value = client.request(request.body(status.into_bytes()).unwrap()).await.unwrap();
-        let (mut columns, mut cells) = table(&client, &namespace, plural).await;
+        let (mut columns, mut rows) = table(&client, &namespace, kind).await;
+        let mut cells = rows.swap_remove(0);
         if kind == "RouteRule" {
             assert_eq!((columns.remove(2).as_str(), cells.remove(2)), ("Priority", json!(0)));
         }
@@ -193,6 +207,24 @@ async fn columns_say_for_what_an_object_counts_and_what_became_of_it() {
             [json!("Partly"), json!("True"), json!(r#"["spec.targets[1]: no"]"#), json!("[]")]
         );
     }
+}
+
+#[tokio::test]
+async fn columns_of_parameters_say_what_they_hold_and_what_became_of_it() {
+    let Some((client, namespace)) = real_with_namespace().await else { return };
+    // They are of the whole cluster, so others may have some, too.
+    let name = format!("first-{namespace}");
+    let spec = json!({"redirectToHttps": {"when": "Always"}, "maxBodyBytes": 1024, "externalAuth": {"url": "http://a/"}});
+    let object = json!({"apiVersion": "selvedge.dev/v1alpha1", "kind": "EdgeParameters", "metadata": {"name": name}, "spec": spec});
+    create(&client, &namespace, &object, false).await.unwrap();
+    let path = format!("{}/{name}/status", address("EdgeParameters", &namespace));
+    let status = json!({"status": {"controllers": [{"name": "selvedge.dev/ingress", "accepted": "True"}]}});
+    let request = http::Request::patch(path).header("content-type", "application/merge-patch+json");
+    let _: Value = client.request(request.body(status.to_string().into_bytes()).unwrap()).await.unwrap();
+    let (columns, rows) = table(&client, &namespace, "EdgeParameters").await;
+    assert_eq!(columns, ["Name", "Redirect", "Max Body", "External Auth", "Edge", "Edge Problems", "Age"]);
+    let cells = rows.iter().find(|cells| cells[0] == name.as_str()).unwrap();
+    assert_eq!(cells[1..5], [json!("Always"), json!(1024), json!("http://a/"), json!("True")]);
 }
 
 #[tokio::test]

@@ -35,6 +35,7 @@ fn rights_of_the_edge_are_those_that_the_code_uses_and_no_more() {
         ("networking.k8s.io/ingresses/status", &["patch"]),
         ("selvedge.dev/routerules/status", &["patch"]),
         ("selvedge.dev/trafficpolicies/status", &["patch"]),
+        ("selvedge.dev/edgeparameters/status", &["patch"]),
         ("events.k8s.io/events", &["create"]),
     ];
     check_rights(&DEPLOYED, <translate::Edge as Role>::KINDS, writes, &run().publish.lease.name);
@@ -47,6 +48,17 @@ async fn everything_that_a_running_edge_asks_is_permitted() {
     let backend = json!({"service": {"name": "missing", "port": {"number": 80}}});
     for object in [
         DEPLOYED.the::<Value>("IngressClass"),
+        json!({
+            "apiVersion": "networking.k8s.io/v1", "kind": "IngressClass", "metadata": {"name": "other"},
+            "spec": {
+                "controller": CONTROLLER,
+                "parameters": {"apiGroup": "selvedge.dev", "kind": "EdgeParameters", "name": "a"},
+            },
+        }),
+        json!({
+            "apiVersion": "selvedge.dev/v1alpha1", "kind": "EdgeParameters", "metadata": {"name": "a"},
+            "spec": {"accessLog": false},
+        }),
         json!({
             "apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "a"},
             "spec": {"ingressClassName": "selvedge", "defaultBackend": backend},
@@ -76,6 +88,7 @@ async fn everything_that_a_running_edge_asks_is_permitted() {
             "networking.k8s.io/ingresses/status",
             "selvedge.dev/routerules/status",
             "selvedge.dev/trafficpolicies/status",
+            "selvedge.dev/edgeparameters/status",
             "events.k8s.io/events",
         ];
         eventually("statuses and an event", || {

@@ -18,7 +18,7 @@ const REFERENCE_REASONS: [&str; 7] = [
 
 /// The conditions of a target: what is wrong with it, then what is wrong with the object. A warning is told and changes
 /// nothing.
-pub(super) fn conditions(target: String, problems: &[Problem], wrong: Option<&Problem>) -> TargetStatus {
+pub fn conditions(target: String, problems: &[Problem], wrong: Option<&Problem>) -> TargetStatus {
     let errors = || problems.iter().filter(|problem| problem.severity == Severity::Error);
     let is_reference = |problem: &&Problem| REFERENCE_REASONS.contains(&problem.reason.as_str());
     let own_error = wrong.filter(|problem| problem.severity == Severity::Error);

@@ -8,6 +8,7 @@ use super::Context;
 use crate::{
     filter::{Field, FieldChanges, Filter, RequestHeaders, ResponseHeaders, check_value},
     id::ObjectRef,
+    model::Problem,
 };
 
 /// Whether a field of this name may be changed.
@@ -21,40 +22,52 @@ pub(super) fn translate(
     given: Option<&HeaderChanges>,
 ) -> Vec<Filter> {
     let Some(given) = given else { return Vec::new() };
-    let mut filters = Vec::new();
-    if let Some(change) = &given.request {
-        let field = format!("{field}.headers.request");
-        let changes = changes(cx, object, &field, (change, RequestHeaders::check_name));
-        filters.push(Filter::RequestHeaders(RequestHeaders { changes }));
-    }
-    if let Some(change) = &given.response {
-        let field = format!("{field}.headers.response");
-        let changes = changes(cx, object, &field, (change, ResponseHeaders::check_name));
-        filters.push(Filter::ResponseHeaders(ResponseHeaders { changes }));
-    }
-    filters
+    let (request, response) = header_changes(&mut cx.problems, object, field, given);
+    let request = request.map(|changes| Filter::RequestHeaders(RequestHeaders { changes }));
+    let response = response.map(|changes| Filter::ResponseHeaders(ResponseHeaders { changes }));
+    request.into_iter().chain(response).collect()
+}
+
+/// The changes of requests and of responses that an object has in `headers` under this field; what cannot be changed is
+/// told and left out.
+pub fn header_changes(
+    problems: &mut Vec<Problem>,
+    object: &ObjectRef,
+    field: &str,
+    given: &HeaderChanges,
+) -> (Option<FieldChanges>, Option<FieldChanges>) {
+    let mut read = |side: &str, change: Option<&HeaderChange>, check: Check| {
+        let field = format!("{field}.headers.{side}");
+        change.map(|change| changes(problems, object, &field, (change, check)))
+    };
+    (
+        read("request", given.request.as_ref(), RequestHeaders::check_name),
+        read("response", given.response.as_ref(), ResponseHeaders::check_name),
+    )
 }
 
 fn changes(
-    cx: &mut Context<'_, '_>,
+    problems: &mut Vec<Problem>,
     object: &ObjectRef,
     field: &str,
     (given, check): (&HeaderChange, Check),
 ) -> FieldChanges {
-    let set = fields(cx, object, &format!("{field}.set"), (&given.set, check));
-    let add = fields(cx, object, &format!("{field}.add"), (&given.add, check));
+    let set = fields(problems, object, &format!("{field}.set"), (&given.set, check));
+    let add = fields(problems, object, &format!("{field}.add"), (&given.add, check));
     let mut remove = Vec::new();
     for (at, name) in given.remove.iter().enumerate() {
         match check(name) {
             Ok(()) => remove.push(name.as_str().into()),
-            Err(why) => cx.error(object, format!("{field}.remove[{at}]"), "InvalidHeader", why),
+            Err(why) => {
+                problems.push(Problem::error(object, format!("{field}.remove[{at}]"), "InvalidHeader", why));
+            }
         }
     }
     FieldChanges { set, add, remove }
 }
 
 fn fields(
-    cx: &mut Context<'_, '_>,
+    problems: &mut Vec<Problem>,
     object: &ObjectRef,
     field: &str,
     (given, check): (&BTreeMap<String, String>, Check),
@@ -63,7 +76,9 @@ fn fields(
     for (name, value) in given {
         match check(name).and_then(|()| check_value(value)) {
             Ok(()) => fields.push(Field { name: name.as_str().into(), value: value.as_str().into() }),
-            Err(why) => cx.error(object, format!("{field}.{name}"), "InvalidHeader", why),
+            Err(why) => {
+                problems.push(Problem::error(object, format!("{field}.{name}"), "InvalidHeader", why));
+            }
         }
     }
     fields

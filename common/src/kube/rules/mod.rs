@@ -16,6 +16,8 @@ mod targets;
 mod tls;
 
 pub use backends::{BackendName, Way, make, resolve};
+pub use conditions::conditions;
+pub use headers::header_changes;
 pub use policy::{Near, Policy};
 pub use policy_object::translate as translate_policy;
 pub use requests::CALLER_UNKNOWN;
@@ -23,8 +25,6 @@ pub use route_rule::{Hosts, Rules, has_rules_for, of_host, of_service, translate
 pub use targets::{
     age, attached_units, host_of, is_for_hosts, is_for_hosts_only, is_for_ingresses, is_for_ingresses_only,
 };
-
-use conditions::conditions;
 
 use super::{objects::Kind, reader::Reader, translation::Parts};
 use crate::{

@@ -58,7 +58,7 @@ pub enum KnownStatus {
         /// What it has.
         current: Vec<IngressLoadBalancerIngress>,
     },
-    /// That of a RouteRule or TrafficPolicy, which gets an entry of ours among those of other controllers.
+    /// That of a kind of ours, which gets an entry of ours among those of other controllers.
     Rule {
         /// What we say of it. One that is ours no longer (`None`) loses our entry.
         wanted: Option<Verdict>,
@@ -75,7 +75,7 @@ pub type Addresses = Option<Vec<IngressLoadBalancerIngress>>;
 pub struct Author {
     /// Name under which the API server keeps what fields are ours, for example `selvedge-ingress`.
     pub manager: Cow<'static, str>,
-    /// Name of our entry in the status of RouteRules and TrafficPolicies, for example `selvedge.dev/ingress`.
+    /// Name of our entry in the status of kinds of ours, for example `selvedge.dev/ingress`.
     pub controller: Cow<'static, str>,
 }
 
@@ -264,14 +264,20 @@ async fn apply(
     let mut patch = serde_json::json!({
         "apiVersion": key.kind.api_version(),
         "kind": key.kind.name(),
-        "metadata": {"name": key.name, "namespace": key.namespace},
+        "metadata": {"name": key.name},
     });
     // An empty status would become `null` on the way, which the API server then refuses.
     if let Some(status) = status {
         patch["status"] = status;
     }
     let resource = key.kind.resource();
-    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &key.namespace, &resource);
+    let api: Api<DynamicObject> = match key.kind.is_namespaced() {
+        true => {
+            patch["metadata"]["namespace"] = serde_json::json!(key.namespace);
+            Api::namespaced_with(client.clone(), &key.namespace, &resource)
+        }
+        false => Api::all_with(client.clone(), &resource),
+    };
     let parameters = PatchParams::apply(manager).force();
     api.patch_status(&key.name, &parameters, &Patch::Apply(patch)).await.map(drop)
 }

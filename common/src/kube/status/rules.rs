@@ -1,4 +1,4 @@
-//! Our entry in the status of RouteRules and TrafficPolicies: conditions for each target, and what is wrong.
+//! Our entry in the status of kinds of ours: conditions for each target, and what is wrong.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ use crate::kube::{
     translation::StatusChange,
 };
 
-/// What we say of a RouteRule or TrafficPolicy.
+/// What we say of an object of ours.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Verdict {
     /// The generation of the object that was translated.
@@ -27,12 +27,13 @@ pub struct Verdict {
     pub problems: Vec<String>,
 }
 
-/// What the writer must know of a RouteRule or TrafficPolicy, whose entries have the names of their controllers;
-/// `None` for other kinds.
+/// What the writer must know of an object whose status has entries by the names of their controllers; `None` for other
+/// kinds.
 pub fn seen(object: &Object, change: StatusChange, controller: &str) -> Option<StatusInput> {
     let status = match object {
         Object::RouteRule(rule) => rule.status.as_ref(),
         Object::TrafficPolicy(policy) => policy.status.as_ref(),
+        Object::EdgeParameters(parameters) => parameters.status.as_ref(),
         _ => return None,
     };
     let current = status.and_then(|status| status.of(controller)).cloned();
