@@ -243,8 +243,10 @@ pub(super) fn is_token(text: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    /// Name, value and whether the line is plain, for each field.
-    fn fields(input: &[u8]) -> Result<Vec<(&[u8], &[u8], bool)>, Stop> {
+    /// Name, value and whether the line is plain.
+    type Found<'a> = (&'a [u8], &'a [u8], bool);
+
+    fn fields(input: &[u8]) -> Result<Vec<Found<'_>>, Stop> {
         let (mut lines, mut found) = (Lines::new(input), Vec::new());
         let read = lines.fields::<()>(|line, value| {
             assert_eq!(line.value.of(input), value);
