@@ -258,30 +258,9 @@ fn escaped(text: Vec<u8>) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::tests::{Given, request},
+        super::tests::{Given, auth_request, request, template},
         *,
     };
-
-    fn text(text: &str) -> Template {
-        Template::parse(text).unwrap()
-    }
-
-    fn filter() -> AuthRequest {
-        AuthRequest {
-            service: "auth/auth:80".into(),
-            target: text("/auth"),
-            host: "auth.example".into(),
-            method: None,
-            redirect: None,
-            signin: None,
-            response_fields: Vec::new(),
-            request_fields: Vec::new(),
-            always_set_cookie: false,
-            cache: None,
-            timeout: Duration::from_secs(60),
-            spared: Networks::default(),
-        }
-    }
 
     fn head() -> RequestHead {
         let mut head = request("shop.example", "/x", Some("y=1"));
@@ -317,20 +296,20 @@ mod tests {
             "X-Forwarded-For: 192.0.2.1",
             "X-Auth-Request-Redirect: /x?y=1",
         ];
-        let question = asked(&filter());
+        let question = asked(&auth_request());
         assert_eq!(
             (names(&question), &question.target[..]),
             (usual.map(str::to_owned).into(), &b"/auth"[..])
         );
         let more = asked(&AuthRequest {
             method: Some("POST".into()),
-            redirect: Some(text("https://else.example/x")),
-            target: text("/auth/$host?uri=$request_uri"),
+            redirect: Some(template("https://else.example/x")),
+            target: template("/auth/$host?uri=$request_uri"),
             request_fields: vec![
-                TemplateField { name: "X-Tenant".into(), value: text("$host") },
-                TemplateField { name: "x-real-ip".into(), value: text("none") },
+                TemplateField { name: "X-Tenant".into(), value: template("$host") },
+                TemplateField { name: "x-real-ip".into(), value: template("none") },
             ],
-            ..filter()
+            ..auth_request()
         });
         assert_eq!(more.target, b"/auth/shop.example?uri=/x?y=1");
         for line in [
@@ -361,7 +340,7 @@ mod tests {
             (Answer::Password(true), Some(500)),
         ];
         for (answer, wanted) in rows {
-            let status = match filter().answered(&Given::default().cx(), &mut head(), &answer) {
+            let status = match auth_request().answered(&Given::default().cx(), &mut head(), &answer) {
                 Flow::Next => None,
                 Flow::Reply(reply) => Some(reply.status),
                 flow => panic!("{flow:?}"),
@@ -379,7 +358,7 @@ mod tests {
                 "Content-Length".into(),
                 "Host".into(),
             ],
-            ..filter()
+            ..auth_request()
         };
         let mut head = head();
         head.fields.push(b"Content-Length", b"3");
@@ -407,10 +386,10 @@ mod tests {
             let found = reply.fields.iter().find(|(name, _)| *name == wanted);
             found.map(|(_, value)| String::from_utf8_lossy(value).into_owned())
         };
-        let plain = reply(&filter(), 401);
+        let plain = reply(&auth_request(), 401);
         assert_eq!(field(&plain, "WWW-Authenticate").as_deref(), Some("Bearer"));
         assert_eq!(field(&plain, "Set-Cookie"), None);
-        let always = AuthRequest { always_set_cookie: true, ..filter() };
+        let always = AuthRequest { always_set_cookie: true, ..auth_request() };
         for status in [401, 403, 500] {
             assert_eq!(field(&reply(&always, status), "Set-Cookie").as_deref(), Some("a=b"), "{status}");
         }
@@ -422,8 +401,8 @@ mod tests {
             ("/local", "rd", format!("http://shop.example/local?rd={rd}")),
         ];
         for (url, parameter, wanted) in rows {
-            let signin = Some(text(&AuthRequest::signin_text(url, parameter)));
-            let sent = reply(&AuthRequest { signin, ..filter() }, 401);
+            let signin = Some(template(&AuthRequest::signin_text(url, parameter)));
+            let sent = reply(&AuthRequest { signin, ..auth_request() }, 401);
             assert_eq!((sent.status, field(&sent, "Location")), (302, Some(wanted)), "{url}");
             assert_eq!(field(&sent, "Set-Cookie").as_deref(), Some("a=b"));
             assert_eq!(field(&sent, "WWW-Authenticate").as_deref(), Some("Bearer"));
@@ -435,7 +414,7 @@ mod tests {
         let filter = AuthRequest {
             response_fields: vec!["X-User".into()],
             spared: Networks::from_iter(["192.0.2.0/24".parse().unwrap()]),
-            ..filter()
+            ..auth_request()
         };
         let mut head = head();
         head.fields.push(b"x-user", b"forged");
@@ -453,8 +432,8 @@ mod tests {
             CacheTime { statuses: vec![200, 204], duration: seconds(600) },
             CacheTime { statuses: Vec::new(), duration: seconds(1) },
         ];
-        let cache = AuthCache { id: "a".into(), key: text("$http_x_user"), times };
-        let filter = AuthRequest { cache: Some(cache), ..filter() };
+        let cache = AuthCache { id: "a".into(), key: template("$http_x_user"), times };
+        let filter = AuthRequest { cache: Some(cache), ..auth_request() };
         let rows = [(200, 600), (204, 600), (401, 1)];
         for (status, wanted) in rows {
             assert_eq!(filter.remembered(status), Some(seconds(wanted)), "{status}");

@@ -25,7 +25,7 @@ mod rewrite_regex;
 mod share;
 mod template;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::{fmt, net::IpAddr, sync::Arc, time::Duration, time::Instant};
 

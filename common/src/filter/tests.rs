@@ -56,22 +56,40 @@ pub fn request(host: &str, path: &str, query: Option<&str>) -> RequestHead {
     head
 }
 
-fn auth_request() -> AuthRequest {
-    let text = |text| Template::parse(text).unwrap();
-    let time = CacheTime { statuses: vec![200], duration: Duration::from_secs(60) };
+/// A text with variables, which must be one.
+pub fn template(text: &str) -> Template {
+    Template::parse(text).unwrap()
+}
+
+/// A filter that asks a service and says nothing else.
+pub fn auth_request() -> AuthRequest {
     AuthRequest {
-        service: "default/auth:80".into(),
-        target: text("/auth?host=$host"),
-        host: "auth".into(),
-        method: Some("POST".into()),
-        redirect: Some(text("$request_uri")),
-        signin: Some(text("/signin")),
-        response_fields: vec!["X-User".into()],
-        request_fields: vec![TemplateField { name: "x-a".into(), value: text("$host") }],
-        always_set_cookie: true,
-        cache: Some(AuthCache { id: "a".into(), key: text("$http_x_user"), times: vec![time] }),
+        service: "auth/auth:80".into(),
+        target: template("/auth"),
+        host: "auth.example".into(),
+        method: None,
+        redirect: None,
+        signin: None,
+        response_fields: Vec::new(),
+        request_fields: Vec::new(),
+        always_set_cookie: false,
+        cache: None,
         timeout: Duration::from_secs(60),
         spared: Networks::default(),
+    }
+}
+
+fn whole_auth_request() -> AuthRequest {
+    let time = CacheTime { statuses: vec![200], duration: Duration::from_secs(60) };
+    AuthRequest {
+        method: Some("POST".into()),
+        redirect: Some(template("$request_uri")),
+        signin: Some(template("/signin")),
+        response_fields: vec!["X-User".into()],
+        request_fields: vec![TemplateField { name: "x-a".into(), value: template("$host") }],
+        always_set_cookie: true,
+        cache: Some(AuthCache { id: "a".into(), key: template("$http_x_user"), times: vec![time] }),
+        ..auth_request()
     }
 }
 
@@ -99,7 +117,7 @@ fn one_of_each() -> Vec<Filter> {
         ..FieldChanges::default()
     };
     let path = PathChange::prefix("/v1", "/").unwrap();
-    let template = |text: &str| Template::with_captures(text).unwrap();
+    let with_groups = |text: &str| Template::with_captures(text).unwrap();
     let change = || Some(Replacement { from: "/a".into(), to: template("/b") });
     vec![
         Filter::BodyLimit(BodyLimit { bytes: 1 << 20 }),
@@ -146,12 +164,12 @@ fn one_of_each() -> Vec<Filter> {
             users: Arc::new(Users::default()),
             spared: Networks::default(),
         }),
-        Filter::AuthRequest(Box::new(auth_request())),
+        Filter::AuthRequest(Box::new(whole_auth_request())),
         Filter::Respond(Respond { status: 200, body: "hi".into(), content_type: Some("text/html".into()) }),
         Filter::Rewrite(Rewrite { path: Some(path), host: Some("orders.internal".into()) }),
         Filter::RewriteRegex(RewriteRegex {
             pattern: SearchPattern::new("/a/(.*)").unwrap(),
-            replacement: template("/$1"),
+            replacement: with_groups("/$1"),
             forwarded_prefix: Some(template("/a")),
         }),
         Filter::RequestHeaders(RequestHeaders { changes: changes.clone() }),

@@ -201,24 +201,19 @@ fn time(filter: &AuthRequest, answer: &ServiceAnswer, fields: &Fields) -> Option
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::filter::{AuthCache, CacheTime, Networks, Template};
+    use crate::filter::{
+        AuthCache, CacheTime,
+        tests::{auth_request, template},
+    };
 
     fn filter(id: &str, service: &str, target: &str) -> AuthRequest {
-        let text = |text| Template::parse(text).unwrap();
         let time = CacheTime { statuses: vec![200], duration: Duration::from_secs(60) };
         AuthRequest {
             service: service.into(),
-            target: text(target),
-            host: "auth".into(),
-            method: None,
-            redirect: None,
-            signin: None,
+            target: template(target),
             response_fields: vec!["X-User".into()],
-            request_fields: Vec::new(),
-            always_set_cookie: false,
-            cache: Some(AuthCache { id: id.into(), key: text("$host"), times: vec![time] }),
-            timeout: Duration::from_secs(60),
-            spared: Networks::default(),
+            cache: Some(AuthCache { id: id.into(), key: template("$host"), times: vec![time] }),
+            ..auth_request()
         }
     }
 
