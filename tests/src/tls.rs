@@ -10,14 +10,12 @@ use std::{
 };
 
 use rustls::{
-    ClientConfig, ClientConnection, DigitallySignedStruct, Error, RootCertStore, ServerConfig,
-    ServerConnection, SignatureScheme, StreamOwned, SupportedProtocolVersion,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    crypto::aws_lc_rs,
+    ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned,
+    SupportedProtocolVersion, client::danger::ServerCertVerifier, crypto::aws_lc_rs,
     server::WebPkiClientVerifier,
 };
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject};
-use selvedge_common::model::Certificate;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
+use selvedge_common::{model::Certificate, upstream::tls::AnyBackend};
 
 use crate::client::Client;
 
@@ -47,7 +45,7 @@ pub fn settings(versions: &[&'static SupportedProtocolVersion], alpn: &[&str]) -
         .with_protocol_versions(versions)
         .expect("the provider has suites for the versions")
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Anyone))
+        .with_custom_certificate_verifier(Arc::new(AnyBackend))
         .with_no_client_auth();
     settings.alpn_protocols = alpn.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
     Arc::new(settings)
@@ -55,7 +53,7 @@ pub fn settings(versions: &[&'static SupportedProtocolVersion], alpn: &[&str]) -
 
 /// A verifier that accepts every certificate.
 pub fn anyone() -> Arc<dyn ServerCertVerifier> {
-    Arc::new(Anyone)
+    Arc::new(AnyBackend)
 }
 
 /// Settings of a client with both versions and these protocols.
@@ -198,44 +196,5 @@ fn serve(
             text.clear();
             stream.write_all(answer.as_bytes()).ok()?;
         }
-    }
-}
-
-/// Accepts every certificate.
-#[derive(Debug)]
-struct Anyone;
-
-impl ServerCertVerifier for Anyone {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        aws_lc_rs::default_provider().signature_verification_algorithms.supported_schemes()
     }
 }

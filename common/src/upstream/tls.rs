@@ -131,7 +131,7 @@ pub fn backend_name(tls: &BackendTls, address: SocketAddr) -> ServerName<'static
 /// policy names an authority. Signatures are not checked either: they would prove a key that nobody vouches for, and
 /// checking them would refuse the odd certificates that such pods have.
 #[derive(Debug)]
-pub(crate) struct AnyBackend;
+pub struct AnyBackend;
 
 impl ServerCertVerifier for AnyBackend {
     fn verify_server_cert(
