@@ -85,15 +85,15 @@ impl<'a> Given<'a> {
 
     /// Says of an annotation that is there and sound what becomes of it.
     fn judge(&mut self, whole: &str, key: &Key) {
-        let Some(reason) = key.verdict.reason() else { return };
+        let Some(reason) = key.reason() else { return };
         let (verdict, detail) = key.verdict.text();
         match key.verdict {
             Verdict::Refused(_) | Verdict::NotYet(_) => {
                 self.unprotected |= key.protects;
                 let closed = if key.protects { "; it protects its paths, so they answer 503" } else { "" };
-                self.error(whole, reason, format!("{verdict}: {detail}{closed}"));
+                self.error(whole, &reason, format!("{verdict}: {detail}{closed}"));
             }
-            _ => self.warning(whole, reason, format!("{verdict}: {detail}")),
+            _ => self.warning(whole, &reason, format!("{verdict}: {detail}")),
         }
     }
 

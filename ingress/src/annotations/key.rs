@@ -61,10 +61,16 @@ pub(super) const fn own(name: &'static str) -> Key {
     Key { own: true, ..key(name) }
 }
 
-/// What is said of everything that is declared in one way: of an annotation, and of a setting for all of them.
+/// What is said of everything that is declared in one way: of an annotation, and of a setting for all of them. The word is
+/// how reasons of Problems begin.
 macro_rules! declared {
-    ($type:ty) => {
+    ($type:ty, $word:literal) => {
         impl $type {
+            /// The reason that a Problem gives for its verdict; `None` where there is nothing to tell.
+            pub fn reason(&self) -> Option<String> {
+                self.verdict.reason($word)
+            }
+
             pub(super) const fn default(self, default: &'static str) -> Self {
                 Self { default, ..self }
             }
@@ -97,7 +103,7 @@ macro_rules! declared {
 }
 pub(crate) use declared;
 
-declared!(Key);
+declared!(Key, "Annotation");
 
 impl Key {
     pub(super) const fn aliases(self, aliases: &'static [&'static str]) -> Self {
@@ -126,14 +132,15 @@ impl Verdict {
         }
     }
 
-    /// The reason that a Problem gives for it; `None` where there is nothing to tell.
-    pub fn reason(self) -> Option<&'static str> {
-        match self {
-            Self::Honoured => None,
-            Self::Approximated(_) => Some("AnnotationApproximated"),
-            Self::NoEffect(_) => Some("AnnotationWithoutEffect"),
-            Self::Refused(_) => Some("AnnotationRefused"),
-            Self::NotYet(_) => Some("AnnotationNotSupported"),
-        }
+    /// The reason that a Problem gives for it, of what it is the verdict on; `None` where there is nothing to tell.
+    pub(crate) fn reason(self, of: &str) -> Option<String> {
+        let fate = match self {
+            Self::Honoured => return None,
+            Self::Approximated(_) => "Approximated",
+            Self::NoEffect(_) => "WithoutEffect",
+            Self::Refused(_) => "Refused",
+            Self::NotYet(_) => "NotSupported",
+        };
+        Some(format!("{of}{fate}"))
     }
 }

@@ -62,7 +62,7 @@ fn every_annotation_of_ingress_nginx_is_declared_and_no_other() {
 fn every_annotation_has_its_verdict_under_both_prefixes_and_all_of_its_names() {
     for key in all_keys() {
         let example = key.example.trim_matches('`');
-        let wanted: Vec<_> = key.verdict.reason().into_iter().collect();
+        let wanted: Vec<_> = key.reason().into_iter().collect();
         for prefix in [PREFIX, NGINX_PREFIX].into_iter().take(if key.own { 1 } else { 2 }) {
             for name in key.names() {
                 // What it is about must be there, or there is more to say.

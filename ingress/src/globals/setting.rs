@@ -42,21 +42,10 @@ pub(super) const fn usual(name: &'static str) -> Setting {
     setting(name).annotation(name)
 }
 
-declared!(Setting);
+declared!(Setting, "Setting");
 
 impl Setting {
     pub(super) const fn annotation(self, annotation: &'static str) -> Self {
         Self { annotation, ..self }
-    }
-
-    /// The reason that a Problem gives for its verdict; `None` where there is nothing to tell.
-    pub fn reason(&self) -> Option<&'static str> {
-        match self.verdict {
-            Verdict::Honoured => None,
-            Verdict::Approximated(_) => Some("SettingApproximated"),
-            Verdict::NoEffect(_) => Some("SettingWithoutEffect"),
-            Verdict::Refused(_) => Some("SettingRefused"),
-            Verdict::NotYet(_) => Some("SettingNotSupported"),
-        }
     }
 }
