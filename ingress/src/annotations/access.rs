@@ -18,12 +18,12 @@ super::group! {
 impl Effect for Access {
     fn apply(&self, route: &mut RouteDraft<'_>) {
         let asks = route.passwords.is_some() || route.asks.is_some();
-        let mut allow = self.allow.as_ref().map(Cidrs::networks);
+        let mut allow = self.allow.as_ref().map(|allow| allow.0.clone());
         if route.satisfies_any && asks {
             // Who is allowed is not asked, and all others are.
             route.spared = allow.take().unwrap_or_default();
         }
-        let deny = self.deny.as_ref().map(Cidrs::networks).unwrap_or_default();
+        let deny = self.deny.as_ref().map(|deny| deny.0.clone()).unwrap_or_default();
         if allow.is_some() || !deny.is_empty() {
             route.filters.push(Filter::Access(Lists { allow, deny }));
         }

@@ -36,7 +36,7 @@ super::group! {
 
 impl Effect for Rate {
     fn apply(&self, route: &mut RouteDraft<'_>) {
-        let except = self.allowlist.as_ref().map(Cidrs::networks).unwrap_or_default();
+        let except = self.allowlist.as_ref().map(|list| list.0.clone()).unwrap_or_default();
         let burst = self.burst_multiplier.map_or(BURST, |times| times.0).max(1);
         let id = |what: &str| format!("{} of {}", what, route.speaker_name()).into();
         let limit = |what, count: Option<Count>, per| {

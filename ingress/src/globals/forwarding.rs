@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use selvedge_common::model::{Listener, ListenerProtocol};
+use selvedge_common::{
+    filter::Networks,
+    model::{Listener, ListenerProtocol},
+};
 
 use super::{Effect, Globals, given::Given, setting::setting};
 use crate::annotations::{
@@ -68,7 +71,7 @@ super::settings! {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ListenerGlobals {
     /// Proxies that are believed beside those of flags.
-    pub trusted: Option<Cidrs>,
+    pub trusted: Networks,
     /// Field with the address of the client, if it is not `X-Forwarded-For`.
     pub forwarded_for: Option<Arc<str>>,
     /// Whether the address of the proxy in front is added to `X-Forwarded-For`.
@@ -95,12 +98,7 @@ impl ListenerGlobals {
         if matches!(listener.protocol, ListenerProtocol::Tcp(_)) {
             return;
         }
-        let trusted = self.trusted.iter().flat_map(|trusted| &*trusted.0);
-        for (address, length) in trusted {
-            if let Ok(network) = format!("{address}/{length}").parse() {
-                listener.trusted_cidrs.push(network);
-            }
-        }
+        listener.trusted_cidrs.extend(self.trusted.iter());
         listener.trusted_cidrs.sort();
         listener.trusted_cidrs.dedup();
         listener.forwarded_for.clone_from(&self.forwarded_for);
@@ -125,7 +123,8 @@ impl Effect for Forwarding {
             return;
         }
         let trusted = self.networks.clone().or_else(|| Cidrs::parse(PRIVATE));
-        if trusted.iter().flat_map(|trusted| &*trusted.0).any(|(_, length)| *length == 0) {
+        let trusted = trusted.map(|networks| networks.0).unwrap_or_default();
+        if trusted.iter().any(|network| network.prefix_len() == 0) {
             let message =
                 "every client may say who it is, whoever it is; name the networks of the proxies".to_owned();
             given.warn("proxy-real-ip-cidr", "EverybodyTrusted", message);

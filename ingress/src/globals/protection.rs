@@ -122,7 +122,7 @@ super::settings! {
 
 impl Effect for Access {
     fn apply(&self, globals: &mut Globals, _: &mut Given<'_>) {
-        globals.blocked = self.blocked.as_ref().map(Cidrs::networks).unwrap_or_default();
+        globals.blocked = self.blocked.as_ref().map(|blocked| blocked.0.clone()).unwrap_or_default();
         for (name, values) in [("user-agent", &self.agents), ("referer", &self.referers)] {
             let block = |values: &Values| FieldBlock { name: name.into(), values: values.0.to_vec() };
             globals.blocked_fields.extend(values.as_ref().map(block));

@@ -133,8 +133,7 @@ fn unknown_keys_are_told_with_the_nearest_one() {
 fn nobody_is_believed_whom_nobody_named() {
     let trusted = |data: &[_]| {
         let trusted = read(data).0.listener.trusted;
-        let networks = trusted.iter().flat_map(|trusted| &*trusted.0);
-        networks.map(|(address, length)| format!("{address}/{length}")).collect::<Vec<_>>()
+        trusted.iter().map(ToString::to_string).collect::<Vec<_>>()
     };
     assert_eq!(trusted(&[("proxy-real-ip-cidr", "10.0.0.0/8")]), [""; 0]);
     let on = ("use-forwarded-headers", "true");

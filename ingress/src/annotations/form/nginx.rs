@@ -221,9 +221,9 @@ impl Form for Codes {
     }
 }
 
-/// Ranges of addresses, each with the length of its prefix.
+/// Ranges of addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cidrs(pub Arc<[(IpAddr, u8)]>);
+pub struct Cidrs(pub Networks);
 
 impl Form for Cidrs {
     const NAME: &'static str = "addresses or ranges such as `10.0.0.0/8`, separated by commas";
@@ -235,18 +235,10 @@ impl Form for Cidrs {
                 None => (text.trim(), None),
             };
             let address: IpAddr = address.parse().ok()?;
-            let most = if address.is_ipv4() { 32 } else { 128 };
-            let length = length.unwrap_or(most);
-            (length <= most).then_some((address, length))
+            let most: u8 = if address.is_ipv4() { 32 } else { 128 };
+            format!("{address}/{}", length.unwrap_or(most)).parse().ok()
         };
-        text.split(',').map(range).collect::<Option<Vec<_>>>().map(|ranges| Self(ranges.into()))
-    }
-}
-
-impl Cidrs {
-    /// The same for filters.
-    pub fn networks(&self) -> Networks {
-        self.0.iter().filter_map(|(address, length)| format!("{address}/{length}").parse().ok()).collect()
+        text.split(',').map(range).collect::<Option<Networks>>().map(Self)
     }
 }
 
