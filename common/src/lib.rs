@@ -13,6 +13,7 @@ pub mod near;
 #[cfg(feature = "program")]
 pub mod program;
 pub mod proxy;
+pub mod quote;
 pub mod routing;
 pub mod runtime;
 pub mod source;

@@ -10,6 +10,7 @@ use selvedge_common::{
         store::Objects,
     },
     model::Problem,
+    quote::quote,
 };
 
 use crate::{
@@ -133,7 +134,8 @@ fn by_field<'r>(
         "spec.ingressClassName",
         "IngressClassNotFound",
         format!(
-            "there is no IngressClass {name:?}{}; no controller serves this Ingress",
+            "there is no IngressClass {}{}; no controller serves this Ingress",
+            quote(name),
             near::suggest(name, reader.names(Kind::IngressClass, ""))
         ),
     );

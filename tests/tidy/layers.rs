@@ -16,7 +16,8 @@ const COMMON: &[(&str, &[&str])] = &[
     ("message", &["id"]),
     ("duration", &[]),
     ("near", &[]),
-    ("filter", &["duration", "id", "message", "near"]),
+    ("quote", &[]),
+    ("filter", &["duration", "id", "message", "near", "quote"]),
     ("model", &["duration", "id", "message", "filter"]),
     ("routing", &["id", "message", "filter", "model"]),
     ("source", &["id", "message", "filter", "model"]),
@@ -72,16 +73,16 @@ const COMMON: &[(&str, &[&str])] = &[
         &["id", "message", "filter", "model", "routing", "source", "http1", "http2", "upstream", "proxy"],
     ),
     // It meets `proxy` nowhere: both know only `source`.
-    ("kube", &["id", "message", "near", "filter", "model", "source"]),
+    ("kube", &["id", "message", "near", "quote", "filter", "model", "source"]),
     // What is around an engine in a program: it brings all the others together.
     ("program", &[""]),
 ];
 
 /// A part of another crate and the modules of `common` it may name. What has no row may name all.
 const ABOVE: &[(&str, &[&str])] = &[
-    ("ingress::translate", &["id", "message", "filter", "model", "source", "kube"]),
-    ("ingress::annotations", &["id", "message", "filter", "model", "kube"]),
-    ("ingress::class", &["id", "model", "kube"]),
+    ("ingress::translate", &["id", "message", "quote", "filter", "model", "source", "kube"]),
+    ("ingress::annotations", &["id", "message", "quote", "filter", "model", "kube"]),
+    ("ingress::class", &["id", "quote", "model", "kube"]),
     ("router::translate", &["id", "message", "filter", "model", "source", "kube"]),
 ];
 

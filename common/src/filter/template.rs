@@ -9,6 +9,7 @@ use super::FilterContext;
 use crate::{
     message::{Known, RequestHead},
     near,
+    quote::shorten,
 };
 
 /// Longest text of a template, in bytes.
@@ -217,7 +218,7 @@ impl Variable {
             return Ok(Self::Cookie(name.into()));
         }
         let hint = near::suggest(name, PLAIN.iter().map(|(name, _)| *name));
-        Err(TemplateError::Unknown(name.to_owned(), hint))
+        Err(TemplateError::Unknown(shorten(name).into_owned(), hint))
     }
 
     fn render(&self, cx: &FilterContext<'_>, head: &RequestHead, out: &mut Vec<u8>) {

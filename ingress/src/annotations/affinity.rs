@@ -1,6 +1,9 @@
 //! Annotation group: keeping a client at the endpoint that answered it first.
 
-use selvedge_common::model::{Affinity, SecureCookie};
+use selvedge_common::{
+    model::{Affinity, SecureCookie},
+    quote::quote,
+};
 
 use super::{
     Effect,
@@ -86,7 +89,7 @@ impl Effect for Stickiness {
 
     fn judge(&self, given: &mut Given<'_>) {
         if let Some(Text(domain)) = self.domain.as_ref().filter(|domain| !is_domain(&domain.0)) {
-            let message = format!("{domain:?} is no name of a host; the cookie has no Domain");
+            let message = format!("{} is no name of a host; the cookie has no Domain", quote(domain));
             given.tell("session-cookie-domain", "InvalidAnnotation", message);
         }
     }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use selvedge_common::quote::quote;
+
 use super::{
     Effect,
     form::{Count, ObjectName, Switch, Text, is_host},
@@ -51,11 +53,9 @@ impl Effect for BackendTlsKeys {
 
     fn judge(&self, given: &mut Given<'_>) {
         if self.name.is_some() && self.sound_name().is_none() {
-            given.tell(
-                "proxy-ssl-name",
-                "InvalidAnnotation",
-                "it is no name of a host; it has no effect".into(),
-            );
+            let name = self.name.as_ref().map_or("", |name| &name.0);
+            let message = format!("{} is no name of a host; it has no effect", quote(name));
+            given.tell("proxy-ssl-name", "InvalidAnnotation", message);
         }
         if self.verify.is_some_and(Switch::is_on) && self.secret.is_none() {
             let message =

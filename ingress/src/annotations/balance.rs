@@ -3,6 +3,7 @@
 use selvedge_common::{
     filter::Template,
     model::{Balance, HashKey},
+    quote::quote,
 };
 
 use super::{
@@ -80,8 +81,8 @@ impl Effect for Balancing {
     fn judge(&self, given: &mut Given<'_>) {
         if let Some(by) = self.hash_by.as_ref().filter(|by| hash_key(&by.0).is_none()) {
             let message = format!(
-                "{:?} is no text with variables such as `$request_uri` or `$http_x_user`; endpoints are chosen as without it",
-                by.0
+                "{} is no text with variables such as `$request_uri` or `$http_x_user`; endpoints are chosen as without it",
+                quote(&by.0)
             );
             given.tell("upstream-hash-by", "InvalidAnnotation", message);
         }

@@ -1,6 +1,9 @@
 //! Annotation group: certificates of clients.
 
-use selvedge_common::filter::{CertificateNeed, ClientCertificate, SubjectPattern};
+use selvedge_common::{
+    filter::{CertificateNeed, ClientCertificate, SubjectPattern},
+    quote::quote,
+};
 
 use super::{
     Effect,
@@ -48,12 +51,10 @@ impl ClientCertificates {
 
 impl Effect for ClientCertificates {
     fn judge(&self, given: &mut Given<'_>) {
-        if let Some(Err(why)) = self.match_cn.as_ref().map(|text| SubjectPattern::new(&text.0)) {
-            given.tell(
-                "auth-tls-match-cn",
-                "InvalidAnnotation",
-                format!("{why}; it protects its paths, so they answer 503"),
-            );
+        let Some(Text(text)) = &self.match_cn else { return };
+        if let Err(why) = SubjectPattern::new(text) {
+            let message = format!("{}: {why}; it protects its paths, so they answer 503", quote(text));
+            given.tell("auth-tls-match-cn", "InvalidAnnotation", message);
             given.close();
         }
     }

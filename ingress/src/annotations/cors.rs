@@ -1,6 +1,9 @@
 //! Annotation group: which other sites may read answers.
 
-use selvedge_common::filter::{Cors as CorsFilter, CorsOrigin, Filter, check_value};
+use selvedge_common::{
+    filter::{Cors as CorsFilter, CorsOrigin, Filter, check_value},
+    quote::quote,
+};
 
 use super::{
     Effect,
@@ -72,7 +75,8 @@ impl Effect for Cors {
     fn judge(&self, given: &mut Given<'_>) {
         for origin in self.origins().1 {
             let message = format!(
-                "{origin:?} is no origin such as `https://shop.example`; no site may use this one by it"
+                "{} is no origin such as `https://shop.example`; no site may use this one by it",
+                quote(origin)
             );
             given.tell("cors-allow-origin", "InvalidAnnotation", message);
         }

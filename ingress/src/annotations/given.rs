@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use selvedge_common::{id::ObjectRef, model::Problem};
+use selvedge_common::{id::ObjectRef, model::Problem, quote::quote};
 
 use super::{Form, Key, NGINX_PREFIX, PREFIX, Verdict, former};
 use crate::{globals::Usual, translate::near};
@@ -74,7 +74,9 @@ impl<'a> Given<'a> {
                 false => "it has no effect",
             };
             self.unprotected |= key.protects;
-            self.error(whole, "InvalidAnnotation", format!("{text:?} is not {}; {follows}", T::NAME));
+            let why = T::why_not(text).map(|why| format!(" ({why})")).unwrap_or_default();
+            let message = format!("{} is not {}{why}; {follows}", quote(text), T::NAME);
+            self.error(whole, "InvalidAnnotation", message);
             return None;
         };
         if !is_default(key, text) {

@@ -1,6 +1,9 @@
 //! Annotation group: header fields and cookies of answers.
 
-use selvedge_common::filter::{CookieRewrite, Filter, Replacement, Template};
+use selvedge_common::{
+    filter::{CookieRewrite, Filter, Replacement, Template},
+    quote::quote,
+};
 
 use super::{
     Effect,
@@ -50,9 +53,12 @@ impl Effect for Headers {
         for (key, text) in
             [("proxy-cookie-domain", &self.cookie_domain), ("proxy-cookie-path", &self.cookie_path)]
         {
-            if let Some(Err(why)) = text.as_ref().and_then(replacement) {
-                given.tell(key, "InvalidAnnotation", format!("{why}; cookies stay as the backend sets them"));
-            }
+            let Some((text, Err(why))) = text.as_ref().and_then(|text| Some((text, replacement(text)?)))
+            else {
+                continue;
+            };
+            let message = format!("{}: {why}; cookies stay as the backend sets them", quote(&text.0));
+            given.tell(key, "InvalidAnnotation", message);
         }
     }
 }

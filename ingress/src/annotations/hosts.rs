@@ -1,6 +1,9 @@
 //! Annotation group: names that a host has beside its own, and the one that its backend sees.
 
-use selvedge_common::filter::{Filter, Rewrite};
+use selvedge_common::{
+    filter::{Filter, Rewrite},
+    quote::quote,
+};
 
 use super::{
     Effect,
@@ -42,23 +45,25 @@ impl Effect for Hosts {
 
     fn judge(&self, given: &mut Given<'_>) {
         for name in self.server_alias.iter().flat_map(|alias| &*alias.wrong) {
-            let message = match name.starts_with('~') {
+            let (is_pattern, name) = (name.starts_with('~'), quote(name));
+            let message = match is_pattern {
                 true => format!(
-                    "{name:?}: regular expressions are no names here; list the names, or a `*.` wildcard; it has no effect"
+                    "{name}: regular expressions are no names here; list the names, or a `*.` wildcard; it has no effect"
                 ),
-                false => format!("{name:?} is no name of a host; it has no effect"),
+                false => format!("{name} is no name of a host; it has no effect"),
             };
             given.tell("server-alias", "InvalidAnnotation", message);
         }
         let is_wrong = |host: &&Text| !is_host(&with_names(&host.0, &["x"; 3]));
         if let Some(Text(host)) = self.upstream_vhost.as_ref().filter(is_wrong) {
-            let message = match host.contains('$') {
+            let (has_variables, host) = (host.contains('$'), quote(host));
+            let message = match has_variables {
                 true => {
                     format!(
-                        "{host:?}: only $service_name, $namespace and $ingress_name are taken here; it has no effect"
+                        "{host}: only $service_name, $namespace and $ingress_name are taken here; it has no effect"
                     )
                 }
-                false => format!("{host:?} is no host; it has no effect"),
+                false => format!("{host} is no host; it has no effect"),
             };
             given.tell("upstream-vhost", "InvalidAnnotation", message);
         }

@@ -1,6 +1,9 @@
 //! Annotation group: redirects to other URLs.
 
-use selvedge_common::filter::{Filter, LocationRewrite, RedirectTo, Template};
+use selvedge_common::{
+    filter::{Filter, LocationRewrite, RedirectTo, Template},
+    quote::quote,
+};
 
 use super::{
     Effect,
@@ -81,15 +84,13 @@ impl Effect for Redirects {
     }
 
     fn judge(&self, given: &mut Given<'_>) {
-        if let Some(Err(why)) = self.rewrite() {
-            given.tell("proxy-redirect-to", "InvalidAnnotation", format!("{why}; it has no effect"));
+        if let (Some(Err(why)), Some(Text(to))) = (self.rewrite(), &self.proxy_redirect_to) {
+            let message = format!("{}: {why}; it has no effect", quote(to));
+            given.tell("proxy-redirect-to", "InvalidAnnotation", message);
         }
-        if self.app_root.is_some() && self.root().is_none() {
-            given.tell(
-                "app-root",
-                "InvalidAnnotation",
-                "it holds a variable that there is not; it has no effect".into(),
-            );
+        if let Some(Path(path)) = self.app_root.as_ref().filter(|_| self.root().is_none()) {
+            let message = format!("{} holds a variable that there is not; it has no effect", quote(path));
+            given.tell("app-root", "InvalidAnnotation", message);
         }
     }
 }

@@ -3,6 +3,7 @@
 use selvedge_common::{
     filter::{Field, FieldChanges, Filter, RequestHeaders, RewriteRegex, Template},
     message::pattern::SearchPattern,
+    quote::quote,
 };
 
 use super::{
@@ -60,8 +61,9 @@ impl Effect for Rewriting {
     }
 
     fn judge(&self, given: &mut Given<'_>) {
-        if let Some(Err(why)) = self.rewrite("/(.*)") {
-            given.tell("rewrite-target", "InvalidAnnotation", format!("{why}; it has no effect"));
+        if let (Some(Err(why)), Some(Target(target))) = (self.rewrite("/(.*)"), &self.target) {
+            let message = format!("{}: {why}; it has no effect", quote(target));
+            given.tell("rewrite-target", "InvalidAnnotation", message);
         }
         let captures = self.x_forwarded_prefix.as_ref().is_some_and(|path| path.0.contains('$'));
         if captures && self.target.is_none() {

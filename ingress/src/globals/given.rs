@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use selvedge_common::{kube::near, model::Problem};
+use selvedge_common::{kube::near, model::Problem, quote::quote};
 
 use super::{Setting, Source, Usual};
 use crate::annotations::{Form, Verdict};
@@ -30,7 +30,7 @@ impl<'a> Given<'a> {
             return None;
         }
         let Some(value) = T::parse(text) else {
-            self.invalid(setting, text, T::NAME);
+            self.invalid::<T>(setting, text);
             return None;
         };
         if !is_default(setting, text) && self.source.is_foreign() {
@@ -42,7 +42,8 @@ impl<'a> Given<'a> {
         Some(value)
     }
 
-    fn invalid(&mut self, setting: &Setting, text: &str, form: &str) {
+    fn invalid<T: Form>(&mut self, setting: &Setting, text: &str) {
+        let (form, why) = (T::NAME, T::why_not(text).map(|why| format!(" ({why})")).unwrap_or_default());
         let follows = match (setting.protects, setting.default) {
             (true, _) => "it protects paths, so all that count on it answer 503",
             (false, "") => "it has no effect",
@@ -54,7 +55,7 @@ impl<'a> Given<'a> {
             (true, annotation) => self.usual.insert(annotation, text),
             (false, _) => {}
         }
-        self.tell(setting.name, "InvalidSetting", format!("{text:?} is not {form}; {follows}"));
+        self.tell(setting.name, "InvalidSetting", format!("{} is not {form}{why}; {follows}", quote(text)));
     }
 
     /// Says of a key that is there and sound what becomes of it.

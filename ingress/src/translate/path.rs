@@ -5,6 +5,7 @@ use std::sync::Arc;
 use selvedge_common::{
     message::path,
     model::{PathMatch, matching},
+    quote::quote,
 };
 
 use super::{near, pattern};
@@ -27,7 +28,8 @@ pub(super) fn parse(path: Option<&str>, path_type: &str) -> Result<PathMatch, Pa
         let message = match path_type {
             "" => "it is missing: use Exact, Prefix or ImplementationSpecific".to_owned(),
             other => format!(
-                "{other:?} is none of Exact, Prefix and ImplementationSpecific{}",
+                "{} is none of Exact, Prefix and ImplementationSpecific{}",
+                quote(other),
                 near::suggest(other, PATH_TYPES.into_iter())
             ),
         };

@@ -13,6 +13,7 @@ use selvedge_common::{
         BackendRef, BackendTarget, InvalidBackend, Listener, ListenerProtocol, Problem, ProxyProtocolVersion,
         TcpRoute,
     },
+    quote::quote,
 };
 
 use super::Context;
@@ -68,7 +69,8 @@ fn refuse_udp(cx: &mut Context<'_, '_>) {
     let object = reference(wanted);
     for (key, value) in map.data.iter().flatten() {
         let message = format!(
-            "refused: UDP is not carried; give the Service of {value:?} the type LoadBalancer or NodePort instead"
+            "refused: UDP is not carried; give the Service of {} the type LoadBalancer or NodePort instead",
+            quote(value)
         );
         cx.parts.problems.push(Problem::error(&object, field(key), "UdpNotSupported", message));
     }
@@ -81,7 +83,7 @@ fn listener(
     (model, taken): (&Listener, &BTreeMap<u16, String>),
 ) -> Result<(u16, Listener), (&'static str, String)> {
     let invalid = |message: String| ("InvalidTcpService", format!("{message}; it has no effect"));
-    let port = number(key).ok_or_else(|| invalid(format!("{key:?} is not a port from 1 to 65535")))?;
+    let port = number(key).ok_or_else(|| invalid(format!("{} is not a port from 1 to 65535", quote(key))))?;
     let asked = read(value).map_err(invalid)?;
     if let Some(holder) = taken.get(&port) {
         let message =
@@ -122,8 +124,10 @@ fn target(cx: &mut Context<'_, '_>, asked: &Asked<'_>) -> Result<BackendTarget, 
 /// Reads `namespace/service:port`, with `:PROXY` behind it for what clients send and another one for what the Service
 /// gets; the first may be empty. The error is a clause for people.
 fn read(text: &str) -> Result<Asked<'_>, String> {
-    let wrong =
-        || format!("{text:?} is not of the form NAMESPACE/SERVICE:PORT, with :PROXY behind it or without");
+    let wrong = || {
+        let text = quote(text);
+        format!("{text} is not of the form NAMESPACE/SERVICE:PORT, with :PROXY behind it or without")
+    };
     let mut parts = text.trim().split(':');
     let (name, port) = (parts.next().ok_or_else(wrong)?, parts.next().ok_or_else(wrong)?);
     let (namespace, service) = name.split_once('/').ok_or_else(wrong)?;

@@ -11,6 +11,7 @@ use selvedge_common::{
         switch::VIA_LABEL,
     },
     model::{BackendProtocol, InvalidBackend, Problem},
+    quote::quote,
 };
 
 use super::{Context, RouteDraft, backend::BackendFault, ingress_ref};
@@ -47,7 +48,7 @@ pub(super) fn choose(cx: &mut Context<'_, '_>, draft: &RouteDraft<'_>, name: Bac
     let Some((part, text)) = said_by(service) else { return Via::Direct };
     Via::parse(text).unwrap_or_else(|| {
         let object = ObjectRef::new(Kind::Service.name(), name.namespace, name.service);
-        let message = format!("{text:?} is neither `router` nor `direct`; it has no effect");
+        let message = format!("{} is neither `router` nor `direct`; it has no effect", quote(text));
         let field = format!("metadata.{part}[{VIA_LABEL}]");
         cx.parts.problems.push(Problem::error(&object, field, "InvalidVia", message));
         Via::Direct

@@ -25,6 +25,11 @@ pub trait Form: Sized {
 
     /// Reads a value; `None` if it does not have the form.
     fn parse(text: &str) -> Option<Self>;
+
+    /// What is wrong with a value that does not have the form, where that is more than the form says.
+    fn why_not(_text: &str) -> Option<String> {
+        None
+    }
 }
 
 impl Form for bool {

@@ -171,11 +171,22 @@ impl Form for Target {
 pub struct Pattern(pub Arc<str>);
 
 impl Form for Pattern {
-    const NAME: &'static str = "a regular expression without look-around and backreferences";
+    const NAME: &'static str =
+        "a regular expression of moderate size, without look-around and backreferences";
 
     fn parse(text: &str) -> Option<Self> {
-        matching::check_regex(text).ok()?;
-        matching::check_regex(&pattern::anywhere(text)).ok().map(|()| Self(text.into()))
+        Self::check(text).ok().map(|()| Self(text.into()))
+    }
+
+    fn why_not(text: &str) -> Option<String> {
+        Self::check(text).err()
+    }
+}
+
+impl Pattern {
+    fn check(text: &str) -> Result<(), String> {
+        matching::check_regex(text)?;
+        matching::check_regex(&pattern::anywhere(text))
     }
 }
 
