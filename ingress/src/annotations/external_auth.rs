@@ -1,6 +1,9 @@
 //! Annotation group: asking another service whether a request may pass.
 
-use selvedge_common::filter::{AuthRequest, CacheTime, Template};
+use selvedge_common::{
+    filter::{AuthRequest, CacheTime, Template, TemplateError},
+    quote::quote,
+};
 
 use super::{
     Effect,
@@ -56,31 +59,46 @@ super::group! {
     }
 }
 
+/// What is wrong: the annotation, and a clause for people.
+type Wrong = (&'static str, String);
+
 impl ExternalAuth {
-    fn draft(&self) -> Result<Option<AskDraft>, (&'static str, String)> {
-        let Some(Text(url)) = &self.url else { return Ok(None) };
-        let template = |key, text: &str| Template::parse(text).map_err(|why| (key, why.to_string()));
-        let parts = parts(url)
-            .ok_or_else(|| ("auth-url", "it is no URL of HTTP with a host that is written out".to_owned()))?;
+    /// Who is asked, and all that is wrong. Where anything is, nobody is asked and nobody comes in.
+    fn draft(&self) -> (Option<AskDraft>, Vec<Wrong>) {
+        let Some(Text(url)) = &self.url else { return (None, Vec::new()) };
+        let mut wrong = Vec::new();
+        let place = parts(url).or_else(|| {
+            let why = format!("{} is no URL of HTTP with a host that is written out", quote(url));
+            wrong.push(("auth-url", why));
+            None
+        });
+        let target = place.and_then(|(.., target)| template(("auth-url", url), target, &mut wrong));
         let parameter = self.signin_redirect_param.as_ref().map_or("rd", |name| &name.0);
-        let signin = self.signin.as_ref().map(|url| AuthRequest::signin_text(&url.0, parameter));
-        let signin = signin.map(|text| template("auth-signin", &text)).transpose()?;
-        let redirect = self.request_redirect.as_ref();
-        let redirect = redirect.map(|text| template("auth-request-redirect", &text.0)).transpose()?;
-        let cache_key =
-            self.cache_key.as_ref().map(|text| template("auth-cache-key", &text.0)).transpose()?;
+        let signin = self.signin.as_ref().and_then(|Text(url)| {
+            template(("auth-signin", url), &AuthRequest::signin_text(url, parameter), &mut wrong)
+        });
+        let mut plain = |key, text: &Option<Text>| {
+            text.as_ref().and_then(|Text(text)| template((key, text), text, &mut wrong))
+        };
+        let redirect = plain("auth-request-redirect", &self.request_redirect);
+        let cache_key = plain("auth-cache-key", &self.cache_key);
         let times = self.cache_duration.as_ref().map_or(USUAL_CACHE, |text| &text.0);
-        let times = cache_times(times)
-            .ok_or_else(|| ("auth-cache-duration", "it is not of the form `200 202 5m`".to_owned()))?;
+        let times = cache_times(times).unwrap_or_else(|| {
+            let why = format!("{} is not of the form `200 202 5m`", quote(times));
+            wrong.push(("auth-cache-duration", why));
+            Vec::new()
+        });
         let method = self.method.as_ref().map(|method| method.0.clone());
-        if method.as_ref().is_some_and(|method| !method.bytes().all(|byte| byte.is_ascii_uppercase())) {
-            return Err(("auth-method", "it is no method".to_owned()));
+        if let Some(method) = method.as_ref().filter(|method| !is_method(method)) {
+            wrong.push(("auth-method", format!("{} is no method, in capital letters", quote(method))));
         }
-        let (secure, authority, target) = parts;
-        Ok(Some(AskDraft {
+        let (Some((secure, authority, _)), Some(target), true) = (place, target, wrong.is_empty()) else {
+            return (None, wrong);
+        };
+        let draft = AskDraft {
             secure,
             authority: authority.into(),
-            target: template("auth-url", target)?,
+            target,
             method,
             redirect,
             signin,
@@ -88,8 +106,19 @@ impl ExternalAuth {
             request_fields: self.proxy_set_headers.clone(),
             always_set_cookie: self.always_set_cookie == Some(true),
             cache: cache_key.map(|key| (key, times)),
-        }))
+        };
+        (Some(draft), wrong)
     }
+}
+
+/// A text with variables; what is wrong with it is noted with the value that it comes from.
+fn template((key, value): (&'static str, &str), text: &str, wrong: &mut Vec<Wrong>) -> Option<Template> {
+    let noted = |why: TemplateError| wrong.push((key, format!("{}: {why}", quote(value))));
+    Template::parse(text).map_err(noted).ok()
+}
+
+fn is_method(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_uppercase())
 }
 
 /// Whether over TLS, the host with its port, and what is asked for there.
@@ -119,11 +148,11 @@ fn cache_times(text: &str) -> Option<Vec<CacheTime>> {
 
 impl Effect for ExternalAuth {
     fn apply(&self, route: &mut RouteDraft<'_>) {
-        route.asks = self.draft().ok().flatten();
+        route.asks = self.draft().0;
     }
 
     fn judge(&self, given: &mut Given<'_>) {
-        if let Err((key, why)) = self.draft() {
+        for (key, why) in self.draft().1 {
             given.tell(key, "InvalidAnnotation", format!("{why}; it protects its paths, so they answer 503"));
             given.close();
         }
@@ -141,6 +170,27 @@ mod tests {
         for url in ["a.test/x", "http:///x", "http://$host/x", "http://a.test?x", "ftp://a.test/"] {
             assert_eq!(parts(url), None, "{url}");
         }
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_told_at_once_and_nobody_is_asked() {
+        let text = |text: &str| Some(Text(text.into()));
+        let wrong = ExternalAuth {
+            url: text("http://auth.test/$nothing"),
+            method: text("get"),
+            signin: text("https://login.test/$none"),
+            request_redirect: text("$nowhere"),
+            cache_key: text("$"),
+            cache_duration: text("soon"),
+            ..ExternalAuth::default()
+        };
+        let (draft, told) = wrong.draft();
+        assert_eq!(draft, None);
+        let keys: Vec<_> = told.iter().map(|(key, _)| key.trim_start_matches("auth-")).collect();
+        assert_eq!(keys, ["url", "signin", "request-redirect", "cache-key", "cache-duration", "method"]);
+        assert!(told.iter().all(|(_, why)| why.starts_with('"')), "{told:?}");
+        let host = ExternalAuth { url: text("http://$host/"), ..wrong };
+        assert_eq!((host.draft().0, host.draft().1.len()), (None, 6));
     }
 
     #[test]
