@@ -18,7 +18,7 @@ super::group! {
         /// Secret of type `kubernetes.io/tls` in the namespace of the Ingress: the certificate that endpoints are shown, and in `ca.crt` the authorities that theirs must be signed by.
         secret: ObjectName = key("proxy-ssl-secret").example("`default/shop-client`");
         /// Whether certificates of endpoints must be signed by those authorities.
-        verify: Switch = key("proxy-ssl-verify").default("`off`").example("`on`")
+        verify: Switch = key("proxy-ssl-verify").default("`off`").example("`on`").fallback("on")
             .limits("Without authorities nobody is believed, and requests fail.");
         /// Name that certificates of endpoints must be for, and that is sent in SNI; without it `SERVICE.NAMESPACE.svc` is what certificates must be for.
         name: Text = key("proxy-ssl-name").example("`shop.internal`");

@@ -32,7 +32,7 @@ super::group! {
         /// Header fields that they may read.
         expose_headers: Text = key("cors-expose-headers").example("`X-Count`");
         /// Whether cookies and passwords may be sent.
-        allow_credentials: bool = key("cors-allow-credentials").default("`true`").example("`false`");
+        allow_credentials: bool = key("cors-allow-credentials").default("`true`").example("`false`").fallback("false");
         /// How long browsers keep the answer to a preflight, in seconds.
         max_age: Count = key("cors-max-age").default("`1728000`").example("`600`");
     }

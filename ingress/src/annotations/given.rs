@@ -69,15 +69,16 @@ impl<'a> Given<'a> {
             return None;
         }
         let Some(value) = T::parse(text) else {
-            let follows = match key.protects {
-                true => "it protects its paths, so they answer 503",
-                false => "it has no effect",
+            let follows = match (key.protects, key.fallback) {
+                (true, _) => "it protects its paths, so they answer 503".to_owned(),
+                (false, "") => "it has no effect".to_owned(),
+                (false, fallback) => format!("it counts as `{fallback}`, which is safe"),
             };
             self.unprotected |= key.protects;
             let why = T::why_not(text).map(|why| format!(" ({why})")).unwrap_or_default();
             let message = format!("{} is not {}{why}; {follows}", quote(text), T::NAME);
             self.error(whole, "InvalidAnnotation", message);
-            return None;
+            return T::parse(key.fallback).filter(|_| !key.fallback.is_empty());
         };
         if !is_default(key, text) {
             self.judge(whole, key);

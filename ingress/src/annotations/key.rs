@@ -21,6 +21,8 @@ pub struct Key {
     pub example: &'static str,
     /// What becomes of it.
     pub verdict: Verdict,
+    /// The value that counts in place of one that cannot be read, the safe one; empty if none does.
+    pub fallback: &'static str,
     /// Whether it protects its paths, so that they answer 503 while it cannot be read or is not honoured.
     pub protects: bool,
 }
@@ -52,6 +54,7 @@ pub(super) const fn key(name: &'static str) -> Key {
         limits: "",
         example: "",
         verdict: Verdict::Honoured,
+        fallback: "",
         protects: false,
     }
 }
@@ -108,6 +111,10 @@ declared!(Key, "Annotation");
 impl Key {
     pub(super) const fn aliases(self, aliases: &'static [&'static str]) -> Self {
         Self { aliases, ..self }
+    }
+
+    pub(super) const fn fallback(self, fallback: &'static str) -> Self {
+        Self { fallback, ..self }
     }
 
     pub(super) const fn limits(self, limits: &'static str) -> Self {

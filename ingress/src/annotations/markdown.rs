@@ -14,9 +14,9 @@ Every name without a prefix in these tables counts with the prefix `selvedge.dev
 whose `spec.controller` is `k8s.io/ingress-nginx`, and the annotation `kubernetes.io/ingress.class: nginx`. Where an
 object has both, ours counts. Those with the prefix before them are ours alone.
 
-A value that is not of its form has no effect. Where the annotation protects its paths, they answer 503 instead, also
-while the annotation is not honoured. Either is told in an Event, by `check` and at the admin address, as is every verdict
-but `honoured`.
+A value that is not of its form has no effect, but where the table says what it counts as. Where the annotation protects
+its paths, they answer 503 instead, also while the annotation is not honoured. Either is told in an Event, by `check` and at
+the admin address, as is every verdict but `honoured`.
 ";
 
 /// The table.
@@ -66,7 +66,11 @@ fn row(key: &Key) -> String {
         false => format!("{verdict}: {detail}"),
     };
     let protects = if key.protects { " It protects its paths." } else { "" };
-    let meaning = format!("{}{protects} {}", key.doc.trim(), key.limits);
+    let fallback = match key.fallback {
+        "" => String::new(),
+        fallback => format!(" A value that cannot be read counts as `{fallback}`."),
+    };
+    let meaning = format!("{}{protects}{fallback} {}", key.doc.trim(), key.limits);
     let cells = [&names.join(", "), key.form, key.default, key.example, &verdict, meaning.trim()];
     format!("| {} |", cells.map(|cell| cell.replace('|', "\\|")).join(" | "))
 }
