@@ -51,7 +51,8 @@ impl Effect for BasicAuth {
                 given.tell("auth-type", "SecretNotFound", message);
                 given.close();
             }
-            (None, Some(_)) => {
+            // One that cannot be read is told already.
+            (None, Some(_)) if !given.has("auth-type") => {
                 let message = "without auth-type no password is asked for; it has no effect".to_owned();
                 given.warn("auth-secret", "IncompleteAnnotations", message);
             }

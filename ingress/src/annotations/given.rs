@@ -120,6 +120,17 @@ impl<'a> Given<'a> {
         self.given.iter().map(|(_, name, _)| *name)
     }
 
+    /// Whether a key is there, be its value of its form or not.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.value(key).is_some()
+    }
+
+    /// The value of a key that is there, be it of its form or not.
+    pub(super) fn value(&self, key: &str) -> Option<&'a str> {
+        let found = self.given.iter().find(|(_, name, text)| *name == key && !text.trim().is_empty());
+        found.map(|(.., text)| *text)
+    }
+
     /// Says something of a key that is there: part of it has no effect.
     pub(super) fn tell(&mut self, key: &str, reason: &str, message: String) {
         if let Some(whole) = self.whole(key) {
