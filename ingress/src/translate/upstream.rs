@@ -2,9 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
+use k8s_openapi::api::core::v1 as core;
 use selvedge_common::{
     id::BackendId,
-    kube::{rules::BackendName, secret, translation::BackendPart},
+    kube::{near, objects::Kind, rules::BackendName, secret, translation::BackendPart},
     model::{Affinity, Backend, BackendProtocol, BackendTls, Certificate, Discovery, Problem, Trust},
 };
 
@@ -134,55 +135,75 @@ fn tls_of(cx: &mut Context<'_, '_>, draft: &RouteDraft<'_>, service: BackendName
     }
 }
 
+/// The annotation that names a Secret with a certificate to show and authorities to believe.
+const SECRET: &str = "proxy-ssl-secret";
+
 /// What a Secret holds: a certificate to show, and authorities to believe.
 fn certificates(
     cx: &mut Context<'_, '_>,
     draft: &RouteDraft<'_>,
-    secret: &ObjectName,
+    name: &ObjectName,
 ) -> (Option<Arc<Certificate>>, Option<Arc<str>>) {
-    const KEY: &str = "proxy-ssl-secret";
-    let own = namespace(draft.speaker);
-    let namespace = secret.namespace.as_deref().unwrap_or(own);
-    if namespace != own {
-        let message = format!(
-            "Secret {namespace}/{} is in another namespace than the Ingress, which is not read",
-            secret.name
-        );
-        tell(cx, draft, KEY, "SecretNotFound", message);
-        return (None, None);
-    }
-    let Some(found) = cx.reader.secret(namespace, &secret.name) else {
-        let message = format!(
-            "there is no Secret {:?} of type {} in namespace {namespace:?}",
-            secret.name,
-            secret::SECRET_TYPE
-        );
-        tell(cx, draft, KEY, "SecretNotFound", message);
-        return (None, None);
+    let found = match named(cx, draft, name) {
+        Ok(found) => found,
+        Err(message) => {
+            tell(cx, draft, SECRET, "SecretNotFound", message);
+            return (None, None);
+        }
     };
     let authorities =
         secret::value(found, AUTHORITIES).and_then(|pem| std::str::from_utf8(pem).ok()).map(Into::into);
     let certificate = match secret::check(found) {
         Ok(()) => Some(Arc::new(secret::read(found))),
         Err((part, _, why)) => {
-            tell(
-                cx,
-                draft,
-                KEY,
-                "InvalidCertificate",
-                format!("{part} of Secret {:?}: {why}; endpoints are shown no certificate", secret.name),
-            );
+            let message =
+                format!("{part} of Secret {:?}: {why}; endpoints are shown no certificate", name.name);
+            tell(cx, draft, SECRET, "InvalidCertificate", message);
             None
         }
     };
     if authorities.is_none() && draft.upstream.tls.verify {
         let message = format!(
             "Secret {:?} has no authorities under {AUTHORITIES:?}; no endpoint is believed and requests fail",
-            secret.name
+            name.name
         );
-        tell(cx, draft, KEY, "CertificateNotFound", message);
+        tell(cx, draft, SECRET, "CertificateNotFound", message);
     }
     (certificate, authorities)
+}
+
+/// A Secret of the namespace of the Ingress.
+///
+/// # Errors
+/// That it is not there, what follows from it and what to do.
+fn named<'r>(
+    cx: &Context<'_, 'r>,
+    draft: &RouteDraft<'_>,
+    name: &ObjectName,
+) -> Result<&'r core::Secret, String> {
+    let follows = match draft.upstream.tls.verify {
+        true => "no endpoint is believed and requests fail",
+        false => "endpoints are shown no certificate",
+    };
+    let own = namespace(draft.speaker);
+    let namespace = name.namespace.as_deref().unwrap_or(own);
+    if namespace != own {
+        return Err(format!(
+            "Secret {namespace}/{} is in another namespace than the Ingress, which is not read; {follows}; copy it into \
+             namespace {own:?}",
+            name.name
+        ));
+    }
+    cx.reader.secret(namespace, &name.name).map(|found| &**found).ok_or_else(|| {
+        let suggestion = near::suggest(&name.name, cx.reader.names(Kind::Secret, namespace));
+        format!(
+            "there is no Secret {:?} of type {} in namespace {namespace:?}{suggestion}; {follows}; create it with tls.crt \
+             and tls.key for the certificate that endpoints are shown, and {AUTHORITIES} for the authorities that theirs \
+             must be signed by",
+            name.name,
+            secret::SECRET_TYPE
+        )
+    })
 }
 
 /// Tells the owner of an Ingress something of an annotation that routes depend on.
