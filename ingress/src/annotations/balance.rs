@@ -7,7 +7,7 @@ use selvedge_common::{
 };
 
 use super::{
-    Effect,
+    Effect, PREFIX,
     form::{Count, LoadBalance, Text},
     given::Given,
     key::{key, own},
@@ -79,6 +79,12 @@ impl Effect for Balancing {
     }
 
     fn judge(&self, given: &mut Given<'_>) {
+        if self.balance.is_some() {
+            for key in ["load-balance", "upstream-hash-by"] {
+                let message = format!("{PREFIX}balance comes before it; it has no effect");
+                given.warn(key, "DuplicateAnnotation", message);
+            }
+        }
         if let Some(by) = self.hash_by.as_ref().filter(|by| hash_key(&by.0).is_none()) {
             let message = format!(
                 "{} is no text with variables such as `$request_uri` or `$http_x_user`; endpoints are chosen as without it",
