@@ -48,15 +48,16 @@ pub struct Selection<'r> {
 
 /// Decides whether an Ingress is ours: by `spec.ingressClassName`, else by the legacy annotation, else by a default
 /// class or the settings.
+///
+/// One without a class is as the default class is, one of ours before one of ingress-nginx. Without a default class it
+/// is ingress-nginx's where its classes are taken over, as with the flag of the same name there: whoever writes an
+/// Ingress for us names a class of ours.
 pub fn select<'r>(settings: &Settings, reader: &Reader<'r>, ingress: &networking::Ingress) -> Selection<'r> {
     let field = ingress.spec.as_ref().and_then(|spec| spec.ingress_class_name.as_deref());
     match (field, annotated(ingress)) {
         (Some(name), _) => by_field(settings, reader, ingress, name),
         (None, Some(name)) => by_annotation(settings, reader, name),
-        _ => match default_class(settings, reader) {
-            Some(class) => served(settings, class),
-            None => Selection::from(settings.watch_ingress_without_class),
-        },
+        _ => by_default(settings, reader),
     }
 }
 
@@ -89,7 +90,8 @@ pub fn unknown(settings: &Settings, objects: &Objects) -> Vec<String> {
 /// Ingresses that nobody serves as far as we can see, because they name no class. They may be somebody else's.
 pub fn classless(settings: &Settings, objects: &Objects) -> Vec<Problem> {
     let mut classes = objects.in_namespace(Kind::IngressClass, "").map(|(_, object)| object);
-    if settings.watch_ingress_without_class || classes.any(|object| is_default(settings, object)) {
+    if settings.watch_ingress_without_class || classes.any(|object| default_class(settings, object).is_some())
+    {
         return Vec::new();
     }
     let classless = ingresses(objects).filter(|ingress| {
@@ -154,25 +156,21 @@ fn by_annotation<'r>(settings: &Settings, reader: &Reader<'r>, name: &str) -> Se
     }
 }
 
-/// The first by name of the classes of ours that are the default.
-fn default_class<'r>(settings: &Settings, reader: &Reader<'r>) -> Option<&'r networking::IngressClass> {
-    reader.all(Kind::IngressClass, "").find_map(|object| match object {
-        Object::IngressClass(class) if is_default(settings, object) => Some(&**class),
-        _ => None,
+fn by_default<'r>(settings: &Settings, reader: &Reader<'r>) -> Selection<'r> {
+    let defaults = reader.all(Kind::IngressClass, "").filter_map(|object| default_class(settings, object));
+    let chosen = defaults.min_by_key(|selection| selection.adopted);
+    chosen.unwrap_or_else(|| {
+        let ours = settings.watch_ingress_without_class;
+        Selection { ours, adopted: ours && settings.adopt_ingress_nginx, ..Selection::default() }
     })
 }
 
-/// Whether an object is a class of ours that is served and the default.
-fn is_default(settings: &Settings, object: &Object) -> bool {
-    match object {
-        Object::IngressClass(class) => {
-            let annotations = class.metadata.annotations.as_ref();
-            annotations.and_then(|all| all.get(DEFAULT_ANNOTATION)).is_some_and(|value| value == "true")
-                && is_ours(class)
-                && settings.serves_class(class.metadata.name.as_deref().unwrap_or_default())
-        }
-        _ => false,
-    }
+/// What Ingresses without a class are by this one, if it is served and the default.
+fn default_class<'r>(settings: &Settings, object: &'r Object) -> Option<Selection<'r>> {
+    let Object::IngressClass(class) = object else { return None };
+    let annotation = class.metadata.annotations.as_ref().and_then(|all| all.get(DEFAULT_ANNOTATION));
+    let is_default = annotation.is_some_and(|value| value == "true");
+    Some(served(settings, class)).filter(|selection| is_default && selection.ours)
 }
 
 fn controller(class: &networking::IngressClass) -> Option<&str> {
@@ -181,10 +179,4 @@ fn controller(class: &networking::IngressClass) -> Option<&str> {
 
 fn is_ours(class: &networking::IngressClass) -> bool {
     controller(class) == Some(CONTROLLER)
-}
-
-impl From<bool> for Selection<'_> {
-    fn from(ours: bool) -> Self {
-        Self { ours, ..Self::default() }
-    }
 }

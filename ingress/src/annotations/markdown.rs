@@ -14,6 +14,11 @@ Every name without a prefix in these tables counts with the prefix `selvedge.dev
 whose `spec.controller` is `k8s.io/ingress-nginx`, and the annotation `kubernetes.io/ingress.class: nginx`. Where an
 object has both, ours counts. Those with the prefix before them are ours alone.
 
+An Ingress that names no class is one of the default class (`ingressclass.kubernetes.io/is-default-class`), be it ours or one
+that was taken over; of both ours comes first. Where no class is the default it is served with
+`--watch-ingress-without-class`, and then as one of ingress-nginx if its classes are taken over: it is an Ingress that
+ingress-nginx served by its flag of this name, and whoever writes one for a class of ours names it.
+
 A value that is not of its form has no effect, but where the table says what it counts as. Where the annotation protects
 its paths, they answer 503 instead, also while the annotation is not honoured. Either is told in an Event, by `check` and at
 the admin address, as is every verdict but `honoured`.
