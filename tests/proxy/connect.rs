@@ -13,6 +13,7 @@ use selvedge_common::{
 use selvedge_tests::{
     client::Client,
     http2::{Http2Client, full},
+    http2_frames::{END_HEADERS, Frames, kind, literal},
     log::lines,
     origin::Origin,
     proxy::{Proxy, Setup, nowhere},
@@ -165,6 +166,23 @@ fn content_and_a_target_without_port_are_refused() {
         assert_eq!(client.answer().status, 400, "{head:?}");
     }
     assert_eq!(origin.connections(), 0);
+}
+
+#[test]
+fn a_stream_of_http2_that_announces_content_is_no_tunnel() {
+    let origin = echo();
+    let proxy = proxy_to(Setup::default(), "orders.shop", &[origin.address]);
+    for (length, status) in [("3", 400), ("0", 200)] {
+        let mut block = Vec::new();
+        literal(&mut block, ":method", "CONNECT");
+        literal(&mut block, ":authority", "orders.shop:8080");
+        literal(&mut block, "content-length", length);
+        let mut frames = Frames::connect(proxy.http(), &[]);
+        frames.frame(kind::HEADERS, END_HEADERS, 1, &block);
+        let answer = frames.until(kind::HEADERS, 1).unwrap();
+        assert_eq!(answer.status(), Some(status), "{length}");
+        assert_eq!(origin.connections(), usize::from(status == 200), "{length}");
+    }
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::BodyExt;
-use selvedge_common::model::{Backend, BackendProtocol, BackendTls, PathMatch};
+use selvedge_common::model::{Backend, BackendProtocol, BackendTls, Health, PathMatch};
 use selvedge_tests::{
     client::Client,
     http2::{Body, Http2Client, Http2Origin, eventually, full, get, pieces},
@@ -190,6 +190,56 @@ fn a_reset_that_says_nothing_is_not_tried_again_unless_that_is_harmless() {
         let answer = client.answer();
         assert_eq!((answer.status, answer.field("x-selvedge-reason")), (502, Some("upstream_closed")));
         assert_eq!(origin.requests(), requests, "{method}");
+    }
+}
+
+/// Codes of resets that say that nothing went wrong.
+const HARMLESS_CODES: [u32; 2] = [0, 8];
+
+#[test]
+fn a_reset_that_looks_harmless_is_a_failure_of_the_endpoint_all_the_same() {
+    for code in HARMLESS_CODES {
+        let broken = FrameOrigin::start(move |Accepted { stream, .. }| {
+            encode(kind::RST_STREAM, 0, stream, &code.to_be_bytes())
+        });
+        let well = FrameOrigin::start(|Accepted { stream, .. }| no_content(stream));
+        let mut proxy = Proxy::start(Setup::default());
+        let health = Health { failures: 1, ..Health::default() };
+        proxy.backend("test/origin:80", Backend { health, ..http2() });
+        proxy.route("*", PathMatch::Prefix("/".into()), "test/origin:80");
+        proxy.apply(&[("test/origin:80", &[broken.address, well.address])]);
+        let mut client = Client::connect(proxy.http());
+        let mut failed = 0;
+        for _ in 0..10 {
+            client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
+            let answer = client.answer();
+            if answer.status == 502 {
+                assert_eq!(answer.field("x-selvedge-reason"), Some("upstream_closed"), "{code}");
+                failed += 1;
+            }
+        }
+        assert_eq!((failed, broken.requests()), (1, 1), "it is left out after the first failure: {code}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_reset_before_its_end_is_broken_off_whatever_the_reset_says() {
+    for code in HARMLESS_CODES {
+        let origin = FrameOrigin::start(move |Accepted { stream, .. }| {
+            let ok = encode(kind::HEADERS, END_HEADERS, stream, &[0x88]);
+            let half = encode(kind::DATA, 0, stream, b"half");
+            [ok, half, encode(kind::RST_STREAM, 0, stream, &code.to_be_bytes())].concat()
+        });
+        let proxy = to(Setup::default(), http2(), origin.address);
+        let mut client = Http2Client::connect(proxy.http()).await;
+        assert!(client.try_whole(get("http://a/")).await.is_err(), "{code}");
+        let address = proxy.http();
+        let plain = move || {
+            let mut plain = Client::connect(address);
+            plain.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+            plain.try_answer().is_err()
+        };
+        assert!(tokio::task::spawn_blocking(plain).await.unwrap(), "{code}");
     }
 }
 
