@@ -19,7 +19,7 @@ super::group! {
         /// Further names of the first host of the Ingress: everything there is answered under them, too.
         server_alias: form::Hosts = key("server-alias").example("`www.shop.example, *.shop.test`")
             .limits("Regular expressions are refused. A name that some Ingress has as the host of a rule stays that one's; of several Ingresses of the host the oldest one with the annotation counts.");
-        /// Redirect (308) from the host with `www.` to the one without, or the other way round, unless the other one has rules of its own.
+        /// Redirect (308, or as `http-redirect-code` says) from the host with `www.` to the one without, or the other way round, unless the other one has rules of its own.
         from_to_www: bool = key("from-to-www-redirect").default("`false`").example("`true`");
         /// `Host` that the backend sees; `$service_name`, `$namespace` and `$ingress_name` in it are those of the path.
         upstream_vhost: Text = key("upstream-vhost").example("`shop.internal`").limits("Other variables are not taken.");

@@ -28,7 +28,7 @@ super::settings! {
         ssl_redirect: bool = usual("ssl-redirect").default("`true`").example("`false`");
         /// Redirect all plain requests.
         force_ssl_redirect: bool = usual("force-ssl-redirect").default("`false`").example("`true`");
-        /// Status of the redirect.
+        /// Status of that redirect, and of those of the annotation `from-to-www-redirect`.
         code: RedirectCode = setting("http-redirect-code").default("`308`").example("`301`");
         /// Paths of Ingresses that begin so are not redirected.
         unredirected: Paths = setting("no-tls-redirect-locations").default("`/.well-known/acme-challenge`").example("`/public`");

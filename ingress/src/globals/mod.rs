@@ -45,7 +45,7 @@ pub use usual::Usual;
 const HSTS_SECONDS: u64 = 31_536_000;
 /// ingress-nginx: paths of an Ingress that begin so are neither redirected nor protected.
 const ACME: &str = "/.well-known/acme-challenge";
-/// ingress-nginx: status of a redirect to HTTPS.
+/// ingress-nginx: status of a redirect to HTTPS, or between a host with `www.` and the one without.
 const REDIRECT_STATUS: u16 = 308;
 /// ingress-nginx: status of what a limit turns away.
 const LIMIT_STATUS: u16 = 503;
@@ -57,7 +57,7 @@ pub struct Globals {
     pub usual: Usual,
     /// What browsers are told in answers over HTTPS.
     pub strict_transport: Option<StrictTransport>,
-    /// Status of redirects to HTTPS.
+    /// Status of redirects to HTTPS, and between a host with `www.` and the one without.
     pub redirect_status: u16,
     /// Paths of Ingresses that begin so are not redirected to HTTPS.
     pub unredirected: Vec<Arc<str>>,

@@ -22,8 +22,6 @@ use crate::annotations::{
 const ALIAS: &str = "server-alias";
 /// The annotation that redirects from one of two names to the other.
 const WWW: &str = "from-to-www-redirect";
-/// ingress-nginx: status of redirects.
-const STATUS: u16 = 308;
 
 /// The hosts that an Ingress may have a say in beside those that it names, whether or not its annotations count.
 pub(super) fn declared(ingress: &networking::Ingress) -> Vec<HostMatch> {
@@ -68,7 +66,8 @@ pub(super) fn translate<'r>(
     })?;
     let HostMatch::Exact(to) = &other else { return None };
     let certificate = tls::certificate(cx, ingresses, host);
-    let redirect = Redirect { scheme: None, host: Some(to.clone()), port: None, path: None, status: STATUS };
+    let status = cx.said(owner).globals.redirect_status;
+    let redirect = Redirect { scheme: None, host: Some(to.clone()), port: None, path: None, status };
     let id = RouteId::new(format!("{}/{}/www", namespace(owner), name(owner)));
     let mut route = Route::new(id, ingress_ref(owner), PathMatch::Prefix("/".into()), Vec::new());
     route.filters.push(Filter::Redirect(redirect));
