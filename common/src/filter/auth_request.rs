@@ -1,6 +1,6 @@
 //! Filter: lets in whom a service lets in, which is asked about each request.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -52,8 +52,8 @@ pub struct AuthRequest {
     pub spared: Networks,
 }
 
-/// A field whose value is a template.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A field whose value is a template, which may hold a secret and is not shown.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TemplateField {
     /// Name.
     pub name: Arc<str>,
@@ -101,6 +101,12 @@ pub struct ServiceAnswer {
     pub status: u16,
     /// Those fields of the answer that the filter [wants](AuthRequest::wants), in lower case.
     pub fields: Vec<(Box<str>, Vec<u8>)>,
+}
+
+impl fmt::Debug for TemplateField {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TemplateField").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 impl ServiceAnswer {

@@ -10,6 +10,7 @@ mod cors;
 mod fault;
 mod field_block;
 mod field_changes;
+mod field_templates;
 mod headers;
 mod networks;
 mod path_change;
@@ -43,6 +44,7 @@ pub use cors::{Cors, CorsOrigin};
 pub use fault::{Abort, AbortWith, Delay, Fault};
 pub use field_block::FieldBlock;
 pub use field_changes::{Field, FieldChanges, check_token, check_value};
+pub use field_templates::FieldTemplates;
 pub use headers::{RequestHeaders, ResponseHeaders};
 pub use networks::Networks;
 pub use path_change::PathChange;
@@ -259,6 +261,8 @@ filters! {
     RewriteRegex(RewriteRegex),
     /// Changes header fields of the request.
     RequestHeaders(RequestHeaders),
+    /// Sets header fields of the request to texts that are made for each request.
+    FieldTemplates(FieldTemplates),
     /// Changes header fields of the answer.
     ResponseHeaders(ResponseHeaders),
     /// Changes where answers lead.

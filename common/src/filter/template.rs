@@ -17,6 +17,9 @@ const MAX_TEXT_BYTES: usize = 4096;
 /// Most variables in one template. Each is at most three times as long as the head of a request.
 const MAX_VARIABLES: usize = 32;
 
+/// What stands for a dollar sign.
+const DOLLAR: &str = "${$}";
+
 /// Variables without a name of the user's behind them.
 const PLAIN: [(&str, Variable); 16] = [
     ("args", Variable::Query),
@@ -43,7 +46,8 @@ const PLAIN: [(&str, Variable); 16] = [
 /// `query_string`, `host`, `http_host` and `best_http_host`, `is_args`, `remote_addr`, `request_method`,
 /// `request_uri` and `escaped_request_uri`, `scheme` and `pass_access_scheme`, `server_port`, `pass_server_port` and
 /// `pass_port`, `uri`, and `arg_NAME`, `cookie_NAME` and `http_NAME` with a name behind them. Where the caller has
-/// matched a pattern, `$1` to `$9` are what its groups matched. What a request does not have is empty.
+/// matched a pattern, `$1` to `$9` are what its groups matched. What a request does not have is empty. `${$}` is a
+/// dollar sign.
 ///
 /// What comes out never holds CR, LF or NUL. Printed and serialised it is the text that it came from.
 #[derive(Clone)]
@@ -143,6 +147,11 @@ impl Template {
         let (mut pieces, mut rest, mut variables) = (Vec::new(), text, 0);
         while let Some(at) = rest.find('$') {
             push_text(&mut pieces, &rest[..at]);
+            if let Some(after) = rest[at..].strip_prefix(DOLLAR) {
+                push_text(&mut pieces, "$");
+                rest = after;
+                continue;
+            }
             let (variable, after) = take_variable(&rest[at + 1..])?;
             pieces.push(Piece::Variable(variable));
             variables += 1;
@@ -153,6 +162,11 @@ impl Template {
             true => Err(TemplateError::TooManyVariables),
             false => Ok(Self { text: text.into(), pieces: pieces.into() }),
         }
+    }
+
+    /// The text of a template that is this text for all requests, whatever is in it.
+    pub fn escape(text: &str) -> String {
+        text.replace('$', DOLLAR)
     }
 
     /// The text that it came from.
@@ -447,6 +461,7 @@ mod tests {
             ("$host.$scheme", "a.test.https"),
             ("/$2$1${3}$9", "/twoone"),
             ("$10", "one0"),
+            ("/x(.*)${$}|${$}{host}|5${$}", "/x(.*)$|${host}|5$"),
         ];
         for (text, wanted) in rows {
             assert_eq!(rendered(text, &usual(), &[b"one", b"two"]), format!(">{wanted}"), "{text}");
@@ -488,6 +503,14 @@ mod tests {
         let text = "$request_uri$uri$args$arg_x$http_x_a$host$http_host$1";
         assert_eq!(rendered(text, &head, &[b"c\nd"]), ">/ab/px=yy1hhcd");
         assert_eq!(rendered("$escaped_request_uri", &head, &[]), ">%2Fa%0D%0Ab%00");
+    }
+
+    #[test]
+    fn what_is_escaped_comes_out_as_it_was() {
+        for text in ["", "/x(.*)$", "$host", "${host}$$", "${$}"] {
+            let escaped = Template::escape(text);
+            assert_eq!(rendered(&escaped, &usual(), &[]), format!(">{text}"), "{escaped}");
+        }
     }
 
     #[test]

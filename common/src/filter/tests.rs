@@ -173,6 +173,9 @@ fn one_of_each() -> Vec<Filter> {
             forwarded_prefix: Some(template("/a")),
         }),
         Filter::RequestHeaders(RequestHeaders { changes: changes.clone() }),
+        Filter::FieldTemplates(FieldTemplates {
+            fields: vec![TemplateField { name: "x-a".into(), value: template("$host") }],
+        }),
         Filter::ResponseHeaders(ResponseHeaders { changes }),
         Filter::LocationRewrite(LocationRewrite { from: "http://a".into(), to: template("$scheme://$host") }),
         Filter::CookieRewrite(CookieRewrite { domain: None, path: change() }),

@@ -30,6 +30,7 @@ fn hide_values(page: &mut Value) {
                     ("requestHeaders" | "responseHeaders", Value::Object(changes)) => {
                         changes.values_mut().for_each(hide_fields);
                     }
+                    ("fieldTemplates" | "requestFields", fields) => hide_fields(fields),
                     (_, part) => hide_values(part),
                 }
             }
@@ -77,7 +78,10 @@ impl AdminState for Admin {
 mod tests {
     use super::*;
     use crate::{
-        filter::{Field, FieldChanges, Filter, RequestHeaders, ResponseHeaders},
+        filter::{
+            Field, FieldChanges, FieldTemplates, Filter, RequestHeaders, ResponseHeaders, Template,
+            TemplateField,
+        },
         id::{ObjectRef, RouteId},
         model::{PathMatch, Route},
     };
@@ -95,12 +99,18 @@ mod tests {
         route.filters = vec![
             Filter::RequestHeaders(RequestHeaders { changes: changes.clone() }),
             Filter::ResponseHeaders(ResponseHeaders { changes }),
+            Filter::FieldTemplates(FieldTemplates {
+                fields: vec![TemplateField {
+                    name: "x-c".into(),
+                    value: Template::parse("hunter2-$host").unwrap(),
+                }],
+            }),
         ];
         let mut page = serde_json::json!({"snapshot": {"hosts": {"a.example": {"routes": [route]}}}});
         hide_values(&mut page);
         let text = page.to_string();
         assert!(!text.contains("hunter2"), "{text}");
-        assert_eq!(text.matches("redacted").count(), 4);
-        assert!(["authorization", "x-a", "x-b"].iter().all(|name| text.contains(name)), "{text}");
+        assert_eq!(text.matches("redacted").count(), 5);
+        assert!(["authorization", "x-a", "x-b", "x-c"].iter().all(|name| text.contains(name)), "{text}");
     }
 }

@@ -6,9 +6,9 @@ use crate::annotations::form::{Names, ObjectName};
 super::settings! {
     /// Header fields
     Fields {
-        /// ConfigMap whose entries are fields of requests to backends, in place of those that clients send; an empty value takes one away.
+        /// ConfigMap whose entries are fields of requests to backends, in place of those that clients send; an empty value takes one away. Values may hold variables, also `$namespace`, `$ingress_name`, `$service_name`, `$service_port` and `$location_path`.
         request: ObjectName = setting("proxy-set-headers").example("`ingress-nginx/request-headers`")
-            .approximated("values with variables are not taken, nor are fields by which the proxy itself says who asks");
+            .approximated("fields by which the proxy itself says who asks are not taken");
         /// ConfigMap whose entries are fields of answers.
         answer: ObjectName = setting("add-headers").example("`ingress-nginx/answer-headers`")
             .approximated("answers that the proxy itself makes, such as errors, do not have them");

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use selvedge_common::{
-    filter::Networks,
+    filter::{Field, Networks},
     model::{Listener, ListenerProtocol},
 };
 
@@ -16,6 +16,9 @@ use crate::annotations::{
 /// Whom forwarded fields are believed from where nobody says it: addresses that no client of the Internet has.
 const PRIVATE: &str =
     "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,127.0.0.0/8,::1/128,fc00::/7,fe80::/10";
+
+/// ingress-nginx: the field with the target as the client sent it.
+const ORIGINAL_URI: &str = "X-Original-URI";
 
 super::settings! {
     /// Proxies in front
@@ -43,9 +46,8 @@ super::settings! {
         /// Field with the host that the client named.
         host_field: FieldName = setting("forwarded-host-header").default("`X-Forwarded-Host`").example("`X-Host`")
             .not_yet("X-Forwarded-Host is read");
-        /// Tell backends the target as the client sent it in `X-Original-Uri`.
-        original_uri: bool = setting("proxy-add-original-uri-header").default("`false`").example("`true`")
-            .not_yet("no such field is sent");
+        /// Tell backends the target as the client sent it in `X-Original-URI`.
+        original_uri: bool = setting("proxy-add-original-uri-header").default("`false`").example("`true`");
         /// Give each request an `X-Request-ID` that has none.
         request_id: bool = setting("generate-request-id").default("`true`").example("`false`")
             .no_effect("each request has an id, by which it is found in the log");
@@ -119,6 +121,10 @@ impl Effect for Forwarding {
         let listener = &mut globals.listener;
         let believes = self.use_forwarded == Some(true) || self.real_ip == Some(true);
         listener.proxy_protocol = self.proxy_protocol == Some(true);
+        if self.original_uri == Some(true) {
+            let (name, value) = (ORIGINAL_URI.into(), "$request_uri".into());
+            globals.request_templates.push(Field { name, value });
+        }
         if !believes {
             return;
         }

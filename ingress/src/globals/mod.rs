@@ -26,7 +26,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use k8s_openapi::{api::networking::v1 as networking, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use selvedge_common::{
-    filter::{FieldBlock, FieldChanges, Networks, StrictTransport},
+    filter::{Field, FieldBlock, FieldChanges, Networks, StrictTransport},
     model::Problem,
 };
 
@@ -79,6 +79,8 @@ pub struct Globals {
     pub answer_fields: Option<ObjectName>,
     /// What these ConfigMaps hold: changes of requests.
     pub request_changes: FieldChanges,
+    /// Fields of requests whose values have variables.
+    pub request_templates: Vec<Field>,
     /// Changes of answers.
     pub answer_changes: FieldChanges,
     /// What concerns listeners, and so all classes.
@@ -103,6 +105,7 @@ impl Default for Globals {
             request_fields: None,
             answer_fields: None,
             request_changes: FieldChanges::default(),
+            request_templates: Vec::new(),
             answer_changes: FieldChanges::default(),
             listener: ListenerGlobals::default(),
             unprotected: false,

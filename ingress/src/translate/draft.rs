@@ -139,6 +139,13 @@ impl<'a> RouteDraft<'a> {
         [service, namespace(self.ingress), name(self.ingress)]
     }
 
+    /// The port of that Service as the Ingress writes it, by name or number.
+    pub(super) fn port(&self) -> String {
+        let port = self.backend.service.as_ref().and_then(|service| service.port.as_ref());
+        let port = port.and_then(|port| port.name.clone().or(port.number.map(|number| number.to_string())));
+        port.unwrap_or_default()
+    }
+
     /// The path as the Ingress writes it.
     pub(crate) fn written_path(&self) -> &str {
         &self.written

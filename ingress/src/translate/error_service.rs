@@ -51,16 +51,14 @@ pub(super) fn pages(cx: &mut Context<'_, '_>, draft: &RouteDraft<'_>) -> Option<
             return None;
         }
     };
-    let service = draft.backend.service.as_ref();
-    let port = service.and_then(|service| service.port.as_ref());
-    let port = port.and_then(|port| port.name.clone().or(port.number.map(|number| number.to_string())));
+    let [service, ..] = draft.names();
     Some(Arc::new(ErrorPages {
         target: BackendTarget::Backend(id),
         statuses: said.statuses.clone(),
         takes_empty: true,
         namespace: own.into(),
         ingress: name(draft.speaker).into(),
-        service: service.map(|service| service.name.as_str()).unwrap_or_default().into(),
-        port: port.unwrap_or_default().into(),
+        service: service.into(),
+        port: draft.port().into(),
     }))
 }

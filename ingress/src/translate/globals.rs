@@ -5,8 +5,8 @@ use std::sync::Arc;
 use k8s_openapi::api::networking::v1 as networking;
 use selvedge_common::{
     filter::{
-        Access, Field, FieldChanges, Filter, Networks, RequestHeaders, ResponseHeaders, check_token,
-        check_value,
+        Access, Field, FieldChanges, FieldTemplates, Filter, Networks, RequestHeaders, ResponseHeaders,
+        Template, TemplateField, check_token, check_value,
     },
     id::ObjectRef,
     kube::{
@@ -114,15 +114,27 @@ fn read(
     let (mut globals, mut problems) = Globals::read(Source::ConfigMap(&object), &data, true);
     let mut fields = Fields { reader, object: &object, problems: &mut problems };
     if let Some(name) = &globals.request_fields {
-        globals.request_changes = fields.read("proxy-set-headers", name, check_request);
+        let read = fields.read("proxy-set-headers", name, check_request);
+        let (templates, plain) = read.into_iter().partition(|field| field.value.contains('$'));
+        globals.request_changes = changes(plain);
+        globals.request_templates.extend::<Vec<_>>(templates);
     }
     if let Some(name) = &globals.answer_fields {
-        globals.answer_changes = fields.read("add-headers", name, check_answer);
+        globals.answer_changes = changes(fields.read("add-headers", name, check_answer));
     }
     if let Some(parameters) = parameters {
         globals.change_headers(parameters, &mut problems);
     }
     (globals, problems)
+}
+
+/// What fields with plain values change.
+///
+/// ingress-nginx: an empty value takes the field away.
+fn changes(fields: Vec<Field>) -> FieldChanges {
+    let (empty, set): (Vec<_>, Vec<_>) = fields.into_iter().partition(|field| field.value.is_empty());
+    let remove = empty.into_iter().map(|field| field.name).collect();
+    FieldChanges { set, remove, ..FieldChanges::default() }
 }
 
 /// Where ConfigMaps with header fields are read.
@@ -134,37 +146,35 @@ struct Fields<'a, 'r> {
 }
 
 impl Fields<'_, '_> {
-    /// The changes that a ConfigMap holds. Fields that are wrong are told on it, and left out.
+    /// The fields that a ConfigMap holds. Those that are wrong are told on it, and left out.
     fn read(
         &mut self,
         key: &str,
         name: &ObjectName,
         check: fn(&str, &str) -> Result<(), String>,
-    ) -> FieldChanges {
+    ) -> Vec<Field> {
         let namespace = name.namespace.as_deref().unwrap_or(&self.object.namespace);
         let Some(map) = self.reader.config_map(namespace, &name.name) else {
             let suggestion = near::suggest(&name.name, self.reader.names(Kind::ConfigMap, namespace));
             let message =
                 format!("there is no ConfigMap {namespace}/{}{suggestion}; no field of it is set", name.name);
             self.problems.push(Problem::error(self.object, field(key), "ConfigMapNotFound", message));
-            return FieldChanges::default();
+            return Vec::new();
         };
         let object = ObjectRef::new(Kind::ConfigMap.name(), namespace, &name.name);
-        let mut changes = FieldChanges::default();
+        let mut fields = Vec::new();
         for (field_name, value) in map.data.iter().flatten() {
             match check(field_name, value) {
+                Ok(()) => {
+                    fields.push(Field { name: field_name.as_str().into(), value: value.as_str().into() })
+                }
                 Err(why) => {
                     let message = format!("{why}; it has no effect");
                     self.problems.push(Problem::error(&object, field(field_name), "InvalidHeader", message));
                 }
-                // ingress-nginx: an empty value takes the field away.
-                Ok(()) if value.is_empty() => changes.remove.push(field_name.as_str().into()),
-                Ok(()) => {
-                    changes.set.push(Field { name: field_name.as_str().into(), value: value.as_str().into() })
-                }
             }
         }
-        changes
+        fields
     }
 }
 
@@ -172,20 +182,45 @@ fn check_request(name: &str, value: &str) -> Result<(), String> {
     check_token(name)?;
     RequestHeaders::check_name(name)?;
     if value.contains('$') {
-        return Err("variables are not taken here: write the value out".to_owned());
+        Template::parse(&with_names(value, &["x"; 5])).map_err(|why| why.to_string())?;
     }
-    check_value(value).map_err(|why| why.to_string())
+    check_value(value)
+}
+
+/// Variables that are known of a route before there is a request.
+const NAMES: [&str; 5] = ["service_name", "namespace", "ingress_name", "service_port", "location_path"];
+
+/// A text with these values in place of [`NAMES`].
+fn with_names(text: &str, values: &[&str; 5]) -> String {
+    NAMES.iter().zip(values).fold(text.to_owned(), |text, (name, value)| {
+        let value = Template::escape(value);
+        text.replace(&format!("${{{name}}}"), &value).replace(&format!("${name}"), &value)
+    })
+}
+
+/// Fields of requests whose values have variables, for a route.
+fn templates(draft: &RouteDraft<'_>) -> Vec<TemplateField> {
+    let [service, namespace, ingress] = draft.names();
+    let port = draft.port();
+    let values = [service, namespace, ingress, &*port, draft.written_path()];
+    let template = |field: &Field| {
+        // That it is one was seen when it was read; only a very long path makes it too long.
+        let value = Template::parse(&with_names(&field.value, &values)).ok()?;
+        Some(TemplateField { name: field.name.clone(), value })
+    };
+    draft.said.globals.request_templates.iter().filter_map(template).collect()
 }
 
 fn check_answer(name: &str, value: &str) -> Result<(), String> {
     check_token(name)?;
     ResponseHeaders::check_name(name)?;
-    check_value(value).map_err(|why| why.to_string())
+    check_value(value)
 }
 
 /// Adds what counts for all routes of a class, beneath what annotations add.
 pub(super) fn add(draft: &mut RouteDraft<'_>) {
     let globals = draft.said.globals.clone();
+    let fields = templates(draft);
     draft.unprotected |= globals.unprotected;
     let filters = &mut draft.filters;
     if globals.blocked != Networks::default() {
@@ -194,6 +229,9 @@ pub(super) fn add(draft: &mut RouteDraft<'_>) {
     filters.extend(globals.blocked_fields.iter().cloned().map(Filter::FieldBlock));
     if globals.request_changes != FieldChanges::default() {
         filters.push(Filter::RequestHeaders(RequestHeaders { changes: globals.request_changes.clone() }));
+    }
+    if !fields.is_empty() {
+        filters.push(Filter::FieldTemplates(FieldTemplates { fields }));
     }
     let mut changes = globals.answer_changes.clone();
     changes.remove.extend(globals.hidden_fields.iter().cloned());
