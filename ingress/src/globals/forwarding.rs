@@ -30,7 +30,8 @@ super::settings! {
             .approximated("it counts as use-forwarded-headers: who is believed for the address is believed for scheme and host, too");
         /// Networks of proxies that are believed.
         networks: Cidrs = setting("proxy-real-ip-cidr").default("`0.0.0.0/0`").example("`10.0.0.0/8`")
-            .approximated("without it private addresses are believed, and not everybody; those of --trusted-cidr in any case");
+            .approximated("without it private addresses are believed, and not everybody; those of --trusted-cidr in any case")
+            .instead("nobody is believed but the networks of --trusted-cidr");
         /// Field with the address of the client.
         field: FieldName = setting("forwarded-for-header").default("`X-Forwarded-For`").example("`CF-Connecting-IP`");
         /// Add the address of the proxy in front to `X-Forwarded-For` instead of naming the client alone.
@@ -128,7 +129,12 @@ impl Effect for Forwarding {
         if !believes {
             return;
         }
-        let trusted = self.networks.clone().or_else(|| Cidrs::parse(PRIVATE));
+        let trusted = match &self.networks {
+            // What cannot be read names nobody.
+            None if given.has("proxy-real-ip-cidr") => None,
+            None => Cidrs::parse(PRIVATE),
+            networks => networks.clone(),
+        };
         let trusted = trusted.map(|networks| networks.0).unwrap_or_default();
         if trusted.iter().any(|network| network.prefix_len() == 0) {
             let message =

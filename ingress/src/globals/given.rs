@@ -42,9 +42,15 @@ impl<'a> Given<'a> {
         Some(value)
     }
 
+    /// Whether a key is there, be its value of its form or not.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.data.get(name).is_some_and(|text| !text.trim().is_empty())
+    }
+
     fn invalid<T: Form>(&mut self, setting: &Setting, text: &str) {
         let (form, why) = (T::NAME, T::why_not(text).map(|why| format!(" ({why})")).unwrap_or_default());
         let follows = match (setting.protects, setting.default) {
+            _ if !setting.instead.is_empty() => setting.instead,
             (true, _) => "it protects paths, so all that count on it answer 503",
             (false, "") => "it has no effect",
             (false, _) => "its default counts",

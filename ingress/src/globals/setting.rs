@@ -19,6 +19,8 @@ pub struct Setting {
     pub verdict: Verdict,
     /// The annotation that it is the default of, without prefix; empty if it is that of none.
     pub annotation: &'static str,
+    /// What counts while it cannot be read; empty if that is its default.
+    pub instead: &'static str,
     /// Whether it protects the paths of its classes, so that they answer 503 while it cannot be read.
     pub protects: bool,
 }
@@ -33,6 +35,7 @@ pub(super) const fn setting(name: &'static str) -> Setting {
         example: "",
         verdict: Verdict::Honoured,
         annotation: "",
+        instead: "",
         protects: false,
     }
 }
@@ -47,5 +50,9 @@ declared!(Setting, "Setting");
 impl Setting {
     pub(super) const fn annotation(self, annotation: &'static str) -> Self {
         Self { annotation, ..self }
+    }
+
+    pub(super) const fn instead(self, instead: &'static str) -> Self {
+        Self { instead, ..self }
     }
 }

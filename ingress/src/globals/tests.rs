@@ -141,6 +141,7 @@ fn nobody_is_believed_whom_nobody_named() {
         trusted(&[on, ("proxy-real-ip-cidr", "10.1.2.3/8, 192.0.2.1")]),
         ["10.1.2.3/8", "192.0.2.1/32"]
     );
+    assert_eq!(trusted(&[on, ("proxy-real-ip-cidr", "10.0.0.0/8, nonsense")]), [""; 0]);
     let private = trusted(&[on]);
     assert!(private.contains(&"10.0.0.0/8".to_owned()) && !private.contains(&"0.0.0.0/0".to_owned()));
     let (_, problems) = read(&[on, ("proxy-real-ip-cidr", "0.0.0.0/0")]);
