@@ -17,8 +17,8 @@ super::group! {
     /// Header fields and cookies
     Headers {
         /// ConfigMap in the namespace of the Ingress whose entries are header fields of answers.
-        custom: ObjectName = key("custom-headers").example("`default/shop-headers`")
-            .limits("Every field that concerns no connection may be set, there is no list of allowed ones. Where the ConfigMap is missing the paths answer 503.");
+        custom: ObjectName = key("custom-headers").example("`default/shop-headers`").protects()
+            .limits("Fields that concern no connection; in classes of ingress-nginx with `--nginx-configmap` those alone that its `global-allowed-response-headers` names. Where the ConfigMap is missing, or has another one, the paths answer 503.");
         /// `Domain` of cookies: what it is and what it becomes.
         cookie_domain: Text = key("proxy-cookie-domain").default("`off`").example("`shop.internal shop.example`");
         /// `Path` of cookies: what it is and what it becomes.

@@ -71,6 +71,8 @@ pub struct Globals {
     pub blocked: Networks,
     /// Fields by whose values requests are turned away.
     pub blocked_fields: Vec<FieldBlock>,
+    /// Fields of answers that the annotation `custom-headers` may set; `None` is all of them.
+    pub custom_fields: Option<Vec<Arc<str>>>,
     /// Fields of answers that clients do not get.
     pub hidden_fields: Vec<Arc<str>>,
     /// ConfigMap with fields of requests.
@@ -101,6 +103,7 @@ impl Default for Globals {
             connections_status: LIMIT_STATUS,
             blocked: Networks::default(),
             blocked_fields: Vec::new(),
+            custom_fields: None,
             hidden_fields: Vec::new(),
             request_fields: None,
             answer_fields: None,

@@ -89,9 +89,8 @@ super::settings! {
         /// Refuse paths with characters that pathType does not have.
         strict_paths: bool = setting("strict-validate-path-type").default("`true`").example("`false`")
             .no_effect("a path is held to what a URL may have, and is a regular expression only where use-regex says so");
-        /// Fields of answers that the annotation custom-headers may set.
-        response_fields: Names = setting("global-allowed-response-headers").example("`X-Frame-Options`")
-            .no_effect("every field that concerns no connection may be set");
+        /// Fields of answers that the annotation `custom-headers` may set. Paths of an Ingress that sets others answer 503.
+        response_fields: Names = setting("global-allowed-response-headers").example("`X-Frame-Options`");
         /// Addresses that may read the state of nginx.
         status_v4: Text = setting("nginx-status-ipv4-whitelist").default("`127.0.0.1`").example("`10.0.0.0/8`")
             .no_effect("the state is at the admin address, --admin");
@@ -146,4 +145,9 @@ impl Effect for Rates {
     }
 }
 
-impl Effect for Trust {}
+impl Effect for Trust {
+    fn apply(&self, globals: &mut Globals, _: &mut Given<'_>) {
+        let names = self.response_fields.as_ref().map(|names| names.0.to_vec());
+        globals.custom_fields = Some(names.unwrap_or_default());
+    }
+}

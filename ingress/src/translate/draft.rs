@@ -179,7 +179,7 @@ impl<'a> RouteDraft<'a> {
         globals::add(&mut self);
         match extras::custom_headers(cx, &self) {
             Ok(filter) => self.filters.extend(filter),
-            Err(()) => self.unprotected = true,
+            Err(Lost) => self.unprotected = true,
         }
         match protection::filters(cx, &self) {
             Ok(filters) => self.filters.extend(filters),

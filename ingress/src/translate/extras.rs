@@ -9,7 +9,11 @@ use selvedge_common::{
     model::{BackendTarget, BackendTls, Discovery, Mirror, Trust},
 };
 
-use super::{Context, RouteDraft, name, namespace, protection::service_of, upstream::tell};
+use super::{
+    Context, RouteDraft, name, namespace,
+    protection::{Lost, service_of},
+    upstream::tell,
+};
 
 /// Where copies of requests go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,8 +29,12 @@ pub struct MirrorDraft {
 /// The header fields of answers that a ConfigMap holds.
 ///
 /// # Errors
-/// The ConfigMap is not there, which ingress-nginx answers with 503: its fields may be what keeps browsers safe.
-pub(super) fn custom_headers(cx: &mut Context<'_, '_>, draft: &RouteDraft<'_>) -> Result<Option<Filter>, ()> {
+/// The ConfigMap is not there or has a field that cannot or must not be set, which ingress-nginx answers with 503: its
+/// fields may be what keeps browsers safe.
+pub(super) fn custom_headers(
+    cx: &mut Context<'_, '_>,
+    draft: &RouteDraft<'_>,
+) -> Result<Option<Filter>, Lost> {
     const KEY: &str = "custom-headers";
     let Some(wanted) = &draft.custom_headers else { return Ok(None) };
     let own = namespace(draft.speaker);
@@ -40,26 +48,44 @@ pub(super) fn custom_headers(cx: &mut Context<'_, '_>, draft: &RouteDraft<'_>) -
         Err(why) => {
             let message = format!("ConfigMap {namespace}/{} {why}; the paths answer 503", wanted.name);
             tell(cx, draft, KEY, "ConfigMapNotFound", message);
-            return Err(());
+            return Err(Lost);
         }
     };
     let mut set = Vec::new();
+    let mut lost = false;
     for (field, value) in data {
-        let checked = ResponseHeaders::check_name(&field)
-            .and_then(|()| check_value(&value).map_err(|why| why.to_string()));
-        match checked {
+        match check_custom(draft, &field, &value) {
             Ok(()) => set.push(Field { name: field.into(), value: value.into() }),
-            Err(why) => {
-                let message = format!(
-                    "ConfigMap {namespace}/{}: {field:?}: {why}; answers do not have it",
-                    wanted.name
-                );
-                tell(cx, draft, KEY, "InvalidHeader", message);
+            Err((reason, why)) => {
+                let message =
+                    format!("ConfigMap {namespace}/{}: {field:?}: {why}; the paths answer 503", wanted.name);
+                tell(cx, draft, KEY, reason, message);
+                lost = true;
             }
         }
     }
+    if lost {
+        return Err(Lost);
+    }
     let changes = FieldChanges { set, ..FieldChanges::default() };
     Ok((!changes.set.is_empty()).then_some(Filter::ResponseHeaders(ResponseHeaders { changes })))
+}
+
+/// Checks a field that an Ingress sets in answers.
+///
+/// # Errors
+/// When it cannot or must not be set: the reason, and what is wrong with it.
+fn check_custom(draft: &RouteDraft<'_>, name: &str, value: &str) -> Result<(), (&'static str, String)> {
+    let sound = ResponseHeaders::check_name(name).and_then(|()| check_value(value));
+    sound.map_err(|why| ("InvalidHeader", why))?;
+    let allowed = draft.said.globals.custom_fields.as_ref();
+    match allowed.is_none_or(|names| names.iter().any(|allowed| allowed.eq_ignore_ascii_case(name))) {
+        true => Ok(()),
+        false => {
+            let why = "global-allowed-response-headers of the ConfigMap of all Ingresses does not name it";
+            Err(("HeaderNotAllowed", why.to_owned()))
+        }
+    }
 }
 
 /// Where copies of the requests go, if anywhere.
