@@ -182,8 +182,10 @@ fn route(route: &Route) -> Value {
         out.insert("retry".into(), retry);
     }
     if !route.mirrors.is_empty() {
-        let mirrors =
-            route.mirrors.iter().map(|mirror| format!("{} {}%", target(&mirror.target), mirror.percent));
+        let mirrors = route.mirrors.iter().map(|mirror| {
+            let host = mirror.host.as_ref().map(|host| format!(" as {host}")).unwrap_or_default();
+            format!("{} {}%{host}", target(&mirror.target), mirror.percent)
+        });
         out.insert("mirrors".into(), mirrors.collect());
     }
     if let Some(pages) = &route.error_pages {

@@ -29,7 +29,7 @@ fn mirroring_over(protocol: BackendProtocol, origin: SocketAddr, shadow: SocketA
     proxy.route("*", PathMatch::Prefix("/".into()), "test/origin:80");
     proxy.edit_host("*", |host| {
         let target = BackendTarget::Backend("test/shadow:80".into());
-        host.routes[0].mirrors = vec![Mirror { target, percent }];
+        host.routes[0].mirrors = vec![Mirror { target, percent, host: None }];
     });
     proxy.apply(&[("test/origin:80", &[origin]), ("test/shadow:80", &[shadow])]);
     proxy
@@ -62,6 +62,31 @@ fn a_mirror_gets_what_the_backend_gets_and_its_answer_is_dropped() {
     }
     let ended = r#"selvedge_requests_total{namespace="test",route="route",service="origin",status="2xx"} 3"#;
     until(|| proxy.engine.metrics().encode().contains(ended).then_some(()));
+}
+
+#[test]
+fn copies_may_have_a_host_of_their_own_over_either_version() {
+    let (origin, shadow) = (Origin::named("ok"), Origin::named("shadow"));
+    let hosts: Arc<Mutex<Vec<String>>> = Arc::default();
+    let seen = hosts.clone();
+    let second = Http2Origin::start(100, move |request| {
+        let host = request.uri().authority().map(ToString::to_string);
+        seen.lock().unwrap().push(host.unwrap_or_default());
+        async { Response::new(full("shadow")) }
+    });
+    for (protocol, address) in
+        [(BackendProtocol::Http1, shadow.address), (BackendProtocol::Http2, second.address)]
+    {
+        let mut proxy = mirroring_over(protocol, origin.address, address, 100);
+        proxy.edit_host("*", |host| host.routes[0].mirrors[0].host = Some("copy.example".into()));
+        proxy.apply(&[]);
+        assert_eq!(Client::connect(proxy.http()).get("a", "/").text(), "ok");
+        counted(&proxy, "answered", 1);
+    }
+    assert!(origin.seen().iter().all(|seen| seen.field("host") == Some("a")));
+    let copy = &shadow.seen()[0];
+    assert_eq!((copy.field("host"), copy.field("x-forwarded-host")), (Some("copy.example"), Some("a")));
+    assert_eq!(*hosts.lock().unwrap(), ["copy.example"]);
 }
 
 #[test]

@@ -100,6 +100,9 @@ pub struct Mirror {
     /// How many of a hundred requests are copied, drawn at random; more than 100 means all.
     #[serde(default = "all", skip_serializing_if = "is_all")]
     pub percent: u8,
+    /// `Host` of copies; without it they have that of the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<Arc<str>>,
 }
 
 impl Route {

@@ -89,6 +89,8 @@ pub struct LiveMirror {
     pub upstream: Result<Arc<Upstream>, InvalidBackend>,
     /// How many of a hundred requests are copied.
     pub percent: u8,
+    /// `Host` of copies, if it is not that of the request.
+    pub host: Option<Arc<str>>,
 }
 
 /// A backend that answers instead of an error.
@@ -251,7 +253,11 @@ impl LiveRoute {
             route.backends.iter().map(|to| Target::build(to, parts.registry)).collect();
         let total_weight = targets.iter().map(|target| u64::from(target.weight)).sum();
         let mirrors = (route.mirrors.iter())
-            .map(|to| LiveMirror { upstream: live_side(&to.target, parts.registry), percent: to.percent })
+            .map(|to| LiveMirror {
+                upstream: live_side(&to.target, parts.registry),
+                percent: to.percent,
+                host: to.host.clone(),
+            })
             .collect();
         let pages = route.error_pages.as_ref().map(|settings| {
             let upstream = live_side(&settings.target, parts.registry);

@@ -20,7 +20,7 @@ use super::{
     worker::Worker,
 };
 use crate::{
-    message::{Fields, RequestHead},
+    message::{Fields, Known, RequestHead},
     model::BackendProtocol,
     upstream::Upstream,
 };
@@ -32,7 +32,8 @@ const MOST_IN_FLIGHT: usize = 100;
 pub struct Copies {
     client: Client,
     head: Box<RequestHead>,
-    targets: Vec<Arc<Upstream>>,
+    /// Each with the `Host` of its copies, if that is not the one of the request.
+    targets: Vec<(Arc<Upstream>, Option<Arc<str>>)>,
     plan: CopyPlan,
 }
 
@@ -62,7 +63,10 @@ pub fn draw(x: &Exchange<'_>, plan: &Plan, body: &Incoming<'_>) -> Option<Box<Co
     let drawn = route.mirrors.iter().filter(|mirror| x.worker().random() % 100 < mirror.percent.into());
     let counts = &x.worker().shared.metrics.mirrored;
     let targets: Vec<_> = drawn
-        .filter_map(|mirror| mirror.upstream.clone().inspect_err(|_| counts.add("invalid")).ok())
+        .filter_map(|mirror| {
+            let upstream = mirror.upstream.clone().inspect_err(|_| counts.add("invalid")).ok()?;
+            Some((upstream, mirror.host.clone()))
+        })
         .collect();
     if targets.is_empty() {
         return None;
@@ -94,7 +98,7 @@ impl Copies {
     /// Sends the copies with this body, each in a task of its own.
     pub fn send(self, worker: &Rc<Worker>, body: CopyBody) {
         let counts = &worker.shared.metrics.mirrored;
-        for target in self.targets {
+        for (target, host) in self.targets {
             let CopyBody::Whole(body) = &body else {
                 counts.add("body_not_kept");
                 continue;
@@ -103,7 +107,10 @@ impl Copies {
                 counts.add("dropped");
                 continue;
             }
-            let (head, body, plan) = (self.head.clone(), body.clone(), self.plan);
+            let (mut head, body, plan) = (self.head.clone(), body.clone(), self.plan);
+            if let Some(host) = host {
+                head.fields.set(Known::Host, b"host", host.as_bytes());
+            }
             let client = self.client.unconnected();
             let counted = Counted::new(worker);
             worker.spawn("mirror", async move {

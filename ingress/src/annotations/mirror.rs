@@ -1,5 +1,9 @@
 //! Annotation group: copies of requests.
 
+use std::sync::Arc;
+
+use selvedge_common::quote::quote;
+
 use super::{
     Effect,
     form::{Switch, Text, is_host},
@@ -17,9 +21,8 @@ super::group! {
         /// Whether copies have the body of the request.
         body: Switch = key("mirror-request-body").default("`on`").example("`off`")
             .approximated("copies have the body where it is at most 64 KiB; requests with a larger one are not copied");
-        /// `Host` of copies.
-        host: Text = key("mirror-host").example("`mirror.example`")
-            .approximated("copies have the `Host` that the backend sees");
+        /// `Host` of copies; without it that of the target.
+        host: Text = key("mirror-host").example("`mirror.example`").limits("Without variables.");
     }
 }
 
@@ -40,21 +43,36 @@ fn place(text: &str) -> Option<MirrorDraft> {
         Some((name, port)) => (name, port.parse().ok()?),
         None => (rest, usual),
     };
-    Some(MirrorDraft { name: name.to_ascii_lowercase().into(), port, secure })
+    let name: Arc<str> = name.to_ascii_lowercase().into();
+    Some(MirrorDraft { shown: name.clone(), name, port, secure })
+}
+
+impl Mirroring {
+    fn sound_host(&self) -> Option<&Arc<str>> {
+        self.host.as_ref().map(|host| &host.0).filter(|host| is_host(host))
+    }
 }
 
 impl Effect for Mirroring {
     fn apply(&self, route: &mut RouteDraft<'_>) {
-        route.mirror = self.target.as_ref().and_then(|target| place(&target.0));
+        let place = self.target.as_ref().and_then(|target| place(&target.0));
+        route.mirror = place.map(|place| match self.sound_host() {
+            Some(host) => MirrorDraft { shown: host.clone(), ..place },
+            None => place,
+        });
     }
 
     fn judge(&self, given: &mut Given<'_>) {
         if let Some(target) = self.target.as_ref().filter(|target| place(&target.0).is_none()) {
             let message = format!(
-                "{:?} is not of the form `http://HOST:PORT$request_uri`, with a host and no path; no request is copied",
-                target.0
+                "{} is not of the form `http://HOST:PORT$request_uri`, with a host and no path; no request is copied",
+                quote(&target.0)
             );
             given.tell("mirror-target", "InvalidAnnotation", message);
+        }
+        if let Some(Text(host)) = self.host.as_ref().filter(|_| self.sound_host().is_none()) {
+            let message = format!("{} is no host; copies have that of the target", quote(host));
+            given.tell("mirror-host", "InvalidAnnotation", message);
         }
     }
 }

@@ -24,6 +24,8 @@ pub struct MirrorDraft {
     pub port: u16,
     /// Whether over TLS.
     pub secure: bool,
+    /// `Host` of copies.
+    pub shown: Arc<str>,
 }
 
 /// The header fields of answers that a ConfigMap holds.
@@ -90,9 +92,10 @@ fn check_custom(draft: &RouteDraft<'_>, name: &str, value: &str) -> Result<(), (
 
 /// Where copies of the requests go, if anywhere.
 pub(super) fn mirror(cx: &mut Context<'_, '_>, draft: &RouteDraft<'_>) -> Option<Mirror> {
-    let MirrorDraft { name: host, port, secure } = draft.mirror.as_ref()?;
+    let MirrorDraft { name: host, port, secure, shown } = draft.mirror.as_ref()?;
+    let to = |id| Mirror { target: BackendTarget::Backend(id), percent: 100, host: Some(shown.clone()) };
     if let Some(id) = service_of(cx, host, *port).filter(|_| !secure) {
-        return Some(Mirror { target: BackendTarget::Backend(id), percent: 100 });
+        return Some(to(id));
     }
     if external_name::check(host).is_err() {
         let message = format!("{host} is, or leads to, the proxy's own machine; no request is copied");
@@ -108,5 +111,5 @@ pub(super) fn mirror(cx: &mut Context<'_, '_>, draft: &RouteDraft<'_>) -> Option
     let owner = draft.speaker;
     let id = BackendId::new(format!("{}/{}+mirror/{scheme}/{host}:{port}", namespace(owner), name(owner)));
     cx.parts.backends.insert(id.clone(), BackendPart { backend, endpoints: None });
-    Some(Mirror { target: BackendTarget::Backend(id), percent: 100 })
+    Some(to(id))
 }

@@ -289,7 +289,7 @@ impl Draft<'_> {
             };
             let field = format!("{field}.mirror[{at}]");
             let target = backends::refer(cx, object, &field, (name, near), "it gets no copies");
-            Mirror { target, percent: given.percent }
+            Mirror { target, percent: given.percent, host: None }
         };
         let mirrors = self.given.mirror.iter().enumerate().map(refer);
         // Where there is nobody to get copies there is nothing to do.
