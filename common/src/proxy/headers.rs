@@ -63,9 +63,7 @@ pub fn towards_backend(x: &mut Exchange<'_>, listener: &Listener, upgrade: bool)
         x.head.fields.remove_all(KnownSet::OF_CLIENTS.with(KnownSet::of(&[Known::Proxy])));
         return;
     }
-    // A route may have led on to rules of its Service; how clients are told of is a matter of the first one.
-    let route = x.outer.as_ref().or(x.route.as_ref());
-    match route.map_or(ClientFields::Usual, |route| route.route.client_fields) {
+    match client_fields(x) {
         ClientFields::Usual => add_usual(x, listener, trusted),
         ClientFields::IngressNginx => ingress_nginx::add(x, listener, trusted),
     }
@@ -134,7 +132,16 @@ pub fn towards_client(x: &Exchange<'_>, head: &mut ResponseHead) {
     let upgrade = head.status == 101;
     let nominated = nominated_fields(&head.fields);
     strip_hop_by_hop(&mut head.fields, upgrade, &nominated);
+    if client_fields(x) == ClientFields::IngressNginx {
+        ingress_nginx::drop_commands(&mut head.fields);
+    }
     add_own_fields(x, head);
+}
+
+/// How clients are told of. A route may have led on to rules of its Service; that is a matter of the first one.
+fn client_fields(x: &Exchange<'_>) -> ClientFields {
+    let route = x.outer.as_ref().or(x.route.as_ref());
+    route.map_or(ClientFields::Usual, |route| route.route.client_fields)
 }
 
 fn is_trusted(trusted: &[IpNet], ip: IpAddr) -> bool {

@@ -13,6 +13,9 @@ const FORWARDED_SCHEME: &str = "x-forwarded-scheme";
 const ORIGINAL_FOR: &str = "x-original-forwarded-for";
 const ORIGINAL_HOST: &str = "x-original-forwarded-host";
 
+/// How the names of fields begin by which a backend of ingress-nginx commands the proxy.
+const COMMAND: &[u8] = b"x-accel-";
+
 /// Replaces what a request says of its client. Who is `trusted` may speak for the host and the port, and who asked and
 /// by which scheme is known already.
 pub fn add(x: &mut Exchange<'_>, listener: &Listener, trusted: bool) {
@@ -54,6 +57,18 @@ pub fn add(x: &mut Exchange<'_>, listener: &Listener, trusted: bool) {
         if let Some(original) = original.filter(|original| !original.is_empty()) {
             fields.push(name.as_bytes(), &original);
         }
+    }
+}
+
+/// Takes away what a backend of ingress-nginx tells the proxy, and nobody else, by fields of its answer. None of it is
+/// obeyed: `X-Accel-Redirect` would lead a request past the rules of another path.
+pub fn drop_commands(fields: &mut Fields) {
+    let is_command = |name: &[u8]| {
+        let begin = name.get(..COMMAND.len());
+        begin.is_some_and(|begin| begin.eq_ignore_ascii_case(COMMAND))
+    };
+    if fields.iter().any(|(name, _)| is_command(name)) {
+        fields.retain(|_, name, _| !is_command(name));
     }
 }
 

@@ -85,7 +85,7 @@ pub const BEHAVIOURS: &[Behaviour] = &[
     ),
     differs(
         "`X-Accel-Redirect` and other `X-Accel-` fields in answers of backends command the proxy.",
-        "They command nothing, and reach the client as any field does.",
+        "They command nothing, and clients do not see them, as there.",
     ),
     differs(
         "A request of HTTP/1.0 without `Host` is one for the host `_`, and redirected there.",
