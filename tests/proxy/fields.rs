@@ -96,6 +96,23 @@ fn a_route_may_tell_of_clients_as_ingress_nginx_does() {
 }
 
 #[test]
+fn of_several_schemes_that_trusted_proxies_add_the_first_is_the_clients() {
+    let rows = [
+        ("https, http", "https"),
+        ("https,https", "https"),
+        (" HTTPS ,http", "https"),
+        ("http, https", "http"),
+        (", https", "http"),
+        ("", "http"),
+        ("ftp, https", "http"),
+    ];
+    for (said, wanted) in rows {
+        let seen = seen_as_with_nginx(trusting, &format!("X-Forwarded-Proto: {said}\r\n"));
+        assert_eq!(all(&seen, "x-forwarded-proto"), [wanted], "{said:?}");
+    }
+}
+
+#[test]
 fn a_trusted_proxy_that_says_nothing_is_not_made_to() {
     let seen = seen_with(trusting, "");
     assert_eq!(all(&seen, "x-forwarded-for"), ["127.0.0.1"]);

@@ -22,11 +22,16 @@ pub fn believe_forwarded(x: &mut Exchange<'_>, listener: &Listener) {
     if let Some(client) = first_untrusted(&x.head.fields, listener) {
         x.client_ip = client;
     }
-    match x.head.fields.get(Known::XForwardedProto) {
+    match x.head.fields.get(Known::XForwardedProto).map(first_of_list) {
         Some(proto) if proto.eq_ignore_ascii_case(b"https") => x.scheme = Scheme::Https,
         Some(proto) if proto.eq_ignore_ascii_case(b"http") => x.scheme = Scheme::Http,
         _ => {}
     }
+}
+
+/// The first value of a list: of several proxies that add to it, it is that of the one that the client came to.
+fn first_of_list(value: &[u8]) -> &[u8] {
+    value.split(|byte| *byte == b',').next().unwrap_or_default().trim_ascii()
 }
 
 /// What filters know about the request; `caller` is who asks, if that is known.

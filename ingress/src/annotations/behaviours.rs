@@ -55,7 +55,7 @@ pub const BEHAVIOURS: &[Behaviour] = &[
     same("Any `spec.tls` redirects all hosts of its Ingress to HTTPS, also those that it does not list."),
     differs(
         "With `use-forwarded-headers` the backend's `Host` becomes `X-Forwarded-Host`, and `X-Forwarded-Proto` decides the redirect.",
-        "Only trusted proxies (`--trusted-cidr`) are believed; `Host` stays.",
+        "Only trusted proxies (`proxy-real-ip-cidr`, `--trusted-cidr`) are believed, and of several values of `X-Forwarded-Proto` the first; `Host` stays, and redirects lead there.",
     ),
     differs(
         "The realm of passwords is empty by default; `digest` without one asks nobody.",
