@@ -27,6 +27,8 @@ struct Lists {
     on_purpose: Vec<Entry>,
     /// Is not sent.
     not_sent: Vec<Entry>,
+    /// Counts how often endpoints are asked, and so runs with none ever left out for its failures.
+    never_ejected: BTreeSet<String>,
     /// Does not pass yet.
     not_yet: BTreeSet<String>,
 }
@@ -64,10 +66,15 @@ impl Differences {
         self.unsent.get(case).unwrap_or(NONE)
     }
 
+    /// Whether endpoints that fail are left out for a while in a case, as they are by default.
+    pub fn ejects(&self, case: &str) -> bool {
+        !self.lists.never_ejected.contains(case)
+    }
+
     /// Names in the lists that no case has.
     pub fn unknown(&self, cases: &BTreeSet<String>) -> Vec<&str> {
         let entries = self.lists.on_purpose.iter().chain(&self.lists.not_sent).map(|entry| &entry.case);
-        let names = entries.chain(&self.lists.not_yet);
+        let names = entries.chain(&self.lists.never_ejected).chain(&self.lists.not_yet);
         names.filter(|name| !cases.contains(*name)).map(String::as_str).collect()
     }
 

@@ -12,7 +12,7 @@ use selvedge_common::{
         objects::{Object, ObjectEvent},
         translation::Reconciler,
     },
-    model::{Listener, ListenerProtocol},
+    model::{Backend, Listener, ListenerProtocol},
     proxy::ProxySettings,
     runtime::{
         access_log::AccessLog,
@@ -34,13 +34,18 @@ pub struct Running {
 }
 
 /// What the edge is told beside objects: the one place to change when more can be said.
-fn settings() -> Settings {
+fn settings(ejects: bool) -> Settings {
     let listener = |protocol, public_port| Listener {
         public_port,
         takes_service_field: true,
         ..Listener::new((Ipv4Addr::LOCALHOST, 0).into(), protocol, translate::ROUTE_SET.into())
     };
+    let mut backend = Backend::default();
+    if !ejects {
+        backend.health.failures = 0;
+    }
     Settings {
+        backend,
         listeners: [
             (ListenerName::new("http"), listener(ListenerProtocol::Http, 80)),
             (ListenerName::new("https"), listener(ListenerProtocol::Https, 443)),
@@ -60,9 +65,10 @@ fn class() -> Value {
     })
 }
 
-/// Starts an edge and brings these objects into effect, one list after the other.
-pub fn start(objects: [Vec<Object>; 2]) -> Running {
-    let settings = settings();
+/// Starts an edge and brings these objects into effect, one list after the other. Endpoints that fail are left out for a
+/// while if it `ejects`.
+pub fn start(objects: [Vec<Object>; 2], ejects: bool) -> Running {
+    let settings = settings(ejects);
     let listeners =
         settings.listeners.iter().map(|(name, it)| (name.clone(), Arc::new(it.clone()))).collect();
     let engine = Engine::start(engine_settings(), &listeners).expect("an engine starts on free ports");

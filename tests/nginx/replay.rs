@@ -1,6 +1,6 @@
 //! Replaying a case: its objects, its requests in order, and what differs from the record.
 
-use std::{collections::BTreeSet, thread, time::Duration};
+use std::{thread, time::Duration};
 
 use selvedge_tests::client::Answer;
 
@@ -9,6 +9,7 @@ use crate::{
     case::{Case, Exchange},
     client::{self, Answered},
     compare::{self, Mismatch},
+    differences::Differences,
     edge::{self, Running},
     objects,
 };
@@ -16,9 +17,10 @@ use crate::{
 /// How long copies of requests that no client waits for may be under way.
 const FOR_COPIES: Duration = Duration::from_secs(2);
 
-/// Replays a case and tells what differs. Exchanges of this set are left out.
-pub fn replay(case: &Case, backends: &Backends, unsent: &BTreeSet<usize>) -> Vec<Mismatch> {
-    let edge = edge::start(objects::of(case, backends));
+/// Replays a case and tells what differs. Exchanges that are not to be sent are left out.
+pub fn replay(case: &Case, backends: &Backends, differences: &Differences) -> Vec<Mismatch> {
+    let unsent = differences.unsent(&case.case);
+    let edge = edge::start(objects::of(case, backends), differences.ejects(&case.case));
     let mut mismatches = Vec::new();
     let mut answers: Vec<Option<Answer>> = Vec::new();
     for (number, exchange) in case.exchanges.iter().enumerate() {
