@@ -176,6 +176,22 @@ fn an_empty_value_is_as_none_and_told() {
 }
 
 #[test]
+fn a_secret_is_without_its_type_only_where_there_is_none() {
+    for (kind, reason, closed) in [
+        (Some("Bearer"), "InvalidAnnotation", true),
+        (Some("basic"), "", false),
+        (None, "IncompleteAnnotations", false),
+    ] {
+        let secret = ("nginx.ingress.kubernetes.io/auth-secret", "users");
+        let kind = kind.map(|kind| ("nginx.ingress.kubernetes.io/auth-type", kind));
+        let all: Vec<_> = kind.into_iter().chain([secret]).collect();
+        let (annotations, problems) = read(&all);
+        assert_eq!(reasons(&problems).join(" "), reason, "{kind:?}");
+        assert_eq!(annotations.unprotected, closed, "{kind:?}");
+    }
+}
+
+#[test]
 fn a_snippet_that_keeps_somebody_out_closes_its_paths() {
     for (text, closed) in
         [("add_header X-A b;", false), ("deny all;", true), ("if ($x) { return 403; }", true)]
