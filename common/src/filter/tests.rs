@@ -102,6 +102,14 @@ fn client_certificate() -> ClientCertificate {
     }
 }
 
+fn field_templates() -> FieldTemplates {
+    FieldTemplates { fields: vec![TemplateField { name: "x-a".into(), value: template("$host") }] }
+}
+
+fn strict_transport() -> StrictTransport {
+    StrictTransport { max_age_seconds: 60, include_subdomains: true, preload: false }
+}
+
 fn one_of_each() -> Vec<Filter> {
     let limit = RateLimit {
         id: "shop/orders".into(),
@@ -173,17 +181,11 @@ fn one_of_each() -> Vec<Filter> {
             forwarded_prefix: Some(template("/a")),
         }),
         Filter::RequestHeaders(RequestHeaders { changes: changes.clone() }),
-        Filter::FieldTemplates(FieldTemplates {
-            fields: vec![TemplateField { name: "x-a".into(), value: template("$host") }],
-        }),
+        Filter::FieldTemplates(field_templates()),
         Filter::ResponseHeaders(ResponseHeaders { changes }),
         Filter::LocationRewrite(LocationRewrite { from: "http://a".into(), to: template("$scheme://$host") }),
         Filter::CookieRewrite(CookieRewrite { domain: None, path: change() }),
-        Filter::StrictTransport(StrictTransport {
-            max_age_seconds: 60,
-            include_subdomains: true,
-            preload: false,
-        }),
+        Filter::StrictTransport(strict_transport()),
         Filter::ResponseRate(ResponseRate { bytes_per_second: 1000, after_bytes: 0 }),
     ]
 }
