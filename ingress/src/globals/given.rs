@@ -33,7 +33,7 @@ impl<'a> Given<'a> {
             self.invalid::<T>(setting, text);
             return None;
         };
-        if !is_default(setting, text) && self.source.is_foreign() {
+        if !is_default(setting, text) && self.is_foreign() {
             self.judge(setting);
         }
         if !setting.annotation.is_empty() && !matches!(setting.verdict, Verdict::Refused(_)) {
@@ -45,6 +45,11 @@ impl<'a> Given<'a> {
     /// Whether a key is there, be its value of its form or not.
     pub(super) fn has(&self, name: &str) -> bool {
         self.data.get(name).is_some_and(|text| !text.trim().is_empty())
+    }
+
+    /// Whether they were written for another program.
+    pub(super) fn is_foreign(&self) -> bool {
+        self.source.is_foreign()
     }
 
     fn invalid<T: Form>(&mut self, setting: &Setting, text: &str) {

@@ -223,6 +223,10 @@ mod tests {
              app-root",
         ),
         ("the field headers says it", "proxy-set-headers add-headers hide-headers"),
+        (
+            "it concerns what annotations and applications of ingress-nginx are used to",
+            "global-allowed-response-headers proxy-add-original-uri-header",
+        ),
     ];
 
     fn parameters(spec: Value) -> EdgeParameters {

@@ -146,7 +146,11 @@ impl Effect for Rates {
 }
 
 impl Effect for Trust {
-    fn apply(&self, globals: &mut Globals, _: &mut Given<'_>) {
+    fn apply(&self, globals: &mut Globals, given: &mut Given<'_>) {
+        if !given.is_foreign() {
+            return;
+        }
+        // ingress-nginx: what is not in the list is not allowed, and no list is an empty one.
         let names = self.response_fields.as_ref().map(|names| names.0.to_vec());
         globals.custom_fields = Some(names.unwrap_or_default());
     }

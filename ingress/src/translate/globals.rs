@@ -113,7 +113,10 @@ fn read(
     }
     let (mut globals, mut problems) = Globals::read(Source::ConfigMap(&object), &data, true);
     let mut fields = Fields { reader, object: &object, problems: &mut problems };
-    if let Some(name) = &globals.request_fields {
+    let headers = parameters.and_then(|parameters| parameters.spec.headers.as_ref());
+    if let Some(name) = &globals.request_fields
+        && headers.is_none_or(|headers| headers.request.is_none())
+    {
         let read = fields.read("proxy-set-headers", name, check_request);
         let (templates, plain) = read.into_iter().partition(|field| field.value.contains('$'));
         globals.request_changes = changes(plain);
