@@ -76,7 +76,7 @@ pub fn flags_line(error: &clap::Error) -> String {
 }
 
 /// An error with its causes, without those that it says already.
-fn one_line(error: &anyhow::Error) -> String {
+pub fn one_line(error: &anyhow::Error) -> String {
     let mut line = String::new();
     for text in error.chain().map(ToString::to_string).filter(|text| !text.is_empty()) {
         if line.is_empty() {

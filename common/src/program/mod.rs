@@ -6,6 +6,7 @@ mod check;
 mod cluster;
 pub mod command;
 mod driver;
+pub mod gathering;
 mod identity;
 mod running;
 mod source;
