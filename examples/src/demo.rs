@@ -85,7 +85,7 @@ fn arguments(addresses: Addresses, access_log: bool) -> anyhow::Result<Box<RunAr
     let words = flags.into_iter().map(str::to_owned).chain(listen);
     match Arguments::try_parse_from(words)?.command {
         Command::Run(args) => Ok(args),
-        Command::Check(_) => anyhow::bail!("the flags above say run"),
+        Command::Check(_) | Command::Migrate(_) => anyhow::bail!("the flags above say run"),
     }
 }
 

@@ -1,8 +1,8 @@
 //! The command line: every flag, each also an environment variable.
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Id, Parser, Subcommand, ValueEnum, builder::Resettable};
 pub use selvedge_common::program::args::{
     AccessLogFormat, BackendArgs, CheckedArgs, ClientArgs, DrainArgs, Format, LeaseArgs, LogArgs, ServeArgs,
     SourceArgs,
@@ -11,11 +11,12 @@ use selvedge_common::{
     id::{ListenerName, RouteSetId},
     kube::store::ServiceName,
     model::{Listener, ListenerProtocol},
-    program::Published,
+    program::{Published, args::values::duration},
 };
 
 use crate::{
     globals::ConfigMapName,
+    migrate::Place,
     settings::{RouterName, SecretName, Settings},
     translate::ROUTE_SET,
 };
@@ -42,6 +43,8 @@ pub enum Command {
     Run(Box<RunArgs>),
     /// Print what is wrong with manifests or with a cluster's objects; exit 1 on errors
     Check(Box<CheckArgs>),
+    /// Print what becomes of the objects of ingress-nginx; exit 1 if something must be changed first, 2 if it cannot be read
+    Migrate(Box<MigrateArgs>),
 }
 
 /// Flags of `run`.
@@ -162,6 +165,73 @@ pub struct CheckArgs {
     pub format: Format,
 }
 
+/// Flags of `migrate`. It takes the classes of ingress-nginx over in any case, and reads a cluster if no path is given.
+#[derive(Args, Clone, Debug)]
+#[command(
+    mut_arg("adopt_ingress_nginx", |adopt| adopt.hide(true)),
+    mut_arg("nginx_configmap", |map| map
+        .requires(Resettable::<Id>::Reset)
+        .help("ConfigMap of the running ingress-nginx; without it the one that looks like it")),
+    mut_arg("paths", |paths| paths
+        .required_unless_present(Resettable::<Id>::Reset)
+        .help("Folders and files of YAML to read; a cluster without any")),
+    mut_arg("cluster", |cluster| cluster.hide(true))
+)]
+pub struct MigrateArgs {
+    /// What is looked at.
+    #[command(flatten)]
+    pub checked: CheckedArgs,
+    /// Which objects count.
+    #[command(flatten)]
+    pub class: ClassArgs,
+    /// Form of what is printed
+    #[arg(long, env = "SELVEDGE_FORMAT", value_name = "FORMAT", value_enum, default_value = "text")]
+    pub format: ReportFormat,
+    /// What is compared.
+    #[command(flatten)]
+    pub compare: CompareArgs,
+}
+
+/// Which requests `migrate` compares two controllers by.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Comparison")]
+pub struct CompareArgs {
+    /// Send the same requests to both and show what differs; each is URL, HTTP_URL,HTTPS_URL or an address for ports 80 and 443
+    #[arg(long, env = "SELVEDGE_COMPARE", value_names = ["URL_A", "URL_B"], num_args = 2, value_delimiter = ' ')]
+    pub compare: Vec<Place>,
+    /// Methods to compare by, the first in all forms of a path; others than these may change something behind both
+    #[arg(long, env = "SELVEDGE_METHODS", value_name = "METHOD", value_delimiter = ',', default_value = "GET,HEAD,OPTIONS", value_parser = method)]
+    pub methods: Vec<String>,
+    /// Most requests to send to each of them, one at a time
+    #[arg(long, env = "SELVEDGE_MOST_REQUESTS", value_name = "N", default_value_t = 2000)]
+    pub most_requests: usize,
+    /// Longest time for each answer, its body included
+    #[arg(long, env = "SELVEDGE_ANSWER_TIMEOUT", value_name = "TIME", default_value = "10s", value_parser = duration)]
+    pub answer_timeout: Duration,
+    /// Longest time for the whole comparison; what is not sent by then is left out
+    #[arg(long, env = "SELVEDGE_COMPARE_TIMEOUT", value_name = "TIME", default_value = "10m", value_parser = duration)]
+    pub compare_timeout: Duration,
+}
+
+/// Form of the report of `migrate`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    /// For people at a terminal.
+    Text,
+    /// For machines.
+    Json,
+    /// A page of its own for people with a browser.
+    Html,
+}
+
+fn method(text: &str) -> Result<String, String> {
+    let is_token = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-');
+    match is_token && text != "CONNECT" {
+        true => Ok(text.to_owned()),
+        false => Err(format!("{text:?} is no method that can be compared; write it like GET or OPTIONS")),
+    }
+}
+
 fn service_name(text: &str) -> Result<ServiceName, String> {
     let SecretName { namespace, name } = text.parse()?;
     Ok(ServiceName::new(&namespace, &name))
@@ -236,8 +306,6 @@ impl RunArgs {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use clap::CommandFactory;
     use selvedge_common::model::{Backend, Health, Limits, Retry, RetryAllowance, Timeouts};
 
@@ -249,7 +317,7 @@ mod tests {
         let flags = ["selvedge-ingress", "run"].iter().chain(flags);
         match Arguments::try_parse_from(flags).map_err(|error| error.to_string())?.command {
             Command::Run(run) => Ok(run),
-            Command::Check(_) => Err("not run".into()),
+            Command::Check(_) | Command::Migrate(_) => Err("not run".into()),
         }
     }
 
@@ -390,6 +458,17 @@ mod tests {
             run(&["--namespace", "a,b", "--namespace", "c", "--trusted-cidr", "10.0.0.0/8,::1"]).unwrap();
         assert_eq!(run.source.namespace, ["a", "b", "c"]);
         assert_eq!(run.listen.serve.trusted_cidr.len(), 2);
+    }
+
+    #[test]
+    fn migrate_takes_classes_over_and_reads_a_cluster_by_itself() {
+        for flags in
+            [&["--nginx-configmap=a/b"][..], &["--kubeconfig=x"], &["x"], &["--compare", "http://a", "b"]]
+        {
+            let all = ["selvedge-ingress", "migrate"].iter().chain(flags);
+            assert!(Arguments::try_parse_from(all).is_ok(), "{flags:?}");
+        }
+        assert!(run(&["--nginx-configmap=a/b"]).unwrap_err().contains("--adopt-ingress-nginx"));
     }
 
     #[test]

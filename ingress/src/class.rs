@@ -25,7 +25,7 @@ pub const CONTROLLER: &str = "selvedge.dev/ingress";
 pub const NGINX_CONTROLLER: &str = "k8s.io/ingress-nginx";
 
 /// The value of [`LEGACY_ANNOTATION`] by which Ingresses were ingress-nginx's without any IngressClass.
-const NGINX_CLASS: &str = "nginx";
+pub const NGINX_CLASS: &str = "nginx";
 
 /// Annotation of an Ingress that names its class, from before `spec.ingressClassName`.
 pub const LEGACY_ANNOTATION: &str = "kubernetes.io/ingress.class";
@@ -70,6 +70,29 @@ pub fn served<'r>(settings: &Settings, class: &'r networking::IngressClass) -> S
     match adopted || is_ours(class) {
         true => Selection { ours: true, adopted, class: Some(class), problem: None },
         false => Selection::default(),
+    }
+}
+
+/// The class that an Ingress names, by its field or else by the legacy annotation.
+pub fn named(ingress: &networking::Ingress) -> Option<&str> {
+    let field = ingress.spec.as_ref().and_then(|spec| spec.ingress_class_name.as_deref());
+    field.or_else(|| annotated(ingress))
+}
+
+/// Whether an Ingress of ours is so because its class was taken over from ingress-nginx.
+pub fn is_adopted(settings: &Settings, objects: &Objects, ingress: &networking::Ingress) -> bool {
+    if !settings.adopt_ingress_nginx {
+        return false;
+    }
+    let Some(name) = named(ingress) else {
+        let classes = objects.in_namespace(Kind::IngressClass, "").map(|(_, object)| object);
+        let mut defaults = classes.filter_map(|object| default_class(settings, object));
+        return !defaults.any(|selection| !selection.adopted);
+    };
+    match objects.get(Kind::IngressClass, "", name) {
+        Some(Object::IngressClass(class)) => controller(class) == Some(NGINX_CONTROLLER),
+        // Only the annotation may name a class that is not there.
+        _ => name == NGINX_CLASS,
     }
 }
 

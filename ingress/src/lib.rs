@@ -5,5 +5,6 @@ pub mod app;
 pub mod args;
 pub mod class;
 pub mod globals;
+pub mod migrate;
 pub mod settings;
 pub mod translate;

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use selvedge_common::program::{Role, command};
 use selvedge_ingress::{
     app,
-    args::{Arguments, CheckArgs, Command},
+    args::{Arguments, CheckArgs, Command, MigrateArgs},
+    migrate,
     translate::Edge,
 };
 
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
         match arguments.command {
             Command::Run(args) => command::serve::<Edge>(args).await,
             Command::Check(args) => check(&args).await,
+            Command::Migrate(args) => Ok(report(&args).await),
         }
     })
 }
@@ -28,4 +30,14 @@ fn main() -> ExitCode {
 async fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     let sound = app::check(args, &mut std::io::stdout().lock()).await?;
     Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn report(args: &MigrateArgs) -> ExitCode {
+    match migrate::run(args, &mut std::io::stdout().lock()).await {
+        Ok(outcome) => outcome.into(),
+        Err(error) => {
+            eprintln!("{}: {}", Edge::PROGRAM, command::one_line(&error));
+            migrate::Outcome::Unread.into()
+        }
+    }
 }

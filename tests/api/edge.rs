@@ -28,7 +28,7 @@ fn arguments(flags: &[&str]) -> Box<RunArgs> {
     let all = ["selvedge-ingress", "run"].iter().chain(&usual).chain(&quiet).chain(flags);
     match Arguments::try_parse_from(all).unwrap().command {
         Command::Run(args) => args,
-        Command::Check(_) => unreachable!("the command is run"),
+        _ => unreachable!("the command is run"),
     }
 }
 

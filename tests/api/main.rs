@@ -7,6 +7,7 @@ mod definitions;
 mod edge;
 mod events;
 mod lease;
+mod migrate;
 mod owners;
 mod parameters;
 mod pods;

@@ -25,7 +25,7 @@ fn run() -> RunArgs {
     let words = DEPLOYED.words("selvedge-ingress");
     match Arguments::try_parse_from(words).expect("the flags are accepted").command {
         Command::Run(run) => *run,
-        Command::Check(_) => panic!("not the command run"),
+        Command::Check(_) | Command::Migrate(_) => panic!("not the command run"),
     }
 }
 

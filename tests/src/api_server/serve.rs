@@ -70,12 +70,21 @@ pub(super) async fn answer(
         parts.headers.get("content-type").is_some_and(|form| form == "application/apply-patch+yaml");
     let answered = match target {
         Some(target) => serve(&shared, (&parts.method, applies), target, &body),
+        None if path == "/version" => Ok(json_answer(200, &version())),
         None => Err((404, "NotFound", "no such address".into())),
     };
     let answer = answered.unwrap_or_else(|refusal| json_answer(refusal.0, &store::status(&refusal)));
     let code = answer.status().as_u16();
     shared.state().requests.push(Request { verb, path, code });
     Ok(answer)
+}
+
+/// What an API server says of itself.
+fn version() -> Value {
+    json!({
+        "major": "1", "minor": "0", "gitVersion": "v1.0.0", "gitCommit": "", "gitTreeState": "", "buildDate": "",
+        "goVersion": "", "compiler": "", "platform": "",
+    })
 }
 
 fn target(path: &str, query: &str) -> Option<Target> {
