@@ -36,7 +36,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::{globals::Globals, migrate::report::Move};
+    use crate::{
+        globals::{Globals, Source},
+        migrate::report::Move,
+    };
 
     #[test]
     fn every_setting_gets_the_verdict_that_its_problems_tell() {
@@ -52,7 +55,8 @@ mod tests {
         ];
         for (name, value, verdict, moves) in table {
             let data = BTreeMap::from([(name.to_owned(), value.to_owned())]);
-            let (_, problems) = Globals::read(&ObjectRef::new("ConfigMap", "a", "b"), &data);
+            let object = ObjectRef::new("ConfigMap", "a", "b");
+            let (_, problems) = Globals::read(Source::ConfigMap(&object), &data, true);
             let map = serde_json::from_value(json!({"metadata": {}, "data": data})).unwrap();
             let entry = read(&map, &problems.iter().collect::<Vec<_>>()).entries.remove(0);
             assert_eq!((entry.verdict, entry.moves), (verdict, moves), "{name}: {entry:?}");
