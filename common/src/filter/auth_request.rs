@@ -221,6 +221,8 @@ impl AuthRequest {
         };
         let mut location = Vec::new();
         signin.render((cx, head), &[], &mut location);
+        // A blank would cut the URL off for some clients.
+        let mut location = escape_all(location, |byte| !byte.is_ascii_graphic());
         if location.starts_with(b"/") && !location.starts_with(b"//") {
             let begin = [cx.scheme.as_str().as_bytes(), b"://", head.authority()].concat();
             location.splice(0..0, begin);
@@ -248,13 +250,17 @@ fn may_replace(name: &str) -> bool {
     !FRAMING.contains(Known::of(name.as_bytes()))
 }
 
-/// A request target in which nothing ends it too early.
+/// A request target in which nothing ends it too early, and no byte stands that a URL cannot hold.
 fn escaped(text: Vec<u8>) -> Vec<u8> {
-    let ends = |byte: &u8| *byte <= b' ' || *byte == 0x7f || *byte == b'#';
-    if !text.iter().any(ends) {
+    escape_all(text, |byte| !byte.is_ascii_graphic() || byte == b'#')
+}
+
+/// A text with these bytes as escapes of a URL.
+fn escape_all(text: Vec<u8>, is_odd: impl Fn(u8) -> bool) -> Vec<u8> {
+    if !text.iter().any(|byte| is_odd(*byte)) {
         return text;
     }
-    let pieces = text.iter().flat_map(|byte| match ends(byte) {
+    let pieces = text.iter().flat_map(|byte| match is_odd(*byte) {
         true => format!("%{byte:02X}").into_bytes(),
         false => vec![*byte],
     });
@@ -404,6 +410,7 @@ mod tests {
             ("https://login/start", "rd", format!("https://login/start?rd={rd}")),
             ("https://login/start?x=1", "next", format!("https://login/start?x=1&next={rd}")),
             ("https://login/start?rd=https://b/", "rd", "https://login/start?rd=https://b/".to_owned()),
+            ("https://login/a b\u{e9}", "rd", format!("https://login/a%20b%C3%A9?rd={rd}")),
             ("/local", "rd", format!("http://shop.example/local?rd={rd}")),
         ];
         for (url, parameter, wanted) in rows {
@@ -449,7 +456,7 @@ mod tests {
 
     #[test]
     fn nothing_of_a_request_ends_the_target_early() {
-        let rows = [("/a?b", "/a?b"), ("/a b#c\u{7f}", "/a%20b%23c%7F")];
+        let rows = [("/a?b", "/a?b"), ("/a b#c\u{7f}", "/a%20b%23c%7F"), ("/\u{e9}", "/%C3%A9")];
         for (given, wanted) in rows {
             assert_eq!(escaped(given.as_bytes().to_vec()), wanted.as_bytes());
         }

@@ -15,6 +15,8 @@ use crate::translate::{AskDraft, RouteDraft};
 
 /// Why nothing has to be set.
 const KEPT: &str = "connections to the service are kept and shared as those to backends are";
+/// Longest method that is asked with, in bytes; the longest one that anybody registered has 17.
+const MOST_METHOD: usize = 32;
 /// Which answers are kept where nothing else is said.
 const USUAL_CACHE: &str = "200 202 401 5m";
 
