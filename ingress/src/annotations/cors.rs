@@ -73,12 +73,8 @@ impl Effect for Cors {
     }
 
     fn judge(&self, given: &mut Given<'_>) {
-        for origin in self.origins().1 {
-            let message = format!(
-                "{} is no origin such as `https://shop.example`; no site may use this one by it",
-                quote(origin)
-            );
-            given.tell("cors-allow-origin", "InvalidAnnotation", message);
-        }
+        given.tell_each("cors-allow-origin", "InvalidAnnotation", self.origins().1.into_iter(), |origin| {
+            format!("{} is no origin such as `https://shop.example`; no site may use this one by it", quote(origin))
+        });
     }
 }

@@ -7,6 +7,9 @@ use selvedge_common::{id::ObjectRef, model::Problem, quote::quote};
 use super::{Form, Key, NGINX_PREFIX, PREFIX, Verdict, former};
 use crate::{globals::Usual, translate::near};
 
+/// Most entries of a list that are told of by themselves.
+const MOST_TOLD: usize = 8;
+
 /// The annotations of one object while groups read them.
 pub(super) struct Given<'a> {
     object: &'a ObjectRef,
@@ -138,6 +141,24 @@ impl<'a> Given<'a> {
         }
     }
 
+    /// Says something of entries of a list: of the first ones by themselves, of the others how many they are. A list may
+    /// have thousands, and whoever reads what is told, or has to write it down, is not served by all of them.
+    pub(super) fn tell_each<'t>(
+        &mut self,
+        key: &str,
+        reason: &str,
+        mut entries: impl Iterator<Item = &'t str>,
+        message: impl Fn(&str) -> String,
+    ) {
+        for entry in entries.by_ref().take(MOST_TOLD) {
+            self.tell(key, reason, message(entry));
+        }
+        let more = entries.count();
+        if more > 0 {
+            self.tell(key, reason, format!("{more} more entries are wrong, too"));
+        }
+    }
+
     /// Says something of a key that is there: it has effect, though maybe not as expected.
     pub(super) fn warn(&mut self, key: &str, reason: &str, message: String) {
         if let Some(whole) = self.whole(key) {
@@ -148,6 +169,11 @@ impl<'a> Given<'a> {
     /// A protection cannot be kept up, so the paths of the object answer 503.
     pub(super) fn close(&mut self) {
         self.unprotected = true;
+    }
+
+    /// Whether paths must answer 503.
+    pub(super) fn is_unprotected(&self) -> bool {
+        self.unprotected
     }
 
     fn whole(&self, key: &str) -> Option<&'a str> {
@@ -162,11 +188,10 @@ impl<'a> Given<'a> {
         self.problems.push(Problem::warning(self.object, field(whole), reason, message));
     }
 
-    /// Everything that is wrong, keys that are not among the known ones included, and whether paths must answer 503.
-    pub(super) fn finish(
-        mut self,
-        known: impl Iterator<Item = &'static Key> + Clone,
-    ) -> (Vec<Problem>, bool) {
+    /// Everything that is wrong, keys that are not among the known ones included. To look for a name that is like an
+    /// unknown one takes long, so the first ones alone have that.
+    pub(super) fn finish(mut self, known: impl Iterator<Item = &'static Key> + Clone) -> Vec<Problem> {
+        let mut suggested = 0;
         for (whole, name, _) in std::mem::take(&mut self.given) {
             let ours = whole.starts_with(PREFIX);
             let found = known.clone().find(|key| key.names().any(|known| known == name));
@@ -177,7 +202,9 @@ impl<'a> Given<'a> {
                 (Some(_), _) => continue,
                 (None, Some(former)) => former.message(),
                 (None, None) => {
-                    let suggestion = near::suggest(name, known.clone().flat_map(Key::names));
+                    suggested += 1;
+                    let names = known.clone().flat_map(Key::names).filter(|_| suggested <= MOST_TOLD);
+                    let suggestion = near::suggest(name, names);
                     format!("there is no such annotation{suggestion}; it has no effect")
                 }
             };
@@ -191,7 +218,7 @@ impl<'a> Given<'a> {
             );
             self.warning(whole, "AnnotationNotSupported", message);
         }
-        (self.problems, self.unprotected)
+        self.problems
     }
 }
 

@@ -7,7 +7,7 @@ use selvedge_common::{
 
 use super::{
     Effect,
-    form::{self, Text, is_host},
+    form::{self, MOST_HOSTS, Text, is_host},
     given::Given,
     key::key,
 };
@@ -18,7 +18,7 @@ super::group! {
     Hosts {
         /// Further names of the first host of the Ingress: everything there is answered under them, too.
         server_alias: form::Hosts = key("server-alias").example("`www.shop.example, *.shop.test`")
-            .limits("Regular expressions are refused. A name that some Ingress has as the host of a rule stays that one's; of several Ingresses of the host the oldest one with the annotation counts.");
+            .limits("Regular expressions are refused. The first 1000 names count, as long as all names of a host have at most 100000 paths together, and 64 MiB of annotations for these. A name that some Ingress has as the host of a rule stays that one's; of several Ingresses of the host the oldest one with the annotation counts.");
         /// Redirect (308, or as `http-redirect-code` says) from the host with `www.` to the one without, or the other way round, unless the other one has rules of its own.
         from_to_www: bool = key("from-to-www-redirect").default("`false`").example("`true`");
         /// `Host` that the backend sees; `$service_name`, `$namespace` and `$ingress_name` in it are those of the path.
@@ -44,14 +44,20 @@ impl Effect for Hosts {
     }
 
     fn judge(&self, given: &mut Given<'_>) {
-        for name in self.server_alias.iter().flat_map(|alias| &*alias.wrong) {
-            let (is_pattern, name) = (name.starts_with('~'), quote(name));
-            let message = match is_pattern {
-                true => format!(
-                    "{name}: regular expressions are no names here; list the names, or a `*.` wildcard; it has no effect"
-                ),
-                false => format!("{name} is no name of a host; it has no effect"),
-            };
+        let wrong = self.server_alias.iter().flat_map(|alias| &*alias.wrong);
+        given.tell_each("server-alias", "InvalidAnnotation", wrong.map(|name| &**name), |name| match name
+            .starts_with('~')
+        {
+            true => format!(
+                "{}: regular expressions are no names here; list the names, or a `*.` wildcard; it has no effect", quote(name)
+            ),
+            false => format!("{} is no name of a host; it has no effect", quote(name)),
+        });
+        if let Some(count) = self.server_alias.as_ref().map(|alias| alias.left_out).filter(|count| *count > 0)
+        {
+            let message = format!(
+                "the first {MOST_HOSTS} names count; {count} more have no effect, use a `*.` wildcard"
+            );
             given.tell("server-alias", "InvalidAnnotation", message);
         }
         let is_wrong = |host: &&Text| !is_host(&with_names(&host.0, &["x"; 3]));

@@ -34,6 +34,7 @@ mod snippets;
 mod tests;
 mod timeouts;
 mod way;
+pub(crate) mod weight;
 
 use std::collections::BTreeMap;
 
@@ -179,16 +180,32 @@ impl Annotations {
 
     /// The same, where a class says what counts for annotations that are not there.
     pub fn read_over(ingress: &networking::Ingress, adopted: bool, usual: &Usual) -> (Self, Vec<Problem>) {
+        Self::read_and(ingress, (adopted, usual), |given| given.finish(all_keys()))
+    }
+
+    /// What counts, without what is wrong: each host of the Ingress asks for it, which need not look for names that are
+    /// like those that are unknown.
+    pub fn counting(ingress: &networking::Ingress, adopted: bool, usual: &Usual) -> Self {
+        Self::read_and(ingress, (adopted, usual), |_| Vec::new()).0
+    }
+
+    fn read_and(
+        ingress: &networking::Ingress,
+        (adopted, usual): (bool, &Usual),
+        finish: impl FnOnce(Given<'_>) -> Vec<Problem>,
+    ) -> (Self, Vec<Problem>) {
         let none = BTreeMap::new();
         let annotations = ingress.metadata.annotations.as_ref().unwrap_or(&none);
         let object = ingress_ref(ingress);
+        if let Some(problem) = weight::problem(ingress, &object) {
+            return (Self { unprotected: true, ..Self::default() }, vec![problem]);
+        }
         let given = Given::new(&object, annotations, (adopted, usual));
         let Some(mut given) = given else { return Default::default() };
         let mut read = Self::read_groups(&mut given);
         read.judge_groups(&mut given);
-        let (problems, unprotected) = given.finish(all_keys());
-        read.unprotected = unprotected;
-        (read, problems)
+        read.unprotected = given.is_unprotected();
+        (read, finish(given))
     }
 
     /// Whether the paths of the hosts that the Ingress names are regular expressions.

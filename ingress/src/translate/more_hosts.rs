@@ -16,12 +16,15 @@ use super::{
 use crate::annotations::{
     NGINX_PREFIX, PREFIX,
     form::{Form, Hosts},
+    weight::{MOST_BYTES, weight},
 };
 
 /// The annotation that names them.
 const ALIAS: &str = "server-alias";
 /// The annotation that redirects from one of two names to the other.
 const WWW: &str = "from-to-www-redirect";
+/// Most routes of all names of a host together: each name has those of the host.
+const MOST_ROUTES: usize = 100_000;
 
 /// The hosts that an Ingress may have a say in beside those that it names, whether or not its annotations count.
 pub(super) fn declared(ingress: &networking::Ingress) -> Vec<HostMatch> {
@@ -90,9 +93,9 @@ fn aliased<'r>(
 ) -> Option<HostMatch> {
     let names_it = is_alias(cx, ingress, alias);
     let real = host::rule_hosts(ingress).find_map(|(_, host)| host.ok()).filter(|_| names_it)?;
-    let first = cx
-        .ours(&Unit::Host(ROUTE_SET.into(), real.clone()))
-        .into_iter()
+    let of_real = cx.ours(&Unit::Host(ROUTE_SET.into(), real.clone()));
+    let first = of_real
+        .iter()
         .find(|other| has_rule(other, &real) && cx.said(other).annotations.hosts.server_alias.is_some())?;
     if !Arc::ptr_eq(first, ingress) {
         let message = format!(
@@ -102,7 +105,27 @@ fn aliased<'r>(
         tell(cx, ingress, "AliasConflict", message);
         return None;
     }
+    let names = cx.said(ingress).annotations.hosts.server_alias.clone().map(|names| names.hosts)?;
+    let paths = of_real.iter().map(|other| count_paths(other, &real)).sum::<usize>();
+    let bytes = of_real.iter().map(|other| weight(other)).fold(0, usize::saturating_add);
+    if paths.saturating_mul(names.len()) > MOST_ROUTES || bytes.saturating_mul(names.len()) > MOST_BYTES {
+        let message = format!(
+            "{} names of a host with {paths} paths, whose annotations have {bytes} bytes for all of them, are more than \
+             can be held; host {real} has no other name, use fewer or a `*.` wildcard",
+            names.len()
+        );
+        // Once, and not for each of them.
+        if names.first() == Some(alias) {
+            tell(cx, ingress, "TooManyAliases", message);
+        }
+        return None;
+    }
     Some(real)
+}
+
+fn count_paths(ingress: &networking::Ingress, host: &HostMatch) -> usize {
+    let rules = super::rules(ingress).iter().filter(|rule| host::is_of_rule(rule, host));
+    rules.map(|rule| rule.http.as_ref().map_or(0, |http| http.paths.len())).sum()
 }
 
 fn is_alias<'r>(cx: &mut Context<'_, 'r>, ingress: &'r networking::Ingress, alias: &HostMatch) -> bool {

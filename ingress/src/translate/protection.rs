@@ -98,7 +98,7 @@ fn users(cx: &mut Context<'_, '_>, draft: &RouteDraft<'_>, said: &PasswordDraft)
             Ok((users, faults.iter().map(ToString::to_string).collect()))
         }
     });
-    let (users, faults) = match read {
+    let (users, faults) = match read.map(|(users, faults)| (users, few(faults))) {
         Ok((users, faults)) if !users.is_empty() => (users, faults),
         Ok((_, faults)) => {
             return Err(lost(
@@ -124,6 +124,15 @@ fn users(cx: &mut Context<'_, '_>, draft: &RouteDraft<'_>, said: &PasswordDraft)
         );
     }
     Ok(Arc::new(users))
+}
+
+/// The first ones of what is wrong, and how many more there are: a Secret has room for half a million lines.
+fn few(mut faults: Vec<String>) -> Vec<String> {
+    const MOST_TOLD: usize = 8;
+    let more = faults.len().saturating_sub(MOST_TOLD);
+    faults.truncate(MOST_TOLD);
+    faults.extend((more > 0).then(|| format!("{more} more are wrong, too")));
+    faults
 }
 
 /// Users that have keys of their own.

@@ -39,7 +39,7 @@ impl<'r> Context<'_, 'r> {
         }
         let Selection { adopted, class, .. } = class::select(self.settings, self.reader, ingress);
         let globals = self.globals(adopted, class);
-        let (annotations, _) = Annotations::read_over(ingress, adopted, &globals.usual);
+        let annotations = Annotations::counting(ingress, adopted, &globals.usual);
         let said = Arc::new(Said { adopted, annotations, globals });
         self.last_said = Some((ingress, said.clone()));
         said

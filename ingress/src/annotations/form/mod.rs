@@ -8,8 +8,8 @@ use std::time::Duration;
 use selvedge_common::model::Balance;
 
 pub use nginx::{
-    AbsoluteUrl, Cidrs, Codes, Cookie, Count, FieldName, Forgiving, Hosts, Names, NextUpstream, ObjectName,
-    Outcome, Path, Pattern, RedirectCode, Seconds, Size, Target, Text, Time, is_host,
+    AbsoluteUrl, Cidrs, Codes, Cookie, Count, FieldName, Forgiving, Hosts, MOST_HOSTS, Names, NextUpstream,
+    ObjectName, Outcome, Path, Pattern, RedirectCode, Seconds, Size, Target, Text, Time, is_host,
 };
 pub use words::{
     AffinityKind, AffinityMode, AuthType, CanaryBehaviour, HttpVersion, LoadBalance, Protocol, SameSite,

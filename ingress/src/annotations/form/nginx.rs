@@ -260,17 +260,28 @@ pub struct Hosts {
     pub hosts: Arc<[HostMatch]>,
     /// Those that are none.
     pub wrong: Arc<[Arc<str>]>,
+    /// How many names there are beyond [`MOST_HOSTS`], which are not looked at.
+    pub left_out: usize,
 }
+
+/// Most names of hosts in one list: each of them becomes a host with all that the first one has.
+pub const MOST_HOSTS: usize = 1000;
 
 impl Form for Hosts {
     const NAME: &'static str = "host names such as `shop.example` or `*.shop.example`, separated by commas";
 
     fn parse(text: &str) -> Option<Self> {
-        let names: Vec<_> = text.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
-        let (good, wrong): (Vec<_>, Vec<_>) = names.iter().partition(|name| host::parse(name).is_ok());
+        let mut names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+        let (good, wrong): (Vec<_>, Vec<_>) =
+            names.by_ref().take(MOST_HOSTS).partition(|name| host::parse(name).is_ok());
+        let left_out = names.count();
         let hosts: Vec<_> = good.into_iter().filter_map(|name| host::parse(name).ok()).collect();
         let wrong: Vec<Arc<str>> = wrong.into_iter().map(Into::into).collect();
-        (!hosts.is_empty() || !wrong.is_empty()).then(|| Self { hosts: hosts.into(), wrong: wrong.into() })
+        (!hosts.is_empty() || !wrong.is_empty()).then(|| Self {
+            hosts: hosts.into(),
+            wrong: wrong.into(),
+            left_out,
+        })
     }
 }
 
@@ -449,6 +460,8 @@ mod tests {
         let hosts = Hosts::parse("a.test, *.b.test, ~^a[0-9]+$,a.test:80").unwrap();
         assert_eq!((hosts.hosts.len(), hosts.wrong.len()), (2, 2));
         assert_eq!(Hosts::parse(","), None);
+        let hosts = Hosts::parse(&"a.test,".repeat(MOST_HOSTS + 2)).unwrap();
+        assert_eq!((hosts.hosts.len(), hosts.left_out), (MOST_HOSTS, 2));
         assert!(NextUpstream::parse("error timeout http_503 non_idempotent").is_some());
         for text in ["magic", "http_418", "error, timeout"] {
             assert_eq!(NextUpstream::parse(text), None, "{text:?}");

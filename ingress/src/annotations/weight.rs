@@ -1,0 +1,81 @@
+//! Weight: what annotations of an Ingress come to, as each of its paths has all of them.
+
+use k8s_openapi::api::networking::v1 as networking;
+use selvedge_common::{id::ObjectRef, model::Problem};
+
+use super::{NGINX_PREFIX, PREFIX};
+
+/// Most bytes of annotations, counted once for each path under each name of its host. An object may hold 256 KiB of
+/// annotations and ten thousand paths, and lists in annotations become part of each of these.
+pub(crate) const MOST_BYTES: usize = 64 << 20;
+
+/// Bytes of annotations of ours or of ingress-nginx, once for each path of the Ingress.
+pub(crate) fn weight(ingress: &networking::Ingress) -> usize {
+    let (bytes, paths) = sides(ingress);
+    bytes.saturating_mul(paths)
+}
+
+/// What is wrong with an Ingress whose annotations and paths are together more than can be held. Which of its
+/// annotations protect it cannot be told apart then, so its paths answer 503.
+pub(super) fn problem(ingress: &networking::Ingress, object: &ObjectRef) -> Option<Problem> {
+    let (bytes, paths) = sides(ingress);
+    (bytes.saturating_mul(paths) > MOST_BYTES).then(|| {
+        let message = format!(
+            "{bytes} bytes of annotations for each of {paths} paths are more than can be held; shorten lists or spread \
+             the paths over several Ingresses; the paths answer 503"
+        );
+        Problem::error(object, "metadata.annotations", "AnnotationsTooLarge", message)
+    })
+}
+
+/// Bytes of annotations, and how many paths have them.
+fn sides(ingress: &networking::Ingress) -> (usize, usize) {
+    // Further names of the host become part of no path.
+    let counts = |key: &str| {
+        let name = key.strip_prefix(PREFIX).or_else(|| key.strip_prefix(NGINX_PREFIX));
+        name.is_some_and(|name| name != "server-alias")
+    };
+    let annotations = ingress.metadata.annotations.iter().flatten();
+    let bytes = annotations.filter(|(key, _)| counts(key)).map(|(_, value)| value.len()).sum();
+    let rules = ingress.spec.as_ref().and_then(|spec| spec.rules.as_deref()).unwrap_or_default();
+    let paths = rules.iter().map(|rule| rule.http.as_ref().map_or(1, |http| http.paths.len())).sum::<usize>();
+    (bytes, paths.max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::{
+        api::networking::v1::{HTTPIngressPath, HTTPIngressRuleValue, IngressRule, IngressSpec},
+        apimachinery::pkg::apis::meta::v1::ObjectMeta,
+    };
+
+    use super::*;
+    use crate::annotations::Annotations;
+
+    fn ingress(paths: usize, annotations: &[(&str, String)]) -> networking::Ingress {
+        let annotations = annotations.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
+        let paths = vec![HTTPIngressPath::default(); paths];
+        let rule = IngressRule { host: None, http: Some(HTTPIngressRuleValue { paths }) };
+        let spec = Some(IngressSpec { rules: Some(vec![rule]), ..IngressSpec::default() });
+        let metadata = ObjectMeta { annotations: Some(annotations), ..ObjectMeta::default() };
+        networking::Ingress { metadata, spec, ..networking::Ingress::default() }
+    }
+
+    fn is_closed(ingress: &networking::Ingress) -> bool {
+        let (read, problems) = Annotations::read(ingress, true);
+        let told = problems.iter().any(|problem| problem.reason == "AnnotationsTooLarge");
+        assert_eq!(read.unprotected, told);
+        told
+    }
+
+    #[test]
+    fn a_long_list_for_many_paths_is_not_held_for_each_of_them() {
+        let list = ("selvedge.dev/allowlist-source-range", vec!["10.0.0.0/8"; 10_000].join(","));
+        assert!(!is_closed(&ingress(500, std::slice::from_ref(&list))));
+        assert!(is_closed(&ingress(1000, &[list])));
+        let other = ("example.com/notes", "x".repeat(200_000));
+        assert!(!is_closed(&ingress(10_000, &[other])), "what is nothing to us weighs nothing");
+        let names = ("selvedge.dev/server-alias", "a.test,".repeat(20_000));
+        assert!(!is_closed(&ingress(1000, &[names])), "names of a host become part of no path");
+    }
+}
