@@ -5,11 +5,14 @@
 mod chunked;
 mod head;
 mod host;
+mod htpasswd;
 mod numbers;
 mod path;
 mod pattern;
 mod proxy_header;
 mod response;
+mod rewrite;
+mod template;
 
 use std::path::Path;
 
@@ -79,6 +82,25 @@ const WORDS: &[&[u8]] = &[
     b")|(",
     b"*",
     b"[^",
+    b"$",
+    b"${",
+    b"}",
+    b"$1",
+    b"$host",
+    b"$arg_d",
+    b"$http_x_one_two",
+    b"$cookie_sid",
+    b"$uri",
+    b"$apr1$",
+    b"$5$",
+    b"$6$rounds=",
+    b"$2y$05$",
+    b"{SHA}",
+    b"{SSHA}",
+    b"{PLAIN}",
+    b"=",
+    b"a:",
+    b"../",
 ];
 
 fn run(target: &str, check: fn(&[u8])) {
@@ -130,4 +152,19 @@ fn answers_agree_with_the_model() {
 fn patterns_match_whole_texts_or_are_refused() {
     // To compile one costs more than to read a head.
     run_rounds("pattern", ROUNDS / 40, pattern::check);
+}
+
+#[test]
+fn templates_agree_with_the_model() {
+    run("template", template::check);
+}
+
+#[test]
+fn users_agree_with_the_model() {
+    run_rounds("htpasswd", ROUNDS / 10, htpasswd::check);
+}
+
+#[test]
+fn rewritten_paths_are_canonical_and_stay_where_they_shall_be() {
+    run_rounds("rewrite", ROUNDS / 40, rewrite::check);
 }
