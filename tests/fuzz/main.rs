@@ -4,15 +4,27 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by its panics, in whatever function")]
 
+mod annotations;
+mod companions;
+mod exhaustion;
+mod forms;
+mod grammar;
+mod injection;
 #[path = "../../common/tests/fuzz/numbers.rs"]
 mod numbers;
 mod objects;
+mod scene;
+mod silence;
 mod snapshots;
+mod stage;
+mod strict;
 mod values;
 
 use std::{fs, path::Path};
 
+use annotations::Corpus;
 use numbers::repeat;
+use stage::Stage;
 
 /// Pieces of manifests.
 const WORDS: &[&[u8]] = &[
@@ -94,4 +106,20 @@ fn objects_with_any_values_are_translated() {
 fn snapshots_of_any_text_are_read_and_served() {
     let corpus = snapshots::corpus(&objects::documents(&corpus()));
     repeat("snapshots", 300, |numbers| snapshots::check(&numbers.change(&corpus, WORDS)));
+}
+
+#[test]
+fn annotations_with_any_values_are_translated_and_served() {
+    let corpus = Corpus::read();
+    let mut stage = Stage::start();
+    repeat("annotations", 400, |numbers| annotations::check(&mut stage, &corpus, numbers));
+    stage.finish();
+}
+
+#[test]
+fn forms_agree_with_their_models() {
+    let corpus = Corpus::read().into_values();
+    corpus.iter().for_each(|value| forms::check(value));
+    let pieces = grammar::pieces();
+    repeat("forms", 500, |numbers| forms::check(&numbers.change(&corpus, &pieces)));
 }
