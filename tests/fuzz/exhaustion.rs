@@ -83,3 +83,13 @@ fn names_like_unknown_ones_are_looked_for_a_few_times() {
     let with_name = problems.iter().filter(|problem| problem.message.contains("did you mean")).count();
     assert_eq!(with_name, 8);
 }
+
+#[test]
+fn a_setting_with_more_patterns_than_are_compiled_is_refused() {
+    for (count, is_told) in [(10, false), (1001, true)] {
+        let value = list(count, |number| format!("~*bot{number}"));
+        let settings = vec![("block-user-agents".to_owned(), value)];
+        let (_, problems) = made(&Scene { settings, ..Scene::default() });
+        assert_eq!(!problems.is_empty(), is_told, "{count}: {problems:?}");
+    }
+}

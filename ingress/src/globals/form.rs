@@ -21,15 +21,22 @@ impl Form for Paths {
     }
 }
 
+/// Most values of one list.
+const MOST_VALUES: usize = 1000;
+
 /// Whole values, or regular expressions that a part of a value must match.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Values(pub Arc<[SubjectPattern]>);
 
 impl Form for Values {
-    const NAME: &'static str = "values, separated by commas; one that begins with `~` is a regular expression, and with `~*` one in either case";
+    const NAME: &'static str = "at most 1000 values, separated by commas; one that begins with `~` is a regular expression, and with `~*` one in either case";
 
     fn parse(text: &str) -> Option<Self> {
         let values = text.split(',').map(str::trim).filter(|value| !value.is_empty());
+        // Each of them is compiled.
+        if values.clone().count() > MOST_VALUES {
+            return None;
+        }
         let pattern = |value: &str| match (value.strip_prefix("~*"), value.strip_prefix('~')) {
             (Some(regex), _) => SubjectPattern::new(&format!("(?i:{})", whole(regex)?)).ok(),
             (None, Some(regex)) => SubjectPattern::new(regex).ok(),
