@@ -27,7 +27,7 @@ pub fn check(input: &[u8]) {
 /// What is taken holds nothing that could end a line or a name.
 fn check_texts(text: &str) {
     let lists = [
-        Cidrs::parse(text).map(|ranges| ranges.0.len()),
+        Cidrs::parse(text).map(|ranges| ranges.0.iter().count()),
         Codes::parse(text).map(|codes| codes.0.len()),
         Hosts::parse(text).map(|hosts| hosts.hosts.len() + hosts.wrong.len()),
         Names::parse(text).map(|names| names.0.len()),

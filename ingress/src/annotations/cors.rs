@@ -74,7 +74,10 @@ impl Effect for Cors {
 
     fn judge(&self, given: &mut Given<'_>) {
         given.tell_each("cors-allow-origin", "InvalidAnnotation", self.origins().1.into_iter(), |origin| {
-            format!("{} is no origin such as `https://shop.example`; no site may use this one by it", quote(origin))
+            format!(
+                "{} is no origin such as `https://shop.example`; no site may use this one by it",
+                quote(origin)
+            )
         });
     }
 }

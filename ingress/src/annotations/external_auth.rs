@@ -120,7 +120,7 @@ fn template((key, value): (&'static str, &str), text: &str, wrong: &mut Vec<Wron
 }
 
 fn is_method(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_uppercase())
+    (1..=MOST_METHOD).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_uppercase())
 }
 
 /// Whether over TLS, the host with its port, and what is asked for there.
