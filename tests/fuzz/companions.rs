@@ -2,7 +2,7 @@
 
 use selvedge_ingress::annotations::{GROUPS, Key};
 
-use crate::scene::{Pairs, Scene, whole};
+use crate::scene::{self, Pairs, Scene, whole};
 
 /// Beginnings of names, with what belongs to them.
 type Together = [(&'static str, &'static [(&'static str, &'static str)])];
@@ -77,7 +77,13 @@ pub fn scene(key: &Key, is_ours: bool) -> Scene {
     let settings = of(GLOBALS, key);
     let annotations = of(TOGETHER, key).into_iter().map(|(name, value)| (whole(&name, is_ours), value));
     let is_ours = is_ours && settings.is_empty();
-    Scene { annotations: annotations.collect(), settings, is_ours, ..Scene::default() }
+    let mut annotations: Pairs = annotations.collect();
+    let (open, value) = scene::open();
+    // What is said of it beside the annotation counts, and what it does by itself can be seen.
+    if !is_ours && key.name != "ssl-redirect" && !annotations.iter().any(|(name, _)| *name == open) {
+        annotations.push((open, value));
+    }
+    Scene { annotations, settings, is_ours, ..Scene::default() }
 }
 
 fn of(list: &Together, key: &Key) -> Pairs {

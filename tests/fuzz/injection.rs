@@ -5,7 +5,7 @@ use selvedge_ingress::globals;
 use crate::{
     annotations, companions,
     grammar::HOSTILE,
-    scene::{Scene, whole},
+    scene::{self, Scene, whole},
     stage::{Request, Stage},
 };
 
@@ -75,7 +75,10 @@ fn nothing_is_injected_by_any_setting_of_a_class() {
     let settings = globals::GROUPS.iter().flat_map(|group| group.settings);
     for (turn, setting) in settings.enumerate() {
         let values = values(setting.example.trim_matches('`'), turn).into_iter();
-        let scene = |value| Scene { settings: vec![(setting.name.to_owned(), value)], ..Scene::default() };
+        let settings = |value| vec![(setting.name.to_owned(), value)];
+        let annotations = vec![scene::open()];
+        let scene =
+            |value| Scene { annotations: annotations.clone(), settings: settings(value), ..Scene::default() };
         try_all(&mut stage, values.map(scene));
     }
     stage.finish();

@@ -119,6 +119,11 @@ impl Scene {
     }
 }
 
+/// What lets plain requests to a class of ingress-nginx go on to the backend, as there is TLS.
+pub fn open() -> (String, String) {
+    (whole("ssl-redirect", false), "false".to_owned())
+}
+
 /// A ConfigMap by namespace and name.
 pub fn config_map((namespace, name): (&str, &str), data: &[(String, String)]) -> Value {
     json!({

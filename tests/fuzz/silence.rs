@@ -22,6 +22,11 @@ const AS_WITHOUT: &[(&str, &str)] = &[
     // It is the path of the Ingress, which is `/` here.
     ("selvedge.dev/session-cookie-path", "/"),
     ("nginx.ingress.kubernetes.io/session-cookie-path", "/"),
+    // 0 stands for none, as in ingress-nginx.
+    ("selvedge.dev/session-cookie-max-age", "0"),
+    ("nginx.ingress.kubernetes.io/session-cookie-max-age", "0"),
+    ("selvedge.dev/session-cookie-expires", "0"),
+    ("nginx.ingress.kubernetes.io/session-cookie-expires", "0"),
 ];
 
 /// Whether an annotation with this value changes what becomes of its Ingress, or its owner is told of it.

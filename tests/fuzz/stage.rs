@@ -58,6 +58,8 @@ pub struct Stage {
     origin: Origin,
     findings: Findings,
     lines: Arc<AtomicUsize>,
+    /// How many requests the origin saw.
+    reached: Arc<AtomicUsize>,
     asked: usize,
 }
 
@@ -96,8 +98,9 @@ impl Stage {
                 .map(|(name, protocol)| (name.into(), Arc::new(listener(protocol))))
                 .into();
         let engine = Engine::start(settings, &listeners).unwrap();
-        let origin = origin(findings.clone());
-        Self { world: World::new(), engine, metrics, origin, findings, lines, asked: 0 }
+        let reached = Arc::default();
+        let origin = origin(findings.clone(), Arc::clone(&reached));
+        Self { world: World::new(), engine, metrics, origin, findings, lines, reached, asked: 0 }
     }
 
     /// Serves a snapshot. All of its backends are the origin, so that nobody else is asked.
@@ -153,14 +156,18 @@ impl Stage {
         }
     }
 
-    /// Ends it, and checks the rest of the log: no more lines than requests, and some, unless none was wanted.
+    /// Ends it, and checks the rest of the log: no more lines than requests, and some, unless none was wanted; and that
+    /// what was asked got to the origin often enough to tell something.
     pub fn finish(self) {
-        let Self { engine, findings, lines, asked, .. } = self;
+        let Self { engine, findings, lines, reached, asked, .. } = self;
         drop(engine);
         assert_eq!(*findings.0.lock().unwrap(), None);
         let lines = lines.load(Ordering::SeqCst);
         assert!(lines <= asked, "{lines} lines of {asked} requests");
         assert!(lines * 2 > asked, "only {lines} lines of {asked} requests");
+        let reached = reached.load(Ordering::SeqCst);
+        eprintln!("{reached} of {asked} requests got to the origin");
+        assert!(reached * 4 > asked, "only {reached} of {asked} requests got to the origin");
     }
 }
 
@@ -176,7 +183,7 @@ fn talk(mut stream: impl io::Read + Write, request: &[u8]) -> io::Result<Vec<u8>
 }
 
 /// An origin that reads every request strictly and answers as its field `X-Want` says.
-fn origin(findings: Findings) -> Origin {
+fn origin(findings: Findings, reached: Arc<AtomicUsize>) -> Origin {
     Origin::raw(move |_, mut stream| {
         let mut seen = Vec::new();
         let mut piece = [0; 16 << 10];
@@ -184,6 +191,7 @@ fn origin(findings: Findings) -> Origin {
             match strict::request(&seen) {
                 Ok(Read::Request(length, want)) => {
                     seen.drain(..length);
+                    reached.fetch_add(1, Ordering::SeqCst);
                     if stream.write_all(answer(&want).as_bytes()).is_err() {
                         return;
                     }

@@ -1,7 +1,7 @@
 //! A strict reader of HTTP/1.1: what the proxy sends is read back by its own parser and by this one.
 
 use selvedge_common::{
-    http1::{BodyFraming, HeadLimits, parse_request, parse_response},
+    http1::{BodyFraming, HeadLimits, RequestError, parse_request, parse_response},
     message::{Method, RequestHead, ResponseHead},
 };
 
@@ -39,10 +39,10 @@ pub fn request(bytes: &[u8]) -> Result<Read, String> {
         Some(_) if PREFACE.starts_with(bytes) => return Ok(Read::Begun),
         Some(_) => {}
     }
-    let mut head = RequestHead::default();
-    let read = parse_request(bytes, &LIMITS, &mut head).map_err(|error| format!("{error:?}"))?;
-    let Some(start) = read else { return Ok(Read::Begun) };
-    let lines = lines(&bytes[..start.head_bytes])?;
+    let Some((head_bytes, body)) = parse(bytes).map_err(|error| format!("{error:?}"))? else {
+        return Ok(Read::Begun);
+    };
+    let lines = lines(&bytes[..head_bytes])?;
     let (first, fields) = lines.split_first().ok_or("it has no lines")?;
     let words: Vec<_> = first.split(|byte| *byte == b' ').collect();
     let [_, target, b"HTTP/1.1"] = words[..] else { return Err("it begins as no request".into()) };
@@ -54,17 +54,39 @@ pub fn request(bytes: &[u8]) -> Result<Read, String> {
     if asked > 1 {
         return Err("two requests are one".into());
     }
-    let length = match start.body {
+    let length = match body {
         BodyFraming::None => 0,
         BodyFraming::Length(length) => length as usize,
         BodyFraming::Chunked | BodyFraming::UntilClose => return Err("nobody sent such a body".into()),
     };
-    let whole = start.head_bytes + length;
+    let whole = head_bytes + length;
     let want = fields.iter().find(|(name, _)| name == "x-want").map(|(_, value)| value.clone());
     Ok(match bytes.len() >= whole {
         true => Read::Request(whole, want.unwrap_or_default()),
         false => Read::Begun,
     })
+}
+
+/// Reads it by the proxy's own parser: how long its head is, and what its body.
+fn parse(bytes: &[u8]) -> Result<Option<(usize, BodyFraming)>, RequestError> {
+    let mut head = RequestHead::default();
+    match parse_request(bytes, &LIMITS, &mut head) {
+        // The target of a question is what the owner of the service wrote, escapes that no client may send included.
+        Err(RequestError::BadPath(_)) if is_question(bytes) => {
+            let mut blanks = bytes.iter().enumerate().filter(|(_, byte)| **byte == b' ').map(|(at, _)| at);
+            let (Some(from), Some(to)) = (blanks.next(), blanks.next()) else { return Ok(None) };
+            let plain = [&bytes[..from], b" /", &bytes[to..]].concat();
+            let read = parse_request(&plain, &LIMITS, &mut head)?;
+            Ok(read.map(|start| (start.head_bytes + bytes.len() - plain.len(), start.body)))
+        }
+        read => Ok(read?.map(|start| (start.head_bytes, start.body))),
+    }
+}
+
+/// Whether it asks a service if another request may pass.
+fn is_question(bytes: &[u8]) -> bool {
+    const FIELD: &[u8] = b"\r\nX-Original-URL: ";
+    bytes.windows(FIELD.len()).any(|window| window == FIELD)
 }
 
 /// Checks an answer that is all that a client got on its connection.
@@ -132,6 +154,9 @@ fn check_fields(lines: &[Vec<u8>]) -> Result<Vec<(String, String)>, String> {
 fn what_is_not_sound_is_seen() {
     let sound = "GET /a HTTP/1.1\r\nHost: a\r\nX-Want: moved\r\n\r\n";
     assert_eq!(request(sound.as_bytes()), Ok(Read::Request(sound.len(), "moved".to_owned())));
+    let question = "GET /a%00b HTTP/1.1\r\nHost: a\r\nX-Original-URL: /\r\n\r\n";
+    assert_eq!(request(question.as_bytes()), Ok(Read::Request(question.len(), String::new())));
+    assert!(request(question.replace("Original", "Other").as_bytes()).is_err());
     for (from, to) in
         [("/a", "/\u{e9}"), ("Host: a", "Host: a\r\nX-Injected: 1"), ("moved", "m\rd"), ("moved", "m\nb: d")]
     {
