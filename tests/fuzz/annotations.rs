@@ -1,4 +1,4 @@
-//! Annotations with any values: translated in bounds, never in silence, and requests through what came of them.
+//! Annotations with any values: translated in bounds, and requests through what came of them.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -11,7 +11,6 @@ use crate::{
     numbers::Numbers,
     objects,
     scene::{self, Made, Scene, whole},
-    silence,
     stage::{Request, Stage},
 };
 
@@ -156,13 +155,6 @@ fn of_cases() -> Vec<String> {
 
 /// A scene by chance, and requests to it.
 pub fn check(stage: &mut Stage, corpus: &Corpus, numbers: &mut Numbers) {
-    if numbers.below(4) == 0 {
-        let key = corpus.key(numbers);
-        let value = grammar::value(numbers, key, &corpus.values);
-        let is_ours = key.own || numbers.below(2) == 0;
-        assert_eq!(silence::check(&mut stage.world, key, (key.name, &value), is_ours), Ok(()));
-        return;
-    }
     let scene = corpus.scene(numbers);
     let made = stage.world.turn_to(&scene);
     look_at(&made, &stage.world.problems(), &scene);

@@ -1,4 +1,4 @@
-//! Silence: no annotation is ignored without a word, whatever its name and value.
+//! Silence: no annotation is ignored without a word, be its name or its value right or wrong.
 
 use std::time::Duration;
 
@@ -22,18 +22,13 @@ const AS_WITHOUT: &[(&str, &str)] = &[
     // It is the path of the Ingress, which is `/` here.
     ("selvedge.dev/session-cookie-path", "/"),
     ("nginx.ingress.kubernetes.io/session-cookie-path", "/"),
-    // 0 stands for none, as in ingress-nginx.
-    ("selvedge.dev/session-cookie-max-age", "0"),
-    ("nginx.ingress.kubernetes.io/session-cookie-max-age", "0"),
-    ("selvedge.dev/session-cookie-expires", "0"),
-    ("nginx.ingress.kubernetes.io/session-cookie-expires", "0"),
 ];
 
 /// Whether an annotation with this value changes what becomes of its Ingress, or its owner is told of it.
 ///
 /// # Errors
 /// It is ignored in silence.
-pub fn check(world: &mut World, key: &Key, (name, value): (&str, &str), is_ours: bool) -> Result<(), String> {
+fn check(world: &mut World, key: &Key, (name, value): (&str, &str), is_ours: bool) -> Result<(), String> {
     let before = companions::scene(key, is_ours);
     let without = world.turn_to(&before);
     let with = world.turn_to(&companions::with(&before, whole(name, is_ours), value));
