@@ -54,6 +54,10 @@ impl Effect for Canary {
         if !self.is_one() {
             return;
         }
+        if let Some(Count(total @ 0..100)) = self.weight_total {
+            let message = format!("{total} is less than 100, which counts instead");
+            given.warn("canary-weight-total", "InvalidAnnotation", message);
+        }
         let is_own = |name: &str| name.starts_with("canary-") || OWN.contains(&name);
         let mut others: Vec<_> = given.names().filter(|name| !is_own(name)).collect();
         others.sort_unstable();
