@@ -163,13 +163,18 @@ impl Watched {
 
     /// The next event, if there is one already.
     pub fn try_next(&mut self) -> Option<WatchEvent> {
-        self.events.try_recv().ok()
+        loop {
+            match self.events.try_recv().ok()? {
+                WatchEvent::Changed(events) if own(&events).is_empty() => {}
+                event => return Some(event),
+            }
+        }
     }
 
     /// The first list as text, sorted.
     pub async fn synced(&mut self) -> Vec<String> {
         match self.next().await {
-            WatchEvent::Synced(events) => sorted(&events),
+            WatchEvent::Synced(events) => sorted(&own(&events)),
             other => panic!("not the first list: {other:?}"),
         }
     }
@@ -179,7 +184,7 @@ impl Watched {
         let mut changes = Vec::new();
         while changes.len() < count {
             match self.next().await {
-                WatchEvent::Changed(events) => changes.extend(events.iter().map(text)),
+                WatchEvent::Changed(events) => changes.extend(own(&events).iter().map(text)),
                 other => panic!("no change: {other:?}, after {changes:?}"),
             }
         }
@@ -191,6 +196,15 @@ impl Drop for Watched {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+/// Those of objects in namespaces: what belongs to the whole cluster may be that of a test beside this one.
+fn own(events: &[ObjectEvent]) -> Vec<ObjectEvent> {
+    let is_own = |event: &&ObjectEvent| match event {
+        ObjectEvent::Applied(object) => !object.key().namespace.is_empty(),
+        ObjectEvent::Deleted(key) => !key.namespace.is_empty(),
+    };
+    events.iter().filter(is_own).cloned().collect()
 }
 
 /// Events as text, sorted.
