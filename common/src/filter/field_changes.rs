@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use crate::message::{Fields, Known, KnownSet};
+use crate::message::{Fields, Known, KnownSet, scan::text_length, token::is_token};
 
 /// Changes of header fields: first some go, then some are set, then some are added.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,7 +78,7 @@ pub(super) fn check_name(name: &str) -> Result<(), String> {
 /// # Errors
 /// When it cannot: what it may be made of.
 pub fn check_token(name: &str) -> Result<(), String> {
-    match !name.is_empty() && name.bytes().all(is_token) {
+    match is_token(name.as_bytes()) {
         true => Ok(()),
         false => Err(format!("{name:?} is no name of a header field; it may hold letters, digits and '-'")),
     }
@@ -89,17 +89,13 @@ pub fn check_token(name: &str) -> Result<(), String> {
 /// # Errors
 /// When it cannot be sent: what is wrong with it. The value is not told.
 pub fn check_value(value: &str) -> Result<(), String> {
-    if value.bytes().any(|byte| (byte < b' ' && byte != b'\t') || byte == 0x7f) {
+    if text_length(value.as_bytes()) < value.len() {
         return Err("the value holds a control character, such as the end of a line".into());
     }
     match value.trim_matches([' ', '\t']) == value {
         true => Ok(()),
         false => Err("the value begins or ends with a space".into()),
     }
-}
-
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 #[cfg(test)]

@@ -2,8 +2,7 @@
 
 use thiserror::Error;
 
-use super::lines::is_token;
-use crate::message::{Fields, Known, scan::text_length};
+use crate::message::{Fields, Known, scan::text_length, token::is_token};
 
 /// Most hexadecimal digits of a chunk size.
 const MAX_SIZE_DIGITS: u8 = 16;

@@ -3,6 +3,7 @@
 use crate::message::{
     FieldLine, Known, Span, Version,
     scan::{text_length, word_length},
+    token::{self, Class},
 };
 
 /// Longest method; those of the IANA registry have at most 17 bytes.
@@ -59,9 +60,29 @@ impl<'a> Lines<'a> {
         &self.input[..self.read()]
     }
 
+    /// What came of reading a whole head of at most so many bytes; `None` if more of them are needed.
+    ///
+    /// # Errors
+    /// What stopped it, in the caller's words, or that it is too large.
+    pub(super) fn within<T, E>(
+        &self,
+        most: usize,
+        read: Result<T, Refusal<E>>,
+        too_large: E,
+        refusal: impl FnOnce(Stop) -> E,
+    ) -> Result<Option<T>, E> {
+        match read {
+            Ok(read) if self.read() <= most => Ok(Some(read)),
+            Err(Refusal::Stop(Stop::Incomplete)) if self.input.len() < most => Ok(None),
+            Ok(_) | Err(Refusal::Stop(Stop::Incomplete)) => Err(too_large),
+            Err(Refusal::Stop(stop)) => Err(refusal(stop)),
+            Err(Refusal::Error(error)) => Err(error),
+        }
+    }
+
     /// Reads a method and the space after it (RFC 9112 §3.1).
     pub(super) fn method(&mut self) -> Result<Span, Stop> {
-        let is_end = |byte: &u8| class(*byte) == Class::NoToken;
+        let is_end = |byte: &u8| token::class(*byte) == Class::NoToken;
         match self.rest.iter().take(MAX_METHOD_BYTES + 1).position(is_end) {
             Some(length) if length > 0 && self.rest[length] == b' ' => Ok(self.word(length)),
             None if self.rest.len() <= MAX_METHOD_BYTES => Err(Stop::Incomplete),
@@ -119,10 +140,10 @@ impl<'a> Lines<'a> {
             status = status * 10 + u16::from(digit - b'0');
         }
         let mut reason = Span::default();
-        if let Some(after @ [b' ', text @ ..]) = Some(self.rest) {
+        if let [b' ', text @ ..] = self.rest {
             let (start, length) = (self.read() + 1, text_length(text));
             reason = Span::new(start, start + length);
-            self.rest = &after[1 + length..];
+            self.rest = &text[length..];
         }
         self.line_end(Stop::StartLine)?;
         Ok((status, reason))
@@ -198,45 +219,11 @@ fn without_white(mut text: &[u8]) -> &[u8] {
 
 /// Whether a name has an underscore, if it is a token; a known name is one, without an underscore.
 fn has_underscore(name: &[u8]) -> Result<bool, Stop> {
-    let classes = name.iter().fold(0, |classes, byte| classes | class(*byte) as u8);
+    let classes = name.iter().fold(0, |classes, byte| classes | token::class(*byte) as u8);
     match classes & Class::NoToken as u8 {
         0 => Ok(classes != 0),
         _ => Err(Stop::FieldName),
     }
-}
-
-/// What a byte is in a token (RFC 9110 §5.6.2).
-#[derive(Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-enum Class {
-    Token = 0,
-    Underscore = 1,
-    NoToken = 2,
-}
-
-const CLASSES: [Class; 256] = {
-    let mut classes = [Class::NoToken; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        classes[byte] = match byte as u8 {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => Class::Token,
-            b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'`' | b'|'
-            | b'~' => Class::Token,
-            b'_' => Class::Underscore,
-            _ => Class::NoToken,
-        };
-        byte += 1;
-    }
-    classes
-};
-
-fn class(byte: u8) -> Class {
-    CLASSES[usize::from(byte)]
-}
-
-/// Whether a text is a token (RFC 9110 §5.6.2).
-pub(super) fn is_token(text: &[u8]) -> bool {
-    !text.is_empty() && text.iter().all(|byte| class(*byte) != Class::NoToken)
 }
 
 #[cfg(test)]

@@ -104,21 +104,16 @@ fn read_response(
         return Err(ResponseError::BadStatusLine);
     }
     let mut lines = Lines::new(input);
-    match read_lines(&mut lines, limits, head) {
-        Ok(Read { reason, framing }) if lines.read() <= limits.head_bytes => {
-            let text = lines.text();
-            head.fields.store(text);
-            if reason.of(text).is_ascii() {
-                head.place_reason(reason);
-            }
-            let (body, keep_alive) = body(&framing, head, request)?;
-            Ok(Some(ResponseStart { head_bytes: text.len(), body, keep_alive }))
-        }
-        Err(Refusal::Stop(Stop::Incomplete)) if input.len() < limits.head_bytes => Ok(None),
-        Ok(_) | Err(Refusal::Stop(Stop::Incomplete)) => Err(ResponseError::HeadTooLarge),
-        Err(Refusal::Stop(stop)) => Err(refusal(stop)),
-        Err(Refusal::Error(error)) => Err(error),
+    let read = read_lines(&mut lines, limits, head);
+    let read = lines.within(limits.head_bytes, read, ResponseError::HeadTooLarge, refusal)?;
+    let Some(Read { reason, framing }) = read else { return Ok(None) };
+    let text = lines.text();
+    head.fields.store(text);
+    if reason.of(text).is_ascii() {
+        head.place_reason(reason);
     }
+    let (body, keep_alive) = body(&framing, head, request)?;
+    Ok(Some(ResponseStart { head_bytes: text.len(), body, keep_alive }))
 }
 
 /// Framing and whether the connection can be used again (RFC 9112 §6.3).

@@ -120,13 +120,14 @@ const fn table(factor: u64) -> Option<[(Folded, Known); PLACES]> {
 
 /// Folds a name of at most 24 bytes.
 const fn fold(name: &[u8]) -> Folded {
-    let mut folded = [SPACES; 3];
-    let mut at = 0;
-    while at < name.len() {
-        folded[at / 8] |= (name[at] as u64) << (at % 8 * 8);
-        at += 1;
-    }
-    folded
+    let mut bytes = [b' '; 24];
+    bytes.split_at_mut(name.len()).0.copy_from_slice(name);
+    let eights = bytes.as_chunks().0;
+    [
+        SPACES | u64::from_le_bytes(eights[0]),
+        SPACES | u64::from_le_bytes(eights[1]),
+        SPACES | u64::from_le_bytes(eights[2]),
+    ]
 }
 
 impl Known {

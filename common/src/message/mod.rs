@@ -7,6 +7,7 @@ mod known;
 pub mod path;
 pub mod pattern;
 pub(crate) mod scan;
+pub(crate) mod token;
 
 pub use fields::{FieldLine, Fields, Span};
 pub(crate) use head::Parts;

@@ -174,24 +174,18 @@ fn read_request(
     head.clear();
     let Some(passed) = empty_line_before(input)? else { return Ok(None) };
     let mut lines = Lines::new(&input[passed..]);
-    match read_lines(&mut lines, limits, head) {
-        Ok(read) if lines.read() <= limits.head_bytes => {
-            let Read { method, target, noted } = read;
-            let text = lines.text();
-            head.fields.store(text);
-            let name = method.of(text);
-            head.method = Method::known(name).unwrap_or(Method::Other(method));
-            let body = noted.framing.body(head.version)?;
-            let keep_alive = noted.framing.keep_alive(head.version);
-            let expect_continue = noted.expects_continue(head.version)? && body.has_body();
-            target::place(text, target.of(text), noted.host, limits, head)?;
-            Ok(Some(RequestStart { head_bytes: passed + text.len(), body, keep_alive, expect_continue }))
-        }
-        Err(Refusal::Stop(Stop::Incomplete)) if input.len() - passed < limits.head_bytes => Ok(None),
-        Ok(_) | Err(Refusal::Stop(Stop::Incomplete)) => Err(RequestError::HeadTooLarge),
-        Err(Refusal::Stop(stop)) => Err(refusal(stop, input)),
-        Err(Refusal::Error(error)) => Err(error),
-    }
+    let read = read_lines(&mut lines, limits, head);
+    let too_large = RequestError::HeadTooLarge;
+    let read = lines.within(limits.head_bytes, read, too_large, |stop| refusal(stop, input))?;
+    let Some(Read { method, target, noted }) = read else { return Ok(None) };
+    let text = lines.text();
+    head.fields.store(text);
+    head.method = Method::known(method.of(text)).unwrap_or(Method::Other(method));
+    let body = noted.framing.body(head.version)?;
+    let keep_alive = noted.framing.keep_alive(head.version);
+    let expect_continue = noted.expects_continue(head.version)? && body.has_body();
+    target::place(text, target.of(text), noted.host, limits, head)?;
+    Ok(Some(RequestStart { head_bytes: passed + text.len(), body, keep_alive, expect_continue }))
 }
 
 /// Length of the one empty line that may precede a request line; `None` if that is not yet to be seen.
