@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::{
     compare::{Comparison, Difference, Group},
-    report::{Annotation, Finding, Ingress, Move, Path, Report, Setting, Subject, noun},
+    report::{Entry, Finding, Ingress, Move, Path, Report, Subject, noun},
     text::{TITLES, beside, names, worst_first},
 };
 
@@ -193,7 +193,7 @@ fn settings(report: &Report, page: &mut String) {
     let Some(settings) = &report.settings else { return };
     add!(page, "<h2>{}</h2>", escaped(&settings.object));
     head(&["setting", "value", "verdict", "explanation"], page);
-    for Setting { key, value, verdict, explanation, moves } in &settings.entries {
+    for Entry { key, value, verdict, explanation, moves } in &settings.entries {
         row(&[("", key), ("", value), (class(*moves), verdict), (PROSE, explanation)], page);
     }
     foot(page);
@@ -222,7 +222,7 @@ fn one(ingress: &Ingress, opens: bool, page: &mut String) {
     if !ingress.annotations.is_empty() {
         page.push_str("<h3>Annotations</h3>\n");
         head(&["annotation", "value", "verdict", "explanation"], page);
-        for Annotation { key, value, verdict, explanation, moves } in &ingress.annotations {
+        for Entry { key, value, verdict, explanation, moves } in &ingress.annotations {
             row(&[("", key), ("", value), (self::class(*moves), verdict), (PROSE, explanation)], page);
         }
         foot(page);
@@ -301,8 +301,7 @@ mod tests {
         let text = || HOSTILE.to_owned();
         let moves = Move::ChangeBefore;
         let finding = Finding { object: text(), field: text(), reason: text(), message: text(), moves };
-        let annotation =
-            Annotation { key: text(), value: text(), verdict: "refused", explanation: text(), moves };
+        let annotation = Entry { key: text(), value: text(), verdict: "refused", explanation: text(), moves };
         let path =
             Path { host: text(), path: text(), path_type: text(), answers: text(), notes: vec![text()] };
         let ingress = Ingress {
@@ -315,7 +314,7 @@ mod tests {
             paths: vec![path],
             findings: vec![finding.clone()],
         };
-        let setting = Setting { key: text(), value: text(), verdict: "refused", explanation: text(), moves };
+        let setting = Entry { key: text(), value: text(), verdict: "refused", explanation: text(), moves };
         let difference = Difference { what: text(), a: text(), b: text() };
         let (verdict, ingresses) = (text(), vec![text()]);
         let subject = Subject { name: text(), verdict, explanation: text(), moves, ingresses };

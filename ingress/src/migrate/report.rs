@@ -131,18 +131,18 @@ pub struct Ingress {
     #[serde(rename = "move")]
     pub moves: Move,
     /// Its annotations that are ingress-nginx's or ours.
-    pub annotations: Vec<Annotation>,
+    pub annotations: Vec<Entry>,
     /// Its paths.
     pub paths: Vec<Path>,
     /// What else is wrong with it.
     pub findings: Vec<Finding>,
 }
 
-/// One annotation of an Ingress.
+/// An annotation of an Ingress, or a setting of the ConfigMap.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Annotation {
-    /// Its name with prefix.
+pub struct Entry {
+    /// Its name; that of an annotation with its prefix.
     pub key: String,
     /// Its value, as far as it may be shown.
     pub value: String,
@@ -195,24 +195,7 @@ pub struct Settings {
     /// The ConfigMap.
     pub object: String,
     /// Its keys.
-    pub entries: Vec<Setting>,
-}
-
-/// One of them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Setting {
-    /// Its key.
-    pub key: String,
-    /// Its value, as far as it may be shown.
-    pub value: String,
-    /// What becomes of it, in a word or two.
-    pub verdict: &'static str,
-    /// Why, or what it does.
-    pub explanation: String,
-    /// What that means for a move.
-    #[serde(rename = "move")]
-    pub moves: Move,
+    pub entries: Vec<Entry>,
 }
 
 /// A way of ingress-nginx that no annotation names.

@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1 as core;
 use selvedge_common::model::Problem;
 
 use super::{
-    report::{Setting, Settings},
+    report::{Entry, Settings},
     shown,
     verdicts::{Declared, Judged, judge},
 };
@@ -16,7 +16,7 @@ pub(super) fn read(map: &core::ConfigMap, problems: &[&Problem]) -> Settings {
     let object = format!("ConfigMap {}/{}", text(&map.metadata.namespace), text(&map.metadata.name));
     let entries = map.data.iter().flatten().map(|(key, value)| {
         let Judged { verdict, explanation, moves } = judge(declared(key), &field(key), problems);
-        Setting { key: shown::plain(key), value: shown::value(key, value), verdict, explanation, moves }
+        Entry { key: shown::plain(key), value: shown::value(key, value), verdict, explanation, moves }
     });
     let mut entries: Vec<_> = entries.collect();
     entries.sort_by_key(|entry| std::cmp::Reverse(entry.moves));

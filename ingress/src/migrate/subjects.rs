@@ -3,7 +3,7 @@
 use std::{cmp::Reverse, collections::BTreeMap};
 
 use super::{
-    report::{Annotation, Ingress, Move, Subject},
+    report::{Entry, Ingress, Move, Subject},
     verdicts::PROBLEM,
 };
 use crate::annotations::{NGINX_PREFIX, PREFIX};
@@ -42,7 +42,7 @@ pub(super) fn short(key: &str) -> &str {
 }
 
 /// Whether something is wrong with an annotation that is so there as well, which concerns nobody but its owner.
-fn is_as_before(annotation: &Annotation) -> bool {
+fn is_as_before(annotation: &Entry) -> bool {
     annotation.moves == Move::Unchanged && annotation.verdict == PROBLEM
 }
 
@@ -61,14 +61,14 @@ mod tests {
 
     #[test]
     fn each_subject_is_told_once_and_the_weightiest_first() {
-        let annotation = |name: &str, moves| Annotation {
+        let annotation = |name: &str, moves| Entry {
             key: format!("{NGINX_PREFIX}{name}"),
             value: String::new(),
             verdict: "said",
             explanation: "why".into(),
             moves,
         };
-        let ingress = |name: &str, annotations: &[Annotation]| Ingress {
+        let ingress = |name: &str, annotations: &[Entry]| Ingress {
             namespace: "shop".into(),
             name: name.into(),
             annotations: annotations.to_vec(),

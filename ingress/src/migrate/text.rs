@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use super::{
     compare::Comparison,
-    report::{Annotation, Finding, Ingress, Move, Report, Settings, Subject, Summary, counted},
+    report::{Entry, Finding, Ingress, Move, Report, Settings, Subject, Summary, counted},
     subjects::short,
     verdicts::PROBLEM,
 };
@@ -134,7 +134,7 @@ fn one(ingress: &Ingress, output: &mut dyn Write) -> io::Result<()> {
         }
     }
     let (plain, told): (Vec<_>, Vec<_>) = ingress.annotations.iter().partition(|one| is_plain(one));
-    for Annotation { key, value, verdict, explanation, moves } in told {
+    for Entry { key, value, verdict, explanation, moves } in told {
         writeln!(output, "  {} {}: {value} ({verdict})", mark(*moves), short(key))?;
         // The others are explained above, once for all.
         if *moves == Move::ChangeBefore || SAID.contains(verdict) {
@@ -152,7 +152,7 @@ fn one(ingress: &Ingress, output: &mut dyn Write) -> io::Result<()> {
 }
 
 /// Whether there is nothing to say of an annotation.
-fn is_plain(annotation: &Annotation) -> bool {
+fn is_plain(annotation: &Entry) -> bool {
     annotation.moves == Move::Unchanged && !SAID.contains(&annotation.verdict)
 }
 

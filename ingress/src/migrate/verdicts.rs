@@ -4,7 +4,7 @@ use k8s_openapi::api::networking::v1 as networking;
 use selvedge_common::model::{Problem, Severity};
 
 use super::{
-    report::{Annotation, Finding, Move},
+    report::{Entry, Finding, Move},
     shown,
 };
 use crate::annotations::{GROUPS, NGINX_PREFIX, PREFIX, Verdict};
@@ -79,7 +79,7 @@ pub(super) struct Judged {
 
 /// The annotations of an Ingress that are ingress-nginx's or ours, with what becomes of them. `problems` are those of the
 /// Ingress.
-pub(super) fn annotations(ingress: &networking::Ingress, problems: &[&Problem]) -> Vec<Annotation> {
+pub(super) fn annotations(ingress: &networking::Ingress, problems: &[&Problem]) -> Vec<Entry> {
     let all = ingress.metadata.annotations.iter().flatten();
     let named = all.filter_map(|(whole, value)| {
         let name = whole.strip_prefix(NGINX_PREFIX).or_else(|| whole.strip_prefix(PREFIX))?;
@@ -88,7 +88,7 @@ pub(super) fn annotations(ingress: &networking::Ingress, problems: &[&Problem]) 
     let judged = named.map(|(whole, name, value)| {
         let Judged { verdict, explanation, moves } = judge(declared(name), &field(whole), problems);
         let (key, value) = (shown::plain(whole), shown::value(name, value));
-        Annotation { key, value, verdict, explanation, moves }
+        Entry { key, value, verdict, explanation, moves }
     });
     judged.collect()
 }
