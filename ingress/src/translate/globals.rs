@@ -203,6 +203,10 @@ fn with_names(text: &str, values: &[&str; 5]) -> String {
 
 /// Fields of requests whose values have variables, for a route.
 fn templates(draft: &RouteDraft<'_>) -> Vec<TemplateField> {
+    let fields = &draft.said.globals.request_templates;
+    if fields.is_empty() {
+        return Vec::new();
+    }
     let [service, namespace, ingress] = draft.names();
     let port = draft.port();
     let values = [service, namespace, ingress, &*port, draft.written_path()];
@@ -211,7 +215,7 @@ fn templates(draft: &RouteDraft<'_>) -> Vec<TemplateField> {
         let value = Template::parse(&with_names(&field.value, &values)).ok()?;
         Some(TemplateField { name: field.name.clone(), value })
     };
-    draft.said.globals.request_templates.iter().filter_map(template).collect()
+    fields.iter().filter_map(template).collect()
 }
 
 fn check_answer(name: &str, value: &str) -> Result<(), String> {
