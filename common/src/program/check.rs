@@ -36,13 +36,7 @@ fn print_text(
     output: &mut dyn Write,
 ) -> std::io::Result<()> {
     for problem in unread {
-        let word = problem.word();
-        match problem {
-            Unread::Manifest(problem) => writeln!(output, "{word}: {problem}")?,
-            Unread::Flag(message) | Unread::Notice(message) | Unread::Other(message) => {
-                writeln!(output, "{word}: {message}")?
-            }
-        }
+        writeln!(output, "{}: {problem}", problem.word())?;
     }
     for problem in problems {
         let word = word(problem.severity);

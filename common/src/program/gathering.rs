@@ -1,6 +1,6 @@
 //! Gathering: manifests or a cluster's objects as they are now, translated, with all that is wrong.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{collections::BTreeMap, fmt, path::Path, sync::Arc};
 
 use tokio::sync::mpsc;
 
@@ -65,6 +65,15 @@ impl Unread {
     /// The same in a word.
     pub fn word(&self) -> &'static str {
         self.severity().map_or("notice", word)
+    }
+}
+
+impl fmt::Display for Unread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Manifest(problem) => problem.fmt(f),
+            Self::Flag(message) | Self::Notice(message) | Self::Other(message) => f.write_str(message),
+        }
     }
 }
 

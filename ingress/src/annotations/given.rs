@@ -230,6 +230,6 @@ fn is_default(key: &Key, text: &str) -> bool {
 }
 
 /// The field of an object that an annotation is.
-fn field(whole: &str) -> String {
+pub(crate) fn field(whole: &str) -> String {
     format!("metadata.annotations[{whole}]")
 }

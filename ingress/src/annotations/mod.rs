@@ -46,6 +46,7 @@ pub use canary::Canary;
 pub use form::Form;
 pub use former::{FORMER, Former};
 use given::Given;
+pub(crate) use given::field;
 pub(crate) use key::declared;
 pub use key::{Key, Verdict};
 pub use markdown::markdown;
@@ -60,6 +61,11 @@ pub const PREFIX: &str = "selvedge.dev/";
 
 /// What the annotations of ingress-nginx begin with.
 pub const NGINX_PREFIX: &str = "nginx.ingress.kubernetes.io/";
+
+/// The name of an annotation of ours or of ingress-nginx without its prefix.
+pub(crate) fn without_prefix(whole: &str) -> Option<&str> {
+    whole.strip_prefix(NGINX_PREFIX).or_else(|| whole.strip_prefix(PREFIX))
+}
 
 /// A group of annotations that belong together.
 #[derive(Clone, Copy, Debug)]

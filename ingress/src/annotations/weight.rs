@@ -3,7 +3,7 @@
 use k8s_openapi::api::networking::v1 as networking;
 use selvedge_common::{id::ObjectRef, model::Problem};
 
-use super::{NGINX_PREFIX, PREFIX};
+use super::without_prefix;
 
 /// Most bytes of annotations, counted once for each path under each name of its host. An object may hold 256 KiB of
 /// annotations and ten thousand paths, and lists in annotations become part of each of these.
@@ -31,10 +31,7 @@ pub(super) fn problem(ingress: &networking::Ingress, object: &ObjectRef) -> Opti
 /// Bytes of annotations, and how many paths have them.
 fn sides(ingress: &networking::Ingress) -> (usize, usize) {
     // Further names of the host become part of no path.
-    let counts = |key: &str| {
-        let name = key.strip_prefix(PREFIX).or_else(|| key.strip_prefix(NGINX_PREFIX));
-        name.is_some_and(|name| name != "server-alias")
-    };
+    let counts = |key: &str| without_prefix(key).is_some_and(|name| name != "server-alias");
     let annotations = ingress.metadata.annotations.iter().flatten();
     let bytes = annotations.filter(|(key, _)| counts(key)).map(|(_, value)| value.len()).sum();
     let rules = ingress.spec.as_ref().and_then(|spec| spec.rules.as_deref()).unwrap_or_default();

@@ -16,7 +16,7 @@ use super::{
     settings, shown, subjects, verdicts,
 };
 use crate::{
-    annotations::{Annotations, BEHAVIOURS},
+    annotations::{self, Annotations, BEHAVIOURS},
     class,
     translate::{Edge, ingress_ref},
 };
@@ -98,11 +98,7 @@ fn without_class(problems: &[Problem]) -> impl Iterator<Item = Notice> {
 }
 
 fn notice(unread: &Unread) -> Notice {
-    let message = match unread {
-        Unread::Manifest(problem) => problem.to_string(),
-        Unread::Flag(message) | Unread::Notice(message) | Unread::Other(message) => message.clone(),
-    };
-    Notice { severity: unread.word(), message: shown::message(&message) }
+    Notice { severity: unread.word(), message: shown::message(&unread.to_string()) }
 }
 
 fn reports(
@@ -137,7 +133,7 @@ fn one(ingress: &networking::Ingress, problems: &[&Problem], paths: &Paths<'_>) 
     let paths = paths.of(ingress, problems);
     let mut findings: Vec<_> = problems.iter().map(|problem| verdicts::finding(problem)).collect();
     findings.retain(|finding| {
-        let is_annotation = annotations.iter().any(|one| verdicts::field(&one.key) == finding.field);
+        let is_annotation = annotations.iter().any(|one| annotations::field(&one.key) == finding.field);
         let is_path = paths.iter().any(|path| path.answers.ends_with(&finding.message));
         !is_annotation && !is_path
     });

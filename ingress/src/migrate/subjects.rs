@@ -6,7 +6,7 @@ use super::{
     report::{Entry, Ingress, Move, Subject},
     verdicts::PROBLEM,
 };
-use crate::annotations::{NGINX_PREFIX, PREFIX};
+use crate::annotations::without_prefix;
 
 /// What makes two subjects the same: name, verdict and explanation.
 type Same<'a> = (&'a str, &'a str, &'a str, Move);
@@ -38,7 +38,7 @@ pub(super) fn gather(ingresses: &[Ingress]) -> Vec<Subject> {
 
 /// The name of an annotation without its prefix.
 pub(super) fn short(key: &str) -> &str {
-    key.strip_prefix(NGINX_PREFIX).or_else(|| key.strip_prefix(PREFIX)).unwrap_or(key)
+    without_prefix(key).unwrap_or(key)
 }
 
 /// Whether something is wrong with an annotation that is so there as well, which concerns nobody but its owner.
@@ -58,6 +58,7 @@ fn of_one(ingress: &Ingress) -> impl Iterator<Item = Same<'_>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::annotations::NGINX_PREFIX;
 
     #[test]
     fn each_subject_is_told_once_and_the_weightiest_first() {

@@ -7,7 +7,7 @@ use super::{
     report::{Entry, Finding, Move},
     shown,
 };
-use crate::annotations::{GROUPS, NGINX_PREFIX, PREFIX, Verdict};
+use crate::annotations::{GROUPS, Verdict, field, without_prefix};
 
 /// Problems that an object has where it is now as well: it does there no more than here.
 const AS_BEFORE: [&str; 21] = [
@@ -82,7 +82,7 @@ pub(super) struct Judged {
 pub(super) fn annotations(ingress: &networking::Ingress, problems: &[&Problem]) -> Vec<Entry> {
     let all = ingress.metadata.annotations.iter().flatten();
     let named = all.filter_map(|(whole, value)| {
-        let name = whole.strip_prefix(NGINX_PREFIX).or_else(|| whole.strip_prefix(PREFIX))?;
+        let name = without_prefix(whole)?;
         Some((whole, name, value))
     });
     let judged = named.map(|(whole, name, value)| {
@@ -91,11 +91,6 @@ pub(super) fn annotations(ingress: &networking::Ingress, problems: &[&Problem]) 
         Entry { key, value, verdict, explanation, moves }
     });
     judged.collect()
-}
-
-/// The field that an annotation is.
-pub(super) fn field(whole: &str) -> String {
-    format!("metadata.annotations[{whole}]")
 }
 
 fn declared(name: &str) -> Option<Declared> {
@@ -149,7 +144,7 @@ mod tests {
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
     use super::*;
-    use crate::annotations::Annotations;
+    use crate::annotations::{Annotations, NGINX_PREFIX};
 
     #[test]
     fn every_annotation_gets_the_verdict_that_its_problems_tell() {
