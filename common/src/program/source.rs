@@ -172,7 +172,8 @@ async fn config(kubeconfig: Option<&PathBuf>) -> anyhow::Result<Config> {
                 .with_context(wrong)
         }
         None => Config::infer().await.context(
-            "no API server: not in a pod and no kubeconfig; give --manifests DIR or --kubeconfig FILE",
+            "no API server: not in a pod and no kubeconfig; give --kubeconfig FILE, or manifests: --manifests DIR to \
+             run, a path to everything else",
         ),
     }
 }
