@@ -17,6 +17,7 @@ use selvedge_tests::{
     log::lines,
     origin::Origin,
     proxy::{Proxy, Setup, nowhere},
+    waiting::until,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -181,8 +182,10 @@ fn a_stream_of_http2_that_announces_content_is_no_tunnel() {
         frames.frame(kind::HEADERS, END_HEADERS, 1, &block);
         let answer = frames.until(kind::HEADERS, 1).unwrap();
         assert_eq!(answer.status(), Some(status), "{length}");
-        assert_eq!(origin.connections(), usize::from(status == 200), "{length}");
+        assert!(status == 200 || origin.connections() == 0, "{length}");
     }
+    // The answer of a tunnel can be there before the origin has accepted its connection.
+    until(|| (origin.connections() == 1).then_some(()));
 }
 
 #[tokio::test]
