@@ -2,6 +2,7 @@
 
 mod fields;
 mod guard;
+pub mod hpack;
 mod incoming;
 mod outgoing;
 mod tunnel;
