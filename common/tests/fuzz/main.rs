@@ -5,6 +5,7 @@
 mod chunked;
 mod head;
 mod host;
+mod hpack;
 mod htpasswd;
 mod numbers;
 mod path;
@@ -167,4 +168,9 @@ fn users_agree_with_the_model() {
 #[test]
 fn rewritten_paths_are_canonical_and_stay_where_they_shall_be() {
     run_rounds("rewrite", ROUNDS / 40, rewrite::check);
+}
+
+#[test]
+fn compressed_fields_agree_with_the_model() {
+    run_rounds("hpack", ROUNDS / 4, hpack::check);
 }
