@@ -234,7 +234,7 @@ fn a_header_list_over_the_limit_is_answered_431() {
     frames.frame(kind::CONTINUATION, 0, 1, second);
     frames.frame(kind::CONTINUATION, END_HEADERS, 1, third);
     let answer = frames.until(kind::HEADERS, 1).unwrap();
-    // 431 in the form that h2 gives it: the name of `:status` by index, the value as it is or packed.
+    // 431 in the forms that HPACK has for it: the name of `:status` by index, the value as it is or packed.
     let is_431 = answer.payload.windows(3).any(|text| text == b"431" || text == [0x68, 0x17, 0x2f]);
     assert!(is_431 || answer.status().is_none(), "{answer:?}");
     frames.get(3);

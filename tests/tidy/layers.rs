@@ -23,7 +23,7 @@ const COMMON: &[(&str, &[&str])] = &[
     ("source", &["id", "message", "filter", "model"]),
     // A codec without policy.
     ("http1", &["message", "model::Limits"]),
-    // Bodies, fields and tunnels over `h2`, which both sides use; no policy either.
+    // The same for both sides; no policy either.
     ("http2", &["http1", "message"]),
     (
         "upstream",

@@ -1,13 +1,10 @@
 //! Incoming: a body that is being received over HTTP/2, from a client or from a backend.
 
-use std::{
-    pin::pin,
-    task::{Context, Poll, ready},
-};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use h2::RecvStream;
 
+use super::Handle;
 use crate::{
     http1::{BodyError, chunked::may_be_trailer},
     message::Fields,
@@ -15,7 +12,7 @@ use crate::{
 
 /// A body that is being received over HTTP/2. The peer may send as much more as was taken from the stream.
 pub struct Http2Incoming {
-    stream: RecvStream,
+    stream: Handle,
     current: Bytes,
     trailers: Fields,
     /// Nothing follows what is here.
@@ -24,8 +21,8 @@ pub struct Http2Incoming {
 
 impl Http2Incoming {
     /// The body that arrives on a stream.
-    pub fn new(stream: RecvStream) -> Self {
-        let ended = stream.is_end_stream();
+    pub fn new(stream: Handle) -> Self {
+        let ended = stream.is_end();
         Self { stream, current: Bytes::new(), trailers: Fields::default(), ended }
     }
 
@@ -37,17 +34,13 @@ impl Http2Incoming {
         while self.current.is_empty() && !self.ended {
             match ready!(self.stream.poll_data(cx)) {
                 Some(Ok(data)) => {
-                    // Fails only if more were given back than had come.
-                    let _ = self.stream.flow_control().release_capacity(data.len());
                     self.current = data;
-                    self.ended = self.stream.is_end_stream();
+                    self.ended = self.stream.is_end();
                 }
                 Some(Err(_)) => return Poll::Ready(Err(BodyError::Reset)),
                 None => {
-                    let trailers = ready!(pin!(self.stream.trailers()).poll(cx));
-                    let trailers = trailers.map_err(|_| BodyError::Reset)?.unwrap_or_default();
-                    let allowed = trailers.iter().filter(|(name, _)| may_be_trailer(name.as_ref()));
-                    allowed.for_each(|(name, value)| self.trailers.push(name.as_ref(), value.as_bytes()));
+                    self.trailers = self.stream.take_trailers().unwrap_or_default();
+                    self.trailers.retain(|_, name, _| may_be_trailer(name));
                     self.ended = true;
                 }
             }

@@ -1,14 +1,31 @@
-//! HTTP/2: bodies, fields and tunnels in the form that frames are made from, and what guards a client's connection.
+//! HTTP/2 (RFC 9113): frames, fields and streams of a connection, bodies and tunnels on its streams.
 
-mod fields;
-mod guard;
+mod block;
+mod budget;
+mod client;
+mod connection;
+mod frame;
+mod head;
 pub mod hpack;
 mod incoming;
+mod outbox;
 mod outgoing;
+mod reason;
+mod receive;
+mod settings;
+mod shared;
+mod stream;
 mod tunnel;
+mod window;
 
-pub use fields::header_map;
-pub use guard::{Guard, Traffic};
+pub use block::Block;
+pub use client::Client;
+pub use connection::{Connection, ConnectionError, Watch};
+pub use head::HeadWriter;
 pub use incoming::Http2Incoming;
 pub use outgoing::{BrokenOff, Http2Outgoing};
+pub use reason::{Broken, Reason};
+pub use settings::Settings;
+pub use shared::Traffic;
+pub use stream::Handle;
 pub use tunnel::Http2Tunnel;

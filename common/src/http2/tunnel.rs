@@ -7,10 +7,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use h2::RecvStream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{Http2Incoming, Http2Outgoing};
+use super::{Handle, Http2Incoming, Http2Outgoing};
+use crate::message::Fields;
 
 /// Most bytes that are copied for one frame.
 const PIECE_BYTES: usize = 16 << 10;
@@ -24,7 +24,7 @@ pub struct Http2Tunnel {
 
 impl Http2Tunnel {
     /// What may become a tunnel.
-    pub fn new(stream: RecvStream) -> Self {
+    pub fn new(stream: Handle) -> Self {
         Self { incoming: Http2Incoming::new(stream), outgoing: None }
     }
 
@@ -71,6 +71,6 @@ impl AsyncWrite for Http2Tunnel {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.outgoing()?.finish(None).map_err(broken))
+        Poll::Ready(self.outgoing()?.finish(&Fields::default()).map_err(broken))
     }
 }

@@ -156,6 +156,15 @@ impl Fields {
         self.push_value(Known::of(name), Span::new(start, start + name.len()), write);
     }
 
+    /// Appends a field of whose name it is known that it is none that is known.
+    pub(crate) fn push_other(&mut self, name: &[u8], value: &[u8]) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(name);
+        self.bytes.extend_from_slice(b": ");
+        let name = Span::new(start, start + name.len());
+        self.push_value(Known::Other, name, |bytes| bytes.extend_from_slice(value));
+    }
+
     /// Appends a field of a known name, in lower case.
     pub fn push_known(&mut self, known: Known, value: &[u8]) {
         self.push_known_with(known, |bytes| bytes.extend_from_slice(value));

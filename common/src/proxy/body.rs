@@ -9,13 +9,12 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http::HeaderMap;
 
 use super::{limited::Limited, replay::Replay, shaped::Shaped};
 use crate::{
     http1::{BodyError, BodyReader, BodyWriter},
-    http2::{BrokenOff, Http2Incoming, Http2Outgoing, header_map},
-    message::{Fields, Known, KnownSet},
+    http2::{BrokenOff, Http2Incoming, Http2Outgoing},
+    message::Fields,
     runtime::deadline::Deadlines,
 };
 
@@ -255,7 +254,7 @@ impl Outgoing<'_> {
     pub async fn finish(&mut self, trailers: &Fields) -> io::Result<()> {
         match self {
             Self::Http1(writer) => writer.finish(trailers).await,
-            Self::Http2(out) => out.finish(trailer_map(trailers)).map_err(broken),
+            Self::Http2(out) => out.finish(trailers).map_err(broken),
             Self::Nobody => Ok(()),
         }
     }
@@ -263,12 +262,6 @@ impl Outgoing<'_> {
 
 fn broken(error: BrokenOff) -> io::Error {
     io::Error::new(io::ErrorKind::BrokenPipe, error)
-}
-
-fn trailer_map(trailers: &Fields) -> Option<HeaderMap> {
-    // HTTP/2 has no room for some (RFC 9113 §8.2.2), and others say nothing where they stand.
-    const LEFT_OUT: KnownSet = KnownSet::HOP_BY_HOP.with(KnownSet::of(&[Known::ContentLength, Known::Host]));
-    (!trailers.is_empty()).then(|| header_map(trailers, LEFT_OUT))
 }
 
 /// How slow either side of a pump may be.

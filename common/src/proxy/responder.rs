@@ -1,19 +1,15 @@
 //! Responder: how an answer starts, whichever protocol the client speaks.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::Cell,
     io,
     task::{Context, Poll},
 };
 
-use bytes::Bytes;
-use h2::server::SendResponse;
-use http::{HeaderValue, Response, StatusCode, header::CONTENT_LENGTH};
-
 use super::{body::Outgoing, exchange::Exchange};
 use crate::{
     http1::{BodyFraming, BodyWriter, Persistence, Writer, encode_response},
-    http2::{Http2Outgoing, Http2Tunnel, header_map},
+    http2::{Handle, Http2Outgoing, Http2Tunnel},
     message::{Fields, Known, KnownSet, Method, ResponseHead, Version},
 };
 
@@ -72,7 +68,7 @@ pub struct Http2Responder<'c> {
 /// waits for the answer.
 pub struct Http2Answer {
     /// The stream itself.
-    pub stream: RefCell<SendResponse<Bytes>>,
+    pub stream: Handle,
     /// Whether the head of the final answer has been sent.
     pub started: Cell<bool>,
 }
@@ -183,15 +179,18 @@ impl Http2Responder<'_> {
         // A length that is no length of this body is that of the answer to GET, but not with 204 (RFC 9110 §8.6).
         let is_own = framing != BodyFraming::None || head.status == 204;
         let left_out = if is_own { LENGTH } else { KnownSet::default() };
-        let mut response = response(head, left_out);
-        if let BodyFraming::Length(length) = framing {
-            response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
-        }
-        let mut tunnel = self.tunnel.as_mut().filter(|_| response.status().is_success());
+        let mut tunnel = self.tunnel.as_mut().filter(|_| (200..300).contains(&head.status));
         let is_empty = matches!(framing, BodyFraming::None | BodyFraming::Length(0)) && tunnel.is_none();
         self.stream.started.set(true);
-        let sent = self.stream.stream.borrow_mut().send_response(response, is_empty);
-        let out = Http2Outgoing::new(sent.map_err(|_| ResponderError::Closed)?, is_empty);
+        let sent = self.stream.stream.send_head(is_empty, |out| {
+            out.status(head.status);
+            out.fields(&head.fields, KnownSet::HOP_BY_HOP.with(left_out));
+            if let BodyFraming::Length(length) = framing {
+                out.length(length);
+            }
+        });
+        sent.map_err(|_| ResponderError::Closed)?;
+        let out = Http2Outgoing::new(self.stream.stream.clone(), is_empty);
         Ok(match tunnel.take() {
             None => Outgoing::Http2(out),
             Some(tunnel) => {
@@ -202,18 +201,12 @@ impl Http2Responder<'_> {
     }
 
     fn interim(&self, head: &ResponseHead) -> Result<(), ResponderError> {
-        let response = response(head, KnownSet::default());
-        let sent = self.stream.stream.borrow_mut().send_informational(response);
+        let sent = self.stream.stream.send_head(false, |out| {
+            out.status(head.status);
+            out.fields(&head.fields, KnownSet::HOP_BY_HOP);
+        });
         sent.map_err(|_| ResponderError::Closed)
     }
-}
-
-/// A head in the form of HTTP/2, but for some fields, those that concern one hop among them.
-fn response(head: &ResponseHead, left_out: KnownSet) -> Response<()> {
-    let mut response = Response::new(());
-    *response.status_mut() = StatusCode::from_u16(head.status).unwrap_or(StatusCode::BAD_GATEWAY);
-    *response.headers_mut() = header_map(&head.fields, KnownSet::HOP_BY_HOP.with(left_out));
-    response
 }
 
 /// Whether an answer with this status to this method has a body (RFC 9110 §6.4.1).

@@ -1,21 +1,6 @@
 //! Sends a request to an endpoint over HTTP/2 and passes the answer on, trailers included.
 
-use std::{
-    cell::Cell,
-    future::poll_fn,
-    pin::{Pin, pin},
-    rc::Rc,
-    task::Poll,
-    time::Duration,
-};
-
-use bytes::Bytes;
-use h2::{RecvStream, client::Builder};
-use http::{
-    HeaderValue, Request, Uri,
-    header::CONTENT_LENGTH,
-    uri::{Authority, PathAndQuery, Scheme},
-};
+use std::{cell::Cell, future::poll_fn, pin::pin, task::Poll, time::Duration};
 
 use super::{
     attempt::{Progress, Try, TryError, open},
@@ -33,21 +18,20 @@ use super::{
     worker::Worker,
 };
 use crate::{
-    http1::{BodyFraming, RequestError},
-    http2::{Http2Incoming, Http2Outgoing, header_map},
-    message::{Known, KnownSet, Method, ResponseHead, Version},
+    http1::BodyFraming,
+    http2::{Broken, Connection, Handle, HeadWriter, Http2Incoming, Http2Outgoing, Reason, Settings},
+    message::{Known, KnownSet, Method, ResponseHead, Scheme, Version},
     runtime::deadline::Elapsed,
     upstream::{Http2Stream, Slot},
 };
 
-/// Flow-control window of a stream towards a backend.
-const STREAM_WINDOW: u32 = 1 << 20;
-/// Flow-control window of a connection towards a backend.
-const CONNECTION_WINDOW: u32 = 4 << 20;
-/// Bytes of a request that wait for the backend's window, at most.
-const SEND_BUFFER: usize = 128 << 10;
-/// Largest head of an answer: more generous than for requests, as backends are ours.
-const HEADER_LIST: u32 = 64 << 10;
+/// What backends are told: heads may be larger than those of requests, as backends are ours.
+const SETTINGS: Settings = Settings {
+    streams: 0,
+    stream_window_bytes: 1 << 20,
+    connection_window_bytes: 4 << 20,
+    header_list_bytes: 64 << 10,
+};
 
 /// A connection whose peer says nothing for this long may be dead. A shorter limit says something of the answer alone.
 const DEAD: Duration = Duration::from_secs(1);
@@ -68,34 +52,33 @@ pub async fn send(
     this.choice.begin();
     let error = |failure, progress| TryError { failure, progress, reused };
     let length = if body.is_done() { Some(0) } else { headers::content_length(&x.head.fields) };
-    let request = request(x, this, length).map_err(|_| {
-        // The client's doing: no endpoint is to blame.
-        error(Failure::Refused(RequestError::BadTarget), Progress::Answered)
-    })?;
     let worker = x.worker().clone();
     let received = x.received.clone();
     let is_whole = length == Some(0);
-    let (answering, out) = stream.send(request, is_whole).map_err(|broken| {
+    let is_head = x.head.method == Method::Head;
+    let sent = stream.client().send(worker.take_response(), (is_head, is_whole), |out| {
+        write_head(x, this, length, out);
+    });
+    let asked = sent.map_err(|broken| {
         tracing::debug!(error = %broken, "no HTTP/2 request could be sent");
         worker.pool.forget_http2(this.peer, &stream);
         error(Failure::UpstreamClosed, Progress::Nothing)
     })?;
-    let mut answering = pin!(answering);
-    let mut out = Outgoing::Http2(Http2Outgoing::request(out, is_whole));
+    let mut out = Outgoing::Http2(Http2Outgoing::new(asked.clone(), is_whole));
     // Once the answer has begun, either side may be silent for as long as the other lasts: streams of gRPC are.
     let pace = Pace { idle: Duration::MAX, min_rate_bytes: 0, stall: this.plan.request_pace.stall };
     let future = pin!(pump(&worker.deadlines, body, &mut out, pace, &received));
     let mut sending = Sending::new(future);
-    let answer = answer_head(answering.as_mut(), &mut sending, (&worker, this, &received), responder);
+    let answer = answer_head(&asked, &mut sending, (&worker, this, &received), responder);
     let answer = until(this.plan.deadline, answer).await.unwrap_or(Err(Failure::Deadline));
     x.received.set(received.get());
-    let answer = match answer {
-        Ok(Ok(answer)) => answer,
+    let head = match answer {
+        Ok(Ok(head)) => head,
         Ok(Err(broken)) => {
             tracing::debug!(error = %broken, "HTTP/2 request failed");
-            let progress = progress(&broken);
+            let progress = progress(broken);
             let failure = Failure::UpstreamClosed;
-            if broken.is_reset() {
+            if matches!(broken, Broken::Reset(_) | Broken::Own(_)) {
                 // The connection is well: this says nothing of how long it had been idle.
                 return Err(TryError { failure, progress, reused: false });
             }
@@ -111,8 +94,6 @@ pub async fn send(
             return Err(error(failure, if is_late { Progress::Sent } else { Progress::Answered }));
         }
     };
-    let mut head = worker.take_response();
-    let from = read_answer(answer, &mut head);
     if this.drops(x, &head) {
         let status = head.status;
         worker.give_response(head);
@@ -127,18 +108,17 @@ pub async fn send(
     if sending.result().is_none() {
         responder.close_after();
     }
-    let passed = pass_on(x, this, (head, from), responder, &mut sending).await;
+    let passed = pass_on(x, this, (head, asked), responder, &mut sending).await;
     x.received.set(received.get());
     passed.map_err(|failure| error(failure, Progress::Answered))
 }
 
 /// How far a request had got whose stream failed. One that the peer says it never looked at is as good as not
 /// sent (RFC 9113 §8.7): it refused the stream, or went away before it.
-fn progress(broken: &h2::Error) -> Progress {
-    let is_refused = broken.reason() == Some(h2::Reason::REFUSED_STREAM);
-    match is_refused || (broken.is_go_away() && broken.is_remote()) {
-        true => Progress::Nothing,
-        false => Progress::Sent,
+fn progress(broken: Broken) -> Progress {
+    match broken {
+        Broken::Reset(Reason::REFUSED_STREAM) | Broken::Unseen => Progress::Nothing,
+        Broken::Reset(_) | Broken::Own(_) | Broken::Closed => Progress::Sent,
     }
 }
 
@@ -180,51 +160,33 @@ async fn stream(x: &Exchange<'_>, this: &Try<'_>) -> Result<(Http2Stream, bool),
 
 async fn connect(x: &Exchange<'_>, this: &Try<'_>, slot: Option<Slot>) -> Result<Http2Stream, TryError> {
     let (stream, open) = open(x, this).await?;
-    let mut builder = Builder::new();
-    builder
-        .enable_push(false)
-        .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_send_buffer_size(SEND_BUFFER)
-        .max_header_list_size(HEADER_LIST);
-    let handshake = builder.handshake(stream);
-    let opened = x.worker().deadlines.within(this.connect_timeout, handshake).await;
-    let Ok(Ok((sender, mut connection))) = opened else {
-        return Err(TryError { failure: Failure::Connect, progress: Progress::Nothing, reused: false });
-    };
-    let most_streams = Rc::new(Cell::new(usize::MAX));
-    let told = most_streams.clone();
+    let (client, mut connection) = Connection::client(stream, SETTINGS);
     x.worker().spawn("upstream http2", async move {
-        let ended = poll_fn(|cx| {
-            let ended = Pin::new(&mut connection).poll(cx);
-            if ended.is_pending() {
-                told.set(connection.max_concurrent_send_streams());
-            }
-            ended
-        });
-        if let Err(error) = ended.await {
+        // No backend sends us requests.
+        let ended = poll_fn(|cx| connection.poll(cx, &mut |_, _| {})).await;
+        if let Err(error) = ended {
             tracing::debug!(%error, "HTTP/2 connection to an endpoint ended");
         }
         drop((open, slot));
     });
-    Ok(x.worker().pool.share_http2(this.peer, sender, most_streams))
+    Ok(x.worker().pool.share_http2(this.peer, client))
 }
 
 /// Sends the request while waiting for the head of the answer. While the request is being sent its own limits
 /// hold, and those of the answer afterwards. An error is what the client is to be told.
-async fn answer_head<T>(
-    mut answering: Pin<&mut impl Future<Output = T>>,
+async fn answer_head(
+    asked: &Handle,
     sending: &mut Sending<'_, impl Future<Output = Result<(), PumpError>>>,
     (worker, this, received): (&Worker, &Try<'_>, &Cell<u64>),
     responder: &mut Responder<'_>,
-) -> Result<T, Failure> {
+) -> Result<Result<Box<ResponseHead>, Broken>, Failure> {
     let Pace { idle, min_rate_bytes, .. } = this.plan.request_pace;
     let mut waited = Duration::ZERO;
     loop {
         let before = received.get();
         let early = poll_fn(|cx| {
             let sent = sending.poll(cx);
-            match answering.as_mut().poll(cx) {
+            match asked.poll_answer(cx) {
                 Poll::Ready(answer) => Poll::Ready(Some(answer)),
                 Poll::Pending if sent => Poll::Ready(None),
                 Poll::Pending => Poll::Pending,
@@ -242,7 +204,7 @@ async fn answer_head<T>(
     }
     check_sent(sending.result())?;
     this.choice.sent();
-    let answer = poll_fn(|cx| match answering.as_mut().poll(cx) {
+    let answer = poll_fn(|cx| match asked.poll_answer(cx) {
         Poll::Ready(answer) => Poll::Ready(Ok(answer)),
         Poll::Pending => responder.poll_closed(cx).map(|()| Err(Failure::ClientClosed)),
     });
@@ -254,7 +216,7 @@ async fn answer_head<T>(
 async fn pass_on(
     x: &mut Exchange<'_>,
     this: &Try<'_>,
-    (mut head, body): (Box<ResponseHead>, RecvStream),
+    (mut head, body): (Box<ResponseHead>, Handle),
     responder: &mut Responder<'_>,
     sending: &mut Sending<'_, impl Future<Output = Result<(), PumpError>>>,
 ) -> Result<(), Failure> {
@@ -303,34 +265,31 @@ async fn end_late(x: &mut Exchange<'_>, mut out: Outgoing<'_>, framing: BodyFram
     ended.is_ok_and(|ended| ended.is_ok()).then_some(()).ok_or(Failure::Deadline)
 }
 
-/// The request in the form that is sent; `Host` becomes `:authority`. `length` is what is known of its body.
-fn request(x: &Exchange<'_>, this: &Try<'_>, length: Option<u64>) -> Result<Request<()>, http::Error> {
+/// Writes the head of the request; `Host` becomes `:authority`. `length` is what is known of its body.
+fn write_head(x: &Exchange<'_>, this: &Try<'_>, length: Option<u64>, out: &mut HeadWriter<'_>) {
     // `te: trailers` is the only hop-by-hop field left, and HTTP/2 allows it (RFC 9113 §8.2.2).
     const LEFT_OUT: KnownSet =
         KnownSet::HOP_BY_HOP.without(KnownSet::of(&[Known::Te])).with(KnownSet::of(&[Known::Host]));
-    let mut path =
-        Vec::with_capacity(x.head.path().len() + x.head.query().map_or(0, |query| query.len() + 1));
-    path.extend_from_slice(x.head.path());
-    if let Some(query) = x.head.query() {
-        path.push(b'?');
-        push_query(&mut path, query);
-    }
+    let scheme = if this.peer.tls.is_some() { Scheme::Https } else { Scheme::Http };
     // A filter may have changed the host; without any the field holds the address.
     let authority = x.head.fields.get(Known::Host).unwrap_or_default();
-    let mut parts = http::uri::Parts::default();
-    parts.scheme = Some(if this.peer.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP });
-    parts.authority = Some(Authority::try_from(authority)?);
-    parts.path_and_query = Some(PathAndQuery::from_maybe_shared(Bytes::from(path))?);
-    let mut request = Request::new(());
-    *request.method_mut() = http::Method::from_bytes(x.head.method_name())?;
-    *request.uri_mut() = Uri::from_parts(parts)?;
-    let mut map = header_map(&x.head.fields, LEFT_OUT);
+    let method = x.head.method_name();
+    match x.head.query() {
+        None => out.request(method, scheme.as_str(), authority, x.head.path()),
+        Some(query) => {
+            let mut target = x.worker().buffers.take_text();
+            target.extend_from_slice(x.head.path());
+            target.push(b'?');
+            push_query(&mut target, query);
+            out.request(method, scheme.as_str(), authority, &target);
+            x.worker().buffers.give_text(target);
+        }
+    }
+    out.fields(&x.head.fields, LEFT_OUT);
     if length == Some(0) && announces_nothing(x.head.method) && !x.head.fields.contains(Known::ContentLength)
     {
-        map.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        out.length(0);
     }
-    *request.headers_mut() = map;
-    Ok(request)
 }
 
 /// Whether a request with this method that has no body says so (RFC 9110 §8.6): those do whose content means something.
@@ -338,7 +297,7 @@ fn announces_nothing(method: Method) -> bool {
     !matches!(method, Method::Get | Method::Head | Method::Delete | Method::Connect)
 }
 
-/// HTTP/1.1 clients send bytes in a query that the URIs of `http` cannot hold; escaped they mean the same.
+/// HTTP/1.1 clients send bytes in a query that are none of a URI; escaped they mean the same.
 fn push_query(path: &mut Vec<u8>, query: &[u8]) {
     for byte in query {
         match byte {
@@ -346,14 +305,4 @@ fn push_query(path: &mut Vec<u8>, query: &[u8]) {
             byte => path.push(*byte),
         }
     }
-}
-
-fn read_answer(answer: http::Response<RecvStream>, head: &mut ResponseHead) -> RecvStream {
-    let (parts, body) = answer.into_parts();
-    head.status = parts.status.as_u16();
-    head.version = Version::Http2;
-    for (name, value) in &parts.headers {
-        head.fields.push(name.as_ref(), value.as_bytes());
-    }
-    body
 }

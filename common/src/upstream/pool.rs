@@ -5,22 +5,16 @@ use std::{
     collections::HashMap,
     rc::Rc,
     sync::Arc,
-    task::{Context, Poll, Waker},
     time::Duration,
 };
 
-use bytes::Bytes;
-use h2::{
-    SendStream,
-    client::{ResponseFuture, SendRequest},
-};
 use tokio::{
     sync::{Mutex, Notify},
     time::Instant,
 };
 
 use super::{Peer, PeerId, Slot, Slots};
-use crate::{http1::Connection, runtime::metrics::OpenConnection};
+use crate::{http1::Connection, http2::Client, runtime::metrics::OpenConnection};
 
 /// Connections that a worker keeps open for one peer while they are idle.
 const IDLE_PER_PEER: usize = 256;
@@ -70,11 +64,8 @@ struct Idle {
 
 /// An HTTP/2 connection, shared by the streams on it. It closes when neither the pool nor a stream holds it.
 struct Http2Connection {
-    /// No stream is ever opened with this handle itself, so there is nothing that it could wait for.
-    sender: RefCell<SendRequest<Bytes>>,
+    client: Client,
     streams: Cell<usize>,
-    /// What the peer allows (RFC 9113 §6.5.2, SETTINGS_MAX_CONCURRENT_STREAMS), as last heard.
-    most_streams: Rc<Cell<usize>>,
     last_used: Cell<Instant>,
     waiting: Rc<LocalWait>,
 }
@@ -145,9 +136,9 @@ impl Pool {
     pub fn take_http2(&self, peer: &Peer) -> Option<Http2Stream> {
         let mut peers = self.peers.borrow_mut();
         let list = &mut peers.get_mut(&peer.id)?.http2;
-        list.retain(|connection| !connection.is_closed());
+        list.retain(|connection| connection.client.is_open());
         let has_room = |connection: &&Rc<Http2Connection>| {
-            connection.streams.get() < STREAMS_PER_CONNECTION.min(connection.most_streams.get())
+            connection.streams.get() < STREAMS_PER_CONNECTION.min(connection.client.most_streams())
         };
         list.iter().find(has_room).map(Http2Stream::new)
     }
@@ -159,16 +150,10 @@ impl Pool {
     }
 
     /// Shares a new HTTP/2 connection and takes its first stream, unless the peer has been told a client's address:
-    /// then it is the only one. `most_streams` is what the peer allows, and may change.
-    pub fn share_http2(
-        &self,
-        peer: &Arc<Peer>,
-        sender: SendRequest<Bytes>,
-        most_streams: Rc<Cell<usize>>,
-    ) -> Http2Stream {
+    /// then it is the only one.
+    pub fn share_http2(&self, peer: &Arc<Peer>, client: Client) -> Http2Stream {
         let (last_used, waiting) = (Cell::new(Instant::now()), self.waiting(peer));
-        let (sender, streams) = (RefCell::new(sender), Cell::default());
-        let connection = Rc::new(Http2Connection { sender, streams, most_streams, last_used, waiting });
+        let connection = Rc::new(Http2Connection { client, streams: Cell::default(), last_used, waiting });
         let stream = Http2Stream::new(&connection);
         if !peer.is_gone() && !peer.is_told_clients() {
             let mut peers = self.peers.borrow_mut();
@@ -199,7 +184,7 @@ impl Pool {
             pool.http2.retain(|connection| {
                 let unused =
                     connection.streams.get() == 0 && now - connection.last_used.get() >= self.idle_limit;
-                !unused && !connection.is_closed()
+                !unused && connection.client.is_open()
             });
             let awaited = Rc::strong_count(&pool.opening) > 1 || pool.waiting.count.get() > 0;
             !pool.http1.is_empty() || !pool.http2.is_empty() || awaited
@@ -257,32 +242,15 @@ impl Drop for Counted<'_> {
     }
 }
 
-impl Http2Connection {
-    /// Whether no further stream can be opened: it has ended, or the peer has said that it goes.
-    fn is_closed(&self) -> bool {
-        let ready = self.sender.borrow_mut().poll_ready(&mut Context::from_waker(Waker::noop()));
-        matches!(ready, Poll::Ready(Err(_)))
-    }
-}
-
 impl Http2Stream {
     fn new(connection: &Rc<Http2Connection>) -> Self {
         connection.streams.set(connection.streams.get() + 1);
         Self(connection.clone())
     }
 
-    /// Sends the head of a request, maybe with the word that nothing follows.
-    ///
-    /// # Errors
-    /// When the connection takes no further requests; nothing was sent then.
-    pub fn send(
-        &self,
-        request: http::Request<()>,
-        is_whole: bool,
-    ) -> Result<(ResponseFuture, SendStream<Bytes>), h2::Error> {
-        // One whose last stream could not be opened yet takes no other.
-        let mut sender = self.0.sender.borrow().clone();
-        sender.send_request(request, is_whole)
+    /// The connection on which it may be opened.
+    pub fn client(&self) -> &Client {
+        &self.0.client
     }
 }
 

@@ -1,5 +1,4 @@
-//! HPACK blocks against a model that keeps its table as a list of texts and reads strings bit by bit; and what they
-//! say, encoded again.
+//! HPACK blocks against a model that reads strings bit by bit, and what they say, encoded again.
 
 use std::{collections::HashMap, sync::LazyLock};
 

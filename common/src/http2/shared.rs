@@ -1,0 +1,525 @@
+//! Shared: what the streams of a connection have in common.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::{HashMap, VecDeque},
+    rc::Rc,
+    task::{Context, Poll, Waker},
+};
+
+use bytes::Bytes;
+
+use super::{
+    frame::{FrameHead, MOST, flag, kind, put, put_goaway, put_reset, put_window_update},
+    head::HeadWriter,
+    hpack::Encoder,
+    outbox::Outbox,
+    reason::{Broken, Fault, Reason},
+    settings::{FIRST_WINDOW, PeerSettings, Settings},
+    stream::{Answer, Handle, Stream, StreamState, data_head},
+    window::Window,
+};
+
+/// Bytes that wait to be written before no more payload is taken.
+pub(super) const MOST_UNSENT: usize = 64 << 10;
+/// Streams whose end by us the peer may not know of yet: what still comes of them is dropped.
+const FORGOTTEN: usize = 512;
+/// Payloads of our PINGs: one that asks whether the peer is there, one behind which it knows that we go.
+const PING_ALIVE: [u8; 8] = *b"selvedge";
+const PING_LEAVE: [u8; 8] = *b"leaving.";
+
+/// What has gone over a connection.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    pub(super) read: Cell<u64>,
+    pub(super) written: Cell<u64>,
+    pub(super) flooded: Cell<bool>,
+}
+
+impl Traffic {
+    /// Bytes that the peer has sent.
+    pub fn read(&self) -> u64 {
+        self.read.get()
+    }
+
+    /// Bytes that the peer's side has taken.
+    pub fn written(&self) -> u64 {
+        self.written.get()
+    }
+
+    /// Whether the connection was ended because of its frames.
+    pub fn is_flooded(&self) -> bool {
+        self.flooded.get()
+    }
+}
+
+/// What the streams of a connection, whoever serves them and the connection itself share.
+pub(super) struct Shared {
+    pub is_server: bool,
+    pub settings: Settings,
+    pub traffic: Traffic,
+    state: RefCell<State>,
+}
+
+/// How far a connection is on its way to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Leaving {
+    /// Not at all.
+    No,
+    /// The peer has been told that we go, not yet which streams we still look at.
+    Told,
+    /// No stream behind this one is looked at.
+    Behind(u32),
+}
+
+struct State {
+    streams: HashMap<u32, Rc<Stream>, foldhash::fast::RandomState>,
+    out: Outbox,
+    encoder: Encoder,
+    peer: PeerSettings,
+    /// Whether the peer has taken notice of our settings.
+    is_acknowledged: bool,
+    send_window: i64,
+    window: Window,
+    /// Streams that wait until more may be sent on the connection.
+    waiting: VecDeque<Rc<Stream>>,
+    /// Whoever drives the connection.
+    connection: Option<Waker>,
+    /// Whether that one will look at what is to be written anyway.
+    is_awake: bool,
+    /// The highest stream that the peer has opened.
+    last_peer: u32,
+    next_own: u32,
+    forgotten: VecDeque<u32>,
+    leaving: Leaving,
+    /// No further stream may be opened by us: the peer goes, or has gone.
+    is_closed: bool,
+    /// Nobody asks for streams of ours any more.
+    is_unused: bool,
+    /// Whether the peer has answered since it was last asked, and who waits for that.
+    has_answered: bool,
+    asking: Option<Waker>,
+}
+
+impl Shared {
+    pub fn new(is_server: bool, settings: Settings) -> Rc<Self> {
+        let size = settings.connection_window_bytes;
+        let state = State {
+            streams: HashMap::default(),
+            out: Outbox::default(),
+            encoder: Encoder::new(),
+            peer: PeerSettings::default(),
+            is_acknowledged: false,
+            send_window: i64::from(FIRST_WINDOW),
+            window: Window::new(size, size.max(FIRST_WINDOW)),
+            waiting: VecDeque::new(),
+            connection: None,
+            is_awake: true,
+            last_peer: 0,
+            next_own: 1,
+            forgotten: VecDeque::new(),
+            leaving: Leaving::No,
+            is_closed: false,
+            is_unused: false,
+            has_answered: true,
+            asking: None,
+        };
+        Rc::new(Self { is_server, settings, traffic: Traffic::default(), state: RefCell::new(state) })
+    }
+
+    /// Writes to the connection, and sees to it that it goes out.
+    pub fn write<R>(&self, write: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+        let mut state = self.state.borrow_mut();
+        let result = state.out.write(write);
+        state.wake();
+        result
+    }
+
+    /// Whoever drives the connection begins to.
+    pub fn begin_drive(&self, cx: &Context<'_>) {
+        let state = &mut *self.state.borrow_mut();
+        state.is_awake = true;
+        if !state.connection.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
+            state.connection = Some(cx.waker().clone());
+        }
+    }
+
+    /// From here on it has to be woken when there is something to write.
+    pub fn end_drive(&self) {
+        self.state.borrow_mut().is_awake = false;
+    }
+
+    /// What is to be written, and room for a look at it.
+    pub fn with_outbox<R>(&self, look: impl FnOnce(&mut Outbox) -> R) -> R {
+        look(&mut self.state.borrow_mut().out)
+    }
+
+    /// Bytes that the window of the connection has, and those that wait to be written.
+    pub fn room(&self) -> (usize, usize) {
+        let state = self.state.borrow();
+        (usize::try_from(state.send_window).unwrap_or(0), state.out.len())
+    }
+
+    /// A stream waits until there is more room.
+    pub fn wait(&self, stream: &Rc<Stream>, of: &mut StreamState) {
+        if !std::mem::replace(&mut of.is_waiting, true) {
+            self.state.borrow_mut().waiting.push_back(stream.clone());
+        }
+    }
+
+    /// Wakes those who wait for room, in the order in which they came, if there is any.
+    pub fn wake_waiting(&self) {
+        let waiting = {
+            let mut state = self.state.borrow_mut();
+            let has_room = state.send_window > 0 && state.out.len() < MOST_UNSENT / 2;
+            if !has_room || state.waiting.is_empty() {
+                return;
+            }
+            std::mem::take(&mut state.waiting)
+        };
+        for stream in waiting {
+            let mut state = stream.state.borrow_mut();
+            state.is_waiting = false;
+            state.wake_writer();
+        }
+    }
+
+    /// Payload was taken from a stream: its peer may send as much more.
+    pub fn took(&self, id: u32, stream: &mut StreamState, bytes: usize) {
+        if !stream.has_received_all
+            && stream.broken.is_none()
+            && let Some(update) = stream.window.take(bytes as u32)
+        {
+            self.write(|out| put_window_update(out, id, update));
+        }
+        self.release(bytes);
+    }
+
+    /// Payload is there no more, of whichever stream.
+    pub fn release(&self, bytes: usize) {
+        if bytes == 0 {
+            return;
+        }
+        let update = self.state.borrow_mut().window.take(bytes as u32);
+        if let Some(update) = update {
+            self.write(|out| put_window_update(out, 0, update));
+        }
+    }
+
+    /// Bytes of payload arrive, padding included.
+    pub fn arrive(&self, bytes: usize) -> Result<(), Fault> {
+        match self.state.borrow_mut().window.arrive(bytes as u32) {
+            true => Ok(()),
+            false => Err(Fault::Connection(Reason::FLOW_CONTROL_ERROR)),
+        }
+    }
+
+    /// Sends a block of fields, in as many frames as it takes.
+    pub fn send_block(&self, id: u32, is_last: bool, write: impl FnOnce(&mut HeadWriter<'_>)) {
+        let mut state = self.state.borrow_mut();
+        let State { out, encoder, peer, .. } = &mut *state;
+        let end = if is_last { flag::END_STREAM } else { 0 };
+        out.write(|out| {
+            let start = out.len();
+            let head = |length, kind, flags| FrameHead { length, kind, flags, stream: id }.bytes();
+            out.extend_from_slice(&head(0, kind::HEADERS, 0));
+            let begin = out.len();
+            encoder.begin(out);
+            write(&mut HeadWriter { encoder, out });
+            let length = out.len() - begin;
+            if length <= peer.payload {
+                let whole = head(length, kind::HEADERS, end | flag::END_HEADERS);
+                out[start..begin].copy_from_slice(&whole);
+                return;
+            }
+            let block = out.split_off(begin);
+            out.truncate(start);
+            let count = block.len().div_ceil(peer.payload);
+            for (index, piece) in block.chunks(peer.payload).enumerate() {
+                let (kind, first) = if index == 0 { (kind::HEADERS, end) } else { (kind::CONTINUATION, 0) };
+                let last = if index + 1 == count { flag::END_HEADERS } else { 0 };
+                put(out, kind, first | last, id, piece);
+            }
+        });
+        state.wake();
+    }
+
+    /// Sends payload, for which there has to be room.
+    pub fn send_data(&self, id: u32, mut data: Bytes, is_last: bool) {
+        let mut state = self.state.borrow_mut();
+        state.send_window -= data.len() as i64;
+        loop {
+            let piece = data.split_to(data.len().min(state.peer.payload));
+            let head = data_head(id, piece.len(), is_last && data.is_empty());
+            state.out.write(|out| out.extend_from_slice(&head.bytes()));
+            state.out.push(piece);
+            if data.is_empty() {
+                break;
+            }
+        }
+        state.wake();
+    }
+
+    /// Forgets a stream that is at its end.
+    pub fn settle(&self, id: u32, stream: &StreamState) {
+        if stream.is_over() {
+            let mut state = self.state.borrow_mut();
+            state.streams.remove(&id);
+            if state.streams.is_empty() {
+                // It may be all that the connection waited for.
+                state.wake();
+            }
+        }
+    }
+
+    /// Ends a stream with a reason.
+    pub fn reset(&self, id: u32, stream: &mut StreamState, reason: Reason) {
+        stream.break_off(Broken::Own(reason));
+        self.settle(id, stream);
+        self.forget(id, reason);
+    }
+
+    /// Tells the peer that a stream has ended; what still comes of it is dropped.
+    pub fn forget(&self, id: u32, reason: Reason) {
+        let mut state = self.state.borrow_mut();
+        if state.is_closed && state.connection.is_none() {
+            return;
+        }
+        if state.forgotten.len() == FORGOTTEN {
+            state.forgotten.pop_front();
+        }
+        state.forgotten.push_back(id);
+        state.out.write(|out| put_reset(out, id, reason));
+        state.wake();
+    }
+
+    /// A stream by its number.
+    pub fn stream(&self, id: u32) -> Option<Rc<Stream>> {
+        self.state.borrow().streams.get(&id).cloned()
+    }
+
+    /// What is known of the number of a stream that is not there: whether it never was; else whether what comes of it
+    /// is to be dropped, as it may have been sent before the peer knew of the end.
+    pub fn is_idle(&self, id: u32) -> bool {
+        let state = self.state.borrow();
+        match id.is_multiple_of(2) != self.is_server {
+            true => id > state.last_peer,
+            false => id >= state.next_own,
+        }
+    }
+
+    /// See [`Shared::is_idle`].
+    pub fn is_forgotten(&self, id: u32) -> bool {
+        let state = self.state.borrow();
+        let is_behind = matches!(state.leaving, Leaving::Behind(last) if id > last);
+        is_behind || state.forgotten.contains(&id)
+    }
+
+    /// The peer has opened a stream that was idle.
+    pub fn opened(&self, id: u32) {
+        self.state.borrow_mut().last_peer = id;
+    }
+
+    /// A stream that the peer has opened; `None` if it is not looked at.
+    ///
+    /// # Errors
+    /// When there are too many.
+    pub fn accept(self: &Rc<Self>, id: u32) -> Result<Option<Handle>, Fault> {
+        let mut state = self.state.borrow_mut();
+        if matches!(state.leaving, Leaving::Behind(_)) {
+            return Ok(None);
+        }
+        if state.streams.len() >= self.settings.streams as usize {
+            return Err(Fault::Stream(id, Reason::REFUSED_STREAM));
+        }
+        Ok(Some(state.open(self, id, Answer::None)))
+    }
+
+    /// Opens a stream of ours; `None` if none may be opened.
+    pub fn open(self: &Rc<Self>, answer: Answer) -> Option<Handle> {
+        let mut state = self.state.borrow_mut();
+        if state.is_closed || state.streams.len() >= state.peer.streams as usize {
+            return None;
+        }
+        let id = state.next_own;
+        state.next_own += 2;
+        state.is_closed |= state.next_own > MOST;
+        Some(state.open(self, id, answer))
+    }
+
+    /// Whether streams of ours may still be opened.
+    pub fn is_open(&self) -> bool {
+        !self.state.borrow().is_closed
+    }
+
+    /// Streams of ours that the peer allows at once.
+    pub fn most_streams(&self) -> usize {
+        self.state.borrow().peer.streams as usize
+    }
+
+    /// The peer's settings arrive.
+    pub fn settings(&self, payload: &[u8]) -> Result<(), Fault> {
+        let mut state = self.state.borrow_mut();
+        let before = state.peer.window;
+        state.peer.take(payload, self.is_server).map_err(Fault::Connection)?;
+        let (table, change) = (state.peer.table_bytes, i64::from(state.peer.window) - i64::from(before));
+        state.encoder.limit_table(table as usize);
+        state.out.write(|out| put(out, kind::SETTINGS, flag::ACK, 0, &[]));
+        state.wake();
+        if change == 0 {
+            return Ok(());
+        }
+        let streams: Vec<_> = state.streams.values().cloned().collect();
+        drop(state);
+        for stream in streams {
+            widen(&stream, change).map_err(Fault::Connection)?;
+        }
+        Ok(())
+    }
+
+    /// The peer has taken notice of ours.
+    pub fn acknowledged(&self) {
+        self.state.borrow_mut().is_acknowledged = true;
+    }
+
+    /// The window of the connection is larger.
+    pub fn widen(&self, bytes: u32) -> Result<(), Fault> {
+        let mut state = self.state.borrow_mut();
+        state.send_window += i64::from(bytes);
+        match state.send_window > i64::from(MOST) {
+            true => Err(Fault::Connection(Reason::FLOW_CONTROL_ERROR)),
+            false => Ok(()),
+        }
+    }
+
+    /// The peer answers a PING.
+    pub fn pong(&self, payload: &[u8]) {
+        let mut state = self.state.borrow_mut();
+        if payload == PING_ALIVE {
+            state.has_answered = true;
+            if let Some(waker) = state.asking.take() {
+                waker.wake();
+            }
+        } else if payload == PING_LEAVE && state.leaving == Leaving::Told {
+            let last = state.last_peer;
+            state.leaving = Leaving::Behind(last);
+            state.out.write(|out| put_goaway(out, last, Reason::NO_ERROR));
+        }
+    }
+
+    /// The peer goes, and looks at no stream of ours behind the last one.
+    pub fn goes(&self, last: u32) {
+        let mut state = self.state.borrow_mut();
+        state.is_closed = true;
+        let is_ours = |id: u32| id.is_multiple_of(2) == self.is_server;
+        let unseen: Vec<_> = state.streams.keys().copied().filter(|id| *id > last && is_ours(*id)).collect();
+        let unseen: Vec<_> = unseen.iter().filter_map(|id| state.streams.remove(id)).collect();
+        drop(state);
+        unseen.iter().for_each(|stream| stream.state.borrow_mut().break_off(Broken::Unseen));
+    }
+
+    /// Asks whether the peer is there.
+    pub fn ping(&self) {
+        let mut state = self.state.borrow_mut();
+        state.has_answered = false;
+        state.out.write(|out| put(out, kind::PING, 0, 0, &PING_ALIVE));
+        state.wake();
+    }
+
+    /// Waits until the peer has answered since it was asked.
+    pub fn poll_pong(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut state = self.state.borrow_mut();
+        if state.has_answered {
+            return Poll::Ready(());
+        }
+        state.asking = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// Tells the peer that no further streams are taken. Those that it opens before it knows are looked at.
+    pub fn leave(&self) {
+        let mut state = self.state.borrow_mut();
+        if state.leaving == Leaving::No {
+            state.leaving = Leaving::Told;
+            state.out.write(|out| {
+                put_goaway(out, MOST, Reason::NO_ERROR);
+                put(out, kind::PING, 0, 0, &PING_LEAVE);
+            });
+            state.wake();
+        }
+    }
+
+    /// Nobody opens streams of ours any more.
+    pub fn unused(&self) {
+        let mut state = self.state.borrow_mut();
+        state.is_unused = true;
+        state.wake();
+    }
+
+    /// Whether the connection has nothing left to do but to write what waits.
+    pub fn is_done(&self) -> bool {
+        let state = self.state.borrow();
+        let is_leaving = matches!(state.leaving, Leaving::Behind(_));
+        (is_leaving || state.is_unused || state.is_closed) && state.streams.is_empty()
+    }
+
+    /// Whether no stream is open.
+    pub fn has_no_stream(&self) -> bool {
+        self.state.borrow().streams.is_empty()
+    }
+
+    /// Writes the last word of a connection, unless it was said.
+    pub fn say_goodbye(&self, reason: Reason) {
+        let mut state = self.state.borrow_mut();
+        let last = state.last_peer;
+        if reason == Reason::NO_ERROR && state.leaving == Leaving::Behind(last) {
+            return;
+        }
+        state.leaving = Leaving::Behind(last);
+        state.out.write(|out| put_goaway(out, last, reason));
+    }
+
+    /// The connection has ended, and with it all its streams.
+    pub fn end(&self) {
+        let streams = {
+            let mut state = self.state.borrow_mut();
+            state.is_closed = true;
+            state.connection = None;
+            state.waiting.clear();
+            std::mem::take(&mut state.streams)
+        };
+        streams.into_values().for_each(|stream| stream.state.borrow_mut().break_off(Broken::Closed));
+    }
+}
+
+/// Changes the window of a stream.
+pub(super) fn widen(stream: &Stream, bytes: i64) -> Result<(), Reason> {
+    let mut state = stream.state.borrow_mut();
+    state.send_window += bytes;
+    if state.send_window > i64::from(MOST) {
+        return Err(Reason::FLOW_CONTROL_ERROR);
+    }
+    if bytes > 0 && state.send_window > 0 && !state.is_waiting {
+        state.wake_writer();
+    }
+    Ok(())
+}
+
+impl State {
+    fn wake(&mut self) {
+        if !std::mem::replace(&mut self.is_awake, true)
+            && let Some(waker) = &self.connection
+        {
+            waker.wake_by_ref();
+        }
+    }
+
+    fn open(&mut self, shared: &Rc<Shared>, id: u32, answer: Answer) -> Handle {
+        let size = shared.settings.stream_window_bytes;
+        let left = if self.is_acknowledged { size } else { size.max(FIRST_WINDOW) };
+        let state = StreamState::new(Window::new(size, left), self.peer.window, answer);
+        let stream = Stream::new(id, shared.clone(), state);
+        self.streams.insert(id, stream.clone());
+        Handle::new(stream)
+    }
+}
