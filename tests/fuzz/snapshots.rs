@@ -52,6 +52,7 @@ pub fn serve(snapshot: &Snapshot) {
         for host in set.hosts.keys().take(20).map(HostMatch::to_string).chain(["a.example".into()]) {
             table.find(host.trim_start_matches("*.").as_bytes(), b"/a/b", &asked);
             table.find_certificate(host.as_bytes());
+            table.find_passthrough(host.as_bytes());
         }
     }
 }

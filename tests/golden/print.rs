@@ -124,6 +124,12 @@ fn virtual_host(host: &VirtualHost) -> Value {
     if let Some(verification) = &host.client_verification {
         out.insert("clientVerification".into(), json!(verification));
     }
+    if let Some(passthrough) = &host.tls_passthrough {
+        let targets: Vec<_> = passthrough.to.backends.iter().map(|backend| target(&backend.target)).collect();
+        let mut shown = json!(passthrough);
+        shown["to"] = json!(targets.join(", "));
+        out.insert("tlsPassthrough".into(), shown);
+    }
     if !host.routes.is_empty() {
         out.insert("routes".into(), host.routes.iter().map(|one| route(one)).collect());
     }

@@ -50,6 +50,7 @@ mod strictness;
 mod tcp;
 mod timing;
 mod tls;
+mod tls_passthrough;
 mod tls_table;
 mod upgrades;
 mod web_filters;

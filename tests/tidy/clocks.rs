@@ -13,7 +13,7 @@ const MAY: [(&str, &str); 9] = [
     ("common/src/kube/events.rs", "the time of an Event is one to be read"),
     ("common/src/kube/lease.rs", "times in a lease are to be read; only that it changes counts"),
     ("common/src/kube/status/mod.rs", "the time of a condition is one to be read"),
-    ("common/src/proxy/detect.rs", "the certificate of a client is valid at times of day"),
+    ("common/src/proxy/handshake.rs", "the certificate of a client is valid at times of day"),
     ("common/src/proxy/exchange.rs", "the time of a line of the access log"),
     (
         "common/src/proxy/identity/tokens.rs",

@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{ClientVerification, Route, Shared};
+use super::{ClientVerification, Route, Shared, TlsPassthrough};
 use crate::id::CertificateId;
 
 /// Which host names an entry answers to. Names are lower case, without port and trailing dot.
@@ -30,6 +30,10 @@ pub struct VirtualHost {
     /// How clients that name this host in SNI are verified; `None` asks them for nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_verification: Option<Arc<ClientVerification>>,
+    /// Where connections of clients go that name this host in SNI, if their TLS does not end here. It decides for a host
+    /// without routes, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls_passthrough: Option<Arc<TlsPassthrough>>,
     /// Routes in no particular order: precedence is computed when the table is built.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<Shared<Route>>,
@@ -39,7 +43,7 @@ impl VirtualHost {
     /// A host with these routes.
     pub fn new(certificate: Option<CertificateId>, routes: Vec<Route>) -> Self {
         let routes = routes.into_iter().map(Shared::from).collect();
-        Self { certificate, client_verification: None, routes }
+        Self { certificate, client_verification: None, tls_passthrough: None, routes }
     }
 }
 

@@ -23,6 +23,7 @@ mod shared;
 mod shared_map;
 mod snapshot;
 mod source;
+mod tls_passthrough;
 
 use crate::duration;
 
@@ -49,6 +50,7 @@ pub use shared::Shared;
 pub use shared_map::{Difference, SharedMap};
 pub use snapshot::{RouteSet, Snapshot};
 pub use source::Source;
+pub use tls_passthrough::TlsPassthrough;
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()

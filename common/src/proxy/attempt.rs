@@ -11,7 +11,7 @@ use crate::{
     message::ResponseHead,
     model::Limits,
     runtime::metrics::OpenConnection,
-    upstream::{ConnectError, Peer, Upstream, connect_for},
+    upstream::{Asker, ConnectError, Peer, Upstream, connect_for},
 };
 
 /// How far a try that failed had got, which decides whether another one is safe.
@@ -172,13 +172,13 @@ pub async fn open_to(
     peer: &Peer,
     limit: Duration,
 ) -> Result<(Stream, OpenConnection), TryError> {
-    let client = Some(x.client_address());
-    let mut opened = connect_for(peer, client, limit).await;
+    let asker = Asker { client: Some(x.client_address()), brings_tls: x.brings_tls };
+    let mut opened = connect_for(peer, asker, limit).await;
     if matches!(opened, Err(ConnectError::Shortage(_))) {
         x.worker().shed();
         // Those that shall close need their turn.
         tokio::task::yield_now().await;
-        opened = connect_for(peer, client, limit).await;
+        opened = connect_for(peer, asker, limit).await;
     }
     match opened {
         Ok(stream) => Ok((stream, x.worker().shared.metrics.upstream.open())),

@@ -1,20 +1,17 @@
 //! Detect: finds out what a client speaks and hands its connection to whoever serves that.
 
-use std::{future::poll_fn, io, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
+use std::{future::poll_fn, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 
 use rustls::{
-    ServerConfig,
-    server::{Acceptor, ClientHello, ResolvesServerCert},
+    server::{ClientHello, ResolvesServerCert},
     sign::CertifiedKey,
 };
-use rustls_pki_types::UnixTime;
 use tokio::{io::ReadBuf, net::TcpStream};
-use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor, server::TlsStream};
 
 use super::{
     bound::Bound,
-    client_tls::LiveVerification,
-    exchange::{Client, ClientTls},
+    exchange::Client,
+    handshake::{Shaken, shake},
     http1, http2,
     shared::Shared,
     tcp,
@@ -58,8 +55,12 @@ pub async fn serve(
     match &settings.protocol {
         ListenerProtocol::Http => serve_plain(client, &settings, socket, age_limit).await,
         ListenerProtocol::Https => {
-            let handshake = Box::pin(handshake(&client, &settings, socket));
-            let Some((stream, tls, is_http2)) = handshake.await else { return "handshake" };
+            let (stream, tls, is_http2) = match Box::pin(shake(&client, limits.handshake_time, socket)).await
+            {
+                Shaken::Here(stream, tls, is_http2) => (stream, tls, is_http2),
+                Shaken::Beyond(passed) => return Box::pin(tcp::pass(&client, limits, passed)).await,
+                Shaken::Failed => return "handshake",
+            };
             client.tls = Some(tls);
             if is_http2 {
                 return Box::pin(http2::serve_connection(Rc::new(client), stream, limits, age_limit)).await;
@@ -152,71 +153,6 @@ async fn read_proxy_header(socket: &mut Socket) -> std::io::Result<Option<Socket
             Err(error) => return Err(Error::new(ErrorKind::InvalidData, error)),
         }
     }
-}
-
-async fn handshake(
-    client: &Client,
-    settings: &Listener,
-    socket: Socket,
-) -> Option<(Stream, ClientTls, bool)> {
-    let worker = &client.worker;
-    let metrics = &client.bound.metrics;
-    let tls = client.bound.tls.clone()?;
-    let limit = settings.limits.handshake_time;
-    let live = worker.live();
-    let verifies = client.listener(&live).is_some_and(|listener| listener.table.verifies_clients());
-    drop(live);
-    let accepting = async {
-        match verifies {
-            false => Ok((TlsAcceptor::from(tls).accept(socket).await?, None)),
-            true => accept_verified(client, tls, socket).await,
-        }
-    };
-    let (stream, verification) = match worker.deadlines.within(limit, accepting).await {
-        Ok(Ok(accepted)) => accepted,
-        Ok(Err(error)) => {
-            tracing::debug!(client = %client.address, %error, "TLS handshake failed");
-            metrics.handshake_failed("failed");
-            return None;
-        }
-        Err(_) => {
-            metrics.handshake_failed("timeout");
-            return None;
-        }
-    };
-    metrics.handshake();
-    let (_, session) = stream.get_ref();
-    let server_name = session.server_name().map(|name| name.to_ascii_lowercase().into_boxed_str());
-    let is_http2 = session.alpn_protocol() == Some(b"h2");
-    let version = match session.protocol_version() {
-        Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
-        _ => "TLSv1.3",
-    };
-    let shown = verification
-        .map(|verification| Box::new(verification.look_at(session.peer_certificates(), UnixTime::now())));
-    let tls = ClientTls { server_name, version, shown };
-    Some((Stream::TlsServer(Box::new(stream)), tls, is_http2))
-}
-
-/// Shakes hands with a client that is asked for a certificate, if the host that it names wants that.
-async fn accept_verified(
-    client: &Client,
-    usual: Arc<ServerConfig>,
-    socket: Socket,
-) -> io::Result<(TlsStream<Socket>, Option<Arc<LiveVerification>>)> {
-    let start = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
-    let wanted = {
-        let live = client.worker.live();
-        let hello = start.client_hello();
-        let name = hello.server_name().unwrap_or_default().to_ascii_lowercase();
-        let listener = client.listener(&live);
-        listener.and_then(|listener| listener.table.find_verification(name.as_bytes()).cloned())
-    };
-    let Some(wanted) = wanted else { return Ok((start.into_stream(usual).await?, None)) };
-    let verifiers = &client.worker.shared.verifiers;
-    let verification = verifiers.get((client.bound.index, &usual), &wanted).map_err(io::Error::other)?;
-    let stream = start.into_stream(verification.settings.clone()).await?;
-    Ok((stream, Some(verification)))
 }
 
 /// Chooses certificates by SNI from what is live at the moment of the handshake.

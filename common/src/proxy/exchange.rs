@@ -137,6 +137,8 @@ pub struct Exchange<'c> {
     pub sent: Cell<u64>,
     /// What its answer gets beside what the backend says; most have nothing.
     pub added: Option<Box<Added>>,
+    /// Whether its bytes are those of a client's TLS, which ends behind us.
+    pub brings_tls: bool,
     /// Whether it has an id of ours already.
     pub has_id: bool,
     /// Whether its head is one for backends already.
@@ -219,6 +221,7 @@ impl<'c> Exchange<'c> {
             received: Cell::new(0),
             sent: Cell::new(0),
             added: None,
+            brings_tls: false,
             has_id: false,
             is_dressed: false,
             has_page: false,

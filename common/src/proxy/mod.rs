@@ -1,7 +1,8 @@
 //! The proxy: what happens to a connection and to each request on it.
 //!
 //! The way of a request: `accept` → `detect` → `tls` → `http1` or `http2` → `http` (route, filters) → `forward`
-//! (pick, send, try again) → `body`; `exchange` records it however it ends.
+//! (pick, send, try again) → `body`; `exchange` records it however it ends. Where TLS does not end here, or no HTTP is
+//! spoken, `tcp` carries the bytes.
 
 mod accept;
 mod address;
@@ -24,7 +25,9 @@ mod exchange;
 mod forward;
 mod grpc;
 mod grpc_timeout;
+mod handshake;
 mod headers;
+mod hello;
 mod http;
 mod http1;
 mod http2;

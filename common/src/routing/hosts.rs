@@ -1,4 +1,4 @@
-//! One host, compiled: its certificate and the table of its paths.
+//! One host, compiled: its certificate, the table of its paths, and where its TLS goes if it does not end here.
 
 use std::{
     borrow::Borrow,
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     id::CertificateId,
-    model::{ClientVerification, Route, Shared, VirtualHost},
+    model::{ClientVerification, Route, Shared, TlsPassthrough, VirtualHost},
 };
 
 /// The compiled routes of one virtual host, and its certificate.
@@ -23,8 +23,25 @@ pub struct HostTable<R> {
     certificate: Option<CertificateId>,
     /// How those clients are verified.
     client_verification: Option<Arc<ClientVerification>>,
+    /// Where their connections go if their TLS does not end here.
+    passthrough: Option<Passthrough<R>>,
     /// Routes of one priority each, the highest first; none if the host has no say in routing.
     levels: Box<[Level<R>]>,
+}
+
+/// Where the connections of a host go whose TLS does not end here. `R` is what a route carries at run time.
+#[derive(Debug)]
+pub struct Passthrough<R> {
+    /// Who may come, and where to.
+    pub settings: Arc<TlsPassthrough>,
+    /// The same at run time.
+    pub route: Arc<R>,
+}
+
+impl<R> Clone for Passthrough<R> {
+    fn clone(&self) -> Self {
+        Self { settings: self.settings.clone(), route: self.route.clone() }
+    }
 }
 
 impl<R> HostTable<R> {
@@ -39,9 +56,14 @@ impl<R> HostTable<R> {
                 .then(one.rank.cmp(&other.rank))
         });
         let levels = routes.chunk_by(|one, other| one.priority == other.priority);
+        let passthrough = source.tls_passthrough.as_ref().map(|settings| Passthrough {
+            settings: settings.clone(),
+            route: Arc::new(make(&settings.route().into())),
+        });
         Self {
             certificate: source.certificate.clone(),
             client_verification: source.client_verification.clone(),
+            passthrough,
             levels: levels.map(|routes| Level::build(routes, make)).collect(),
         }
     }
@@ -54,6 +76,11 @@ impl<R> HostTable<R> {
     /// How clients that name this host in SNI are verified.
     pub fn client_verification(&self) -> Option<&Arc<ClientVerification>> {
         self.client_verification.as_ref()
+    }
+
+    /// Where connections of clients go that name this host in SNI, if their TLS does not end here.
+    pub fn passthrough(&self) -> Option<&Passthrough<R>> {
+        self.passthrough.as_ref()
     }
 
     /// Whether it decides about requests; a host with only a certificate does not.

@@ -9,7 +9,7 @@ mod paths;
 mod table;
 
 pub use conditions::Asked;
-pub use hosts::HostTable;
+pub use hosts::{HostTable, Passthrough};
 pub use table::Table;
 
 #[cfg(test)]

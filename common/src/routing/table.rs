@@ -5,7 +5,7 @@ use std::{collections::HashSet, sync::Arc};
 use super::{
     conditions::Asked,
     host_map::HostMap,
-    hosts::{HostName, HostTable},
+    hosts::{HostName, HostTable, Passthrough},
 };
 use crate::{
     id::CertificateId,
@@ -22,6 +22,8 @@ pub struct Table<R> {
     fallback: Option<Arc<R>>,
     /// Hosts whose clients are verified.
     verified: usize,
+    /// Hosts whose TLS does not end here.
+    passed: usize,
     /// What the hosts were built from.
     source: SharedMap<HostMatch, Arc<VirtualHost>>,
 }
@@ -53,6 +55,7 @@ impl<R> Table<R> {
             any: None,
             fallback: None,
             verified: 0,
+            passed: 0,
             source: SharedMap::new(),
         }
     }
@@ -64,6 +67,7 @@ impl<R> Table<R> {
             any: self.any.clone(),
             fallback: None,
             verified: self.verified,
+            passed: self.passed,
             source: SharedMap::new(),
         }
     }
@@ -74,6 +78,11 @@ impl<R> Table<R> {
         };
         self.verified += verified(compiled.as_ref());
         self.verified -= verified(self.entry(host));
+        let passed = |entry: Option<&Arc<HostTable<R>>>| {
+            usize::from(entry.is_some_and(|entry| entry.passthrough().is_some()))
+        };
+        self.passed += passed(compiled.as_ref());
+        self.passed -= passed(self.entry(host));
         let (map, name) = match host {
             HostMatch::Exact(name) => (&mut self.exact, name),
             HostMatch::Wildcard(suffix) => (&mut self.wildcard, suffix),
@@ -128,7 +137,12 @@ impl<R> Table<R> {
 
     /// The host entry that decides about requests for this name.
     pub fn find_host(&self, host: &[u8]) -> Option<&Arc<HostTable<R>>> {
-        let decides = |entry: &&Arc<HostTable<R>>| entry.has_routes();
+        self.find_entry(host, |entry| entry.has_routes())
+    }
+
+    /// The most specific entry for a name that decides.
+    fn find_entry(&self, host: &[u8], decides: impl Fn(&HostTable<R>) -> bool) -> Option<&Arc<HostTable<R>>> {
+        let decides = |entry: &&Arc<HostTable<R>>| decides(entry);
         let exact = self.exact.get(host).filter(decides);
         exact
             .or_else(|| self.wildcard_entry(host).filter(decides))
@@ -151,6 +165,23 @@ impl<R> Table<R> {
     pub fn find_verification(&self, host: &[u8]) -> Option<&Arc<ClientVerification>> {
         match self.verifies_clients() {
             true => self.find_host(host)?.client_verification(),
+            false => None,
+        }
+    }
+
+    /// Whether the TLS of any host does not end here.
+    pub fn passes_tls_through(&self) -> bool {
+        self.passed > 0
+    }
+
+    /// Where connections go whose clients name this host in SNI, in lower case, if their TLS does not end here: as the
+    /// most specific entry says that has routes or passes TLS through.
+    pub fn find_passthrough(&self, server_name: &[u8]) -> Option<&Passthrough<R>> {
+        match self.passes_tls_through() {
+            true => {
+                let decides = |entry: &HostTable<R>| entry.has_routes() || entry.passthrough().is_some();
+                self.find_entry(server_name, decides)?.passthrough()
+            }
             false => None,
         }
     }

@@ -9,8 +9,8 @@ use crate::{
     id::{CertificateId, ObjectRef},
     message::RequestHead,
     model::{
-        ClientVerification, Conditions, FieldMatch, HostMatch, PathMatch, Route, RouteSet, Shared,
-        ValueMatch, VirtualHost,
+        ClientVerification, Conditions, FieldMatch, HostMatch, PathMatch, Route, RouteSet, Shared, TcpRoute,
+        TlsPassthrough, ValueMatch, VirtualHost,
     },
 };
 
@@ -548,4 +548,46 @@ fn clients_are_verified_as_the_entry_says_that_decides() {
     assert!(table.verifies_clients());
     let fewer = Table::build(&set(&hosts[1..3]), Some(&table), |route| route.id.to_string());
     assert!(!fewer.verifies_clients() && fewer.find_verification(b"a.example").is_none());
+}
+
+#[test]
+fn tls_is_passed_through_as_the_entry_says_that_decides() {
+    let through = |id: &str| {
+        let source = ObjectRef::new("Ingress", "default", "x");
+        let to = TcpRoute { backends: Vec::new(), connect_retries: 1 };
+        Some(Arc::new(TlsPassthrough { id: id.into(), source, to, access: Vec::new(), unlogged: false }))
+    };
+    let passed = |id: &str, paths: &[&str]| {
+        let routes = VirtualHost::clone(&host(paths)).routes;
+        Arc::new(VirtualHost { tls_passthrough: through(id), routes, ..VirtualHost::default() })
+    };
+    let hosts = [
+        ("a.example", passed("one", &["/"])),
+        ("bare.example", passed("two", &[])),
+        ("here.example", host(&["/"])),
+        ("certificate.example", certificate_only("x")),
+        ("*.example", passed("three", &["/"])),
+    ];
+    let table = build(&set(&hosts));
+    let found = |name: &str| table.find_passthrough(name.as_bytes()).map(|found| found.route.to_string());
+    let rows = [
+        ("a.example", Some("one")),
+        ("bare.example", Some("two")),
+        ("here.example", None),
+        ("certificate.example", Some("three")),
+        ("b.example", Some("three")),
+        ("a.b.example", None),
+        ("", None),
+    ];
+    for (name, wanted) in rows {
+        assert_eq!(found(name).as_deref(), wanted, "{name}");
+    }
+    assert!(table.passes_tls_through());
+    // Requests are matched as if it were not there.
+    assert_eq!(
+        table.find_host(b"bare.example").map(Arc::as_ptr),
+        table.find_host(b"b.example").map(Arc::as_ptr)
+    );
+    let fewer = Table::build(&set(&hosts[2..4]), Some(&table), |route| route.id.to_string());
+    assert!(!fewer.passes_tls_through() && fewer.find_passthrough(b"a.example").is_none());
 }

@@ -29,30 +29,35 @@ pub enum ConnectError {
     Timeout,
 }
 
+/// For whom a connection is opened; the default is the proxy itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Asker {
+    /// Address of the client, for peers that want to know it.
+    pub client: Option<SocketAddr>,
+    /// Whether the client brings TLS of its own, so that there is none beneath it, whatever the backend says.
+    pub brings_tls: bool,
+}
+
 /// Opens a connection to a peer on the proxy's own account, TLS included, within this time.
 ///
 /// # Errors
 /// When the peer refuses, does not answer in time or TLS fails.
 pub async fn connect(peer: &Peer, limit: Duration) -> Result<Stream, ConnectError> {
-    connect_for(peer, None, limit).await
+    connect_for(peer, Asker::default(), limit).await
 }
 
-/// The same for a client, whose address a peer is told that wants to know it.
+/// The same for a client.
 ///
 /// # Errors
 /// As [`connect()`].
-pub async fn connect_for(
-    peer: &Peer,
-    client: Option<SocketAddr>,
-    limit: Duration,
-) -> Result<Stream, ConnectError> {
-    match tokio::time::timeout(limit, open(peer, client)).await {
+pub async fn connect_for(peer: &Peer, asker: Asker, limit: Duration) -> Result<Stream, ConnectError> {
+    match tokio::time::timeout(limit, open(peer, asker)).await {
         Ok(result) => result,
         Err(_) => Err(ConnectError::Timeout),
     }
 }
 
-async fn open(peer: &Peer, client: Option<SocketAddr>) -> Result<Stream, ConnectError> {
+async fn open(peer: &Peer, asker: Asker) -> Result<Stream, ConnectError> {
     let mut tcp =
         TcpStream::connect(peer.address).await.map_err(|error| match is_shortage(&error, peer.address) {
             true => ConnectError::Shortage(error),
@@ -64,10 +69,10 @@ async fn open(peer: &Peer, client: Option<SocketAddr>) -> Result<Stream, Connect
     let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 3).with_retries(3);
     SockRef::from(&tcp).set_tcp_keepalive(&keepalive).map_err(ConnectError::Tcp)?;
     if let Some(version) = peer.proxy_protocol {
-        tcp.write_all(&header(version, client, peer.address)).await.map_err(ConnectError::Tcp)?;
+        tcp.write_all(&header(version, asker.client, peer.address)).await.map_err(ConnectError::Tcp)?;
     }
     let socket = Socket::new(tcp);
-    let Some(secured) = &peer.tls else {
+    let Some(secured) = peer.tls.as_ref().filter(|_| !asker.brings_tls) else {
         return Ok(Stream::Plain(socket));
     };
     let connector = TlsConnector::from(secured.settings.clone());
