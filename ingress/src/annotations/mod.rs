@@ -222,6 +222,13 @@ impl Annotations {
     }
 }
 
+/// Whether an annotation of this name, without prefix, does something.
+pub(crate) fn is_honoured(name: &str) -> bool {
+    let is_it = |key: &&Key| key.names().any(|known| known == name);
+    let verdict = all_keys().find(is_it).map(|key| key.verdict);
+    matches!(verdict, Some(Verdict::Honoured | Verdict::Approximated(_)))
+}
+
 fn all_keys() -> impl Iterator<Item = &'static Key> + Clone {
     GROUPS.iter().flat_map(|group| group.keys)
 }

@@ -10,7 +10,7 @@ use super::{
 use crate::annotations::{GROUPS, Verdict, field, without_prefix};
 
 /// Problems that an object has where it is now as well: it does there no more than here.
-const AS_BEFORE: [&str; 21] = [
+const AS_BEFORE: [&str; 25] = [
     "AliasConflict",
     "AnnotationWithoutEffect",
     "CanaryConflict",
@@ -24,6 +24,10 @@ const AS_BEFORE: [&str; 21] = [
     "NoPaths",
     "NoTlsHosts",
     "NothingToServe",
+    "PassedThrough",
+    "PassthroughConflict",
+    "PassthroughWithoutBackend",
+    "PassthroughWithoutHost",
     "PathConflict",
     "PortNotFound",
     "SecretNotFound",
@@ -128,6 +132,7 @@ fn of_reason(reason: &str) -> Option<&'static str> {
             "InvalidAnnotation" | "InvalidSetting" => "invalid value",
             "EmptyAnnotation" => "empty",
             "DuplicateAnnotation" => "said twice",
+            "PassedThrough" => Verdict::Honoured.text().0,
             "Refused" => Verdict::Refused("").text().0,
             "NotSupported" => Verdict::NotYet("").text().0,
             "Approximated" => Verdict::Approximated("").text().0,

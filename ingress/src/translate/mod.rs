@@ -12,6 +12,7 @@ mod host;
 mod host_rules;
 mod more_hosts;
 mod parameters;
+mod passthrough;
 mod path;
 pub(crate) mod pattern;
 mod protection;
@@ -223,9 +224,10 @@ impl Translate for Edge {
         let drafts = rule::drafts(&mut cx, &ingresses, host);
         let mut routes = host_rules::routes(&mut cx, host, drafts);
         routes.extend(root::nothing_else(&mut cx, (&ingresses, host), &routes));
-        let useful = certificate.is_some() || !routes.is_empty();
         let mut made = VirtualHost::new(certificate, routes);
         client_certificates::ask(&mut cx, (&ingresses, host), &mut made);
+        passthrough::pass(&mut cx, (&ingresses, host), &mut made);
+        let useful = made.certificate.is_some() || !made.routes.is_empty() || made.tls_passthrough.is_some();
         let virtual_host = useful.then_some(made);
         HostTranslation { virtual_host, has_tls, parts: cx.parts }
     }

@@ -11,7 +11,8 @@ use selvedge_common::{
 };
 
 use super::{
-    Context, ROUTE_SET, client_certificates, host, host_rules, ingress_ref, name, namespace, root, rule, tls,
+    Context, ROUTE_SET, client_certificates, host, host_rules, ingress_ref, name, namespace, passthrough,
+    root, rule, tls,
 };
 use crate::annotations::{
     NGINX_PREFIX, PREFIX,
@@ -149,6 +150,7 @@ fn as_alias<'r>(
     routes.extend(root::nothing_else(cx, (&of_real, real), &routes));
     let mut made = VirtualHost::new(certificate, routes);
     client_certificates::ask(cx, (&of_real, real), &mut made);
+    passthrough::pass(cx, (&of_real, real), &mut made);
     // What is wrong there is told under its own name.
     cx.parts.problems.truncate(told);
     let virtual_host = Some(made);

@@ -6,7 +6,7 @@ use selvedge_common::{
     model::Problem,
 };
 
-use super::{host, ingress_ref, rules, spec, tls};
+use super::{host, ingress_ref, passthrough, rules, spec, tls};
 use crate::{annotations::Annotations, class, settings::Settings};
 
 /// Judges one Ingress, without what its hosts say about it.
@@ -18,8 +18,9 @@ pub(super) fn translate(
     let selection = class::select(settings, reader, ingress);
     let mut problems: Vec<Problem> = selection.problem.into_iter().collect();
     if selection.ours {
-        let (_, wrong) = Annotations::read(ingress, selection.adopted);
+        let (said, wrong) = Annotations::read(ingress, selection.adopted);
         problems.extend(wrong);
+        problems.extend(passthrough::without_host(ingress, &said));
         problems.extend(wrong_hosts(ingress));
         problems.extend(tls::useless_entries(ingress));
         problems.extend(nothing_to_serve(ingress));
