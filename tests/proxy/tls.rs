@@ -64,6 +64,28 @@ fn a_listener_shows_its_own_default_certificate() {
 }
 
 #[test]
+fn names_that_no_host_has_are_refused_where_the_listener_says_so() {
+    let listener = |listener: &mut Listener| listener.refuse_unknown_names = true;
+    let origin = Origin::named("ok");
+    let mut proxy = Proxy::start(Setup { listener, ..Setup::default() });
+    proxy.route_all(&[origin.address]);
+    proxy.route("a.example", PathMatch::Prefix("/".into()), "test/origin:80");
+    proxy.route("*.b.example", PathMatch::Prefix("/".into()), "test/origin:80");
+    proxy.apply(&[]);
+    for version in [&version::TLS12, &version::TLS13] {
+        let settings = tls::settings(&[version], &["http/1.1"]);
+        for known in ["a.example", "A.example", "x.b.example"] {
+            let stream = tls::connect(proxy.https(), settings.clone(), known).unwrap();
+            assert_eq!(Client::over(stream).get(known, "/").status, 200, "{known}");
+        }
+        for unknown in ["b.example", "x.y.b.example", "other.example", "127.0.0.1"] {
+            let error = tls::connect(proxy.https(), settings.clone(), unknown).unwrap_err();
+            assert!(error.to_string().contains("UnrecognisedName"), "{unknown}: {error}");
+        }
+    }
+}
+
+#[test]
 fn a_replaced_certificate_is_shown_at_once_and_open_connections_go_on() {
     let (old, new) = (certificate(&["a.example"]), certificate(&["a.example"]));
     let origin = Origin::named("ok");

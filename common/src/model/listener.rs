@@ -21,6 +21,10 @@ pub struct Listener {
     /// Certificate for clients whose SNI matches no host; `None` is a self-signed one made at start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_certificate: Option<CertificateId>,
+    /// Refuse the handshake of clients whose SNI no host has by its name or by a wildcard, or that send none, in place of
+    /// showing them a certificate that is not for them.
+    #[serde(default, skip_serializing_if = "super::is_default")]
+    pub refuse_unknown_names: bool,
     /// Port that clients see, sent as `X-Forwarded-Port` and used in redirects.
     pub public_port: u16,
     /// Proxies in front of us whose forwarded fields are believed.
@@ -75,6 +79,7 @@ impl Listener {
             protocol,
             proxy_protocol: false,
             default_certificate: None,
+            refuse_unknown_names: false,
             public_port: address.port(),
             trusted_cidrs: Vec::new(),
             forwarded_for: None,

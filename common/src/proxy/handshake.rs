@@ -47,11 +47,11 @@ enum Begun {
 pub async fn shake(client: &Client, limit: Duration, socket: Socket) -> Shaken {
     let metrics = &client.bound.metrics;
     let Some(tls) = client.bound.tls.clone() else { return Shaken::Failed };
-    let (verifies, passes) = looks(client);
+    let depends = Depends::of(client);
     let accepting = async {
-        match verifies || passes {
+        match depends.anything() {
             false => Ok(Begun::Here(Box::new(TlsAcceptor::from(tls).accept(socket).await?), None)),
-            true => begin(client, tls, (socket, passes)).await,
+            true => begin(client, tls, (socket, depends)).await,
         }
     };
     let (stream, verification) = match client.worker.deadlines.within(limit, accepting).await {
@@ -81,30 +81,54 @@ pub async fn shake(client: &Client, limit: Duration, socket: Socket) -> Shaken {
     Shaken::Here(Stream::TlsServer(stream), tls, is_http2)
 }
 
-/// Whether it depends on the name that a client sends how it is verified, and where its TLS ends. Where neither does
-/// nobody looks at the name first.
-fn looks(client: &Client) -> (bool, bool) {
-    let live = client.worker.live();
-    let Some(listener) = client.listener(&live) else { return (false, false) };
-    (listener.table.verifies_clients(), listener.table.passes_tls_through())
+/// What depends on the name that a client sends. Where nothing does nobody looks at it first.
+#[derive(Clone, Copy, Default)]
+struct Depends {
+    /// Whether it is verified.
+    verified: bool,
+    /// Whether its TLS ends here.
+    passed: bool,
+    /// Whether it is refused.
+    refused: bool,
 }
 
-/// Begins with a look at the name: a host may hand its connections on, or ask its clients for a certificate.
+impl Depends {
+    fn of(client: &Client) -> Self {
+        let live = client.worker.live();
+        let Some(listener) = client.listener(&live) else { return Self::default() };
+        Self {
+            verified: listener.table.verifies_clients(),
+            passed: listener.table.passes_tls_through(),
+            refused: listener.settings.refuse_unknown_names,
+        }
+    }
+
+    fn anything(self) -> bool {
+        self.verified || self.passed || self.refused
+    }
+}
+
+/// Begins with a look at the name: a host may hand its connections on, or ask its clients for a certificate, and there
+/// may be none.
 async fn begin(
     client: &Client,
     usual: Arc<ServerConfig>,
-    (socket, passes): (Socket, bool),
+    (socket, depends): (Socket, Depends),
 ) -> io::Result<Begun> {
-    let hello = Hello::read(socket, passes).await?;
+    let hello = Hello::read(socket, depends.passed).await?;
     let name = hello.server_name();
-    let (to, wanted) = {
+    let (to, wanted, is_known) = {
         let live = client.worker.live();
         let table = client.listener(&live).map(|listener| &listener.table);
         (
             table.and_then(|table| table.find_passthrough(name.as_bytes()).cloned()),
             table.and_then(|table| table.find_verification(name.as_bytes()).cloned()),
+            table.is_some_and(|table| table.knows(name.as_bytes())),
         )
     };
+    if depends.refused && !is_known {
+        return hello.refuse().await;
+    }
     if let Some(to) = to {
         return Ok(Begun::Beyond(Passed { socket: hello.give_back()?, name, to }));
     }

@@ -7,13 +7,16 @@ use std::{
 };
 
 use rustls::server::{Accepted, Acceptor};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio_rustls::{LazyConfigAcceptor, server::StartHandshake};
 
 use crate::http1::Socket;
 
 /// Most bytes that are kept of what a client sends until its ClientHello is whole.
 const MOST_KEPT: usize = 16 << 10;
+
+/// A record with the fatal alert `unrecognized_name` (RFC 8446 §5.1 and §6.2).
+const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
 
 /// The ClientHello of a connection, and the connection.
 pub struct Hello {
@@ -51,6 +54,16 @@ impl Hello {
         };
         socket.put_back(&bytes);
         Ok(socket)
+    }
+
+    /// Tells the client that nobody here has the name that it asks for. What it is is an error, too.
+    ///
+    /// # Errors
+    /// Always.
+    pub async fn refuse<T>(mut self) -> io::Result<T> {
+        self.socket.write_all(&UNRECOGNIZED_NAME).await?;
+        self.socket.shutdown().await?;
+        Err(io::Error::new(io::ErrorKind::NotFound, "no host has the name in SNI"))
     }
 
     /// The handshake that it begins, to be gone on with here.

@@ -186,6 +186,12 @@ impl<R> Table<R> {
         }
     }
 
+    /// Whether there is an entry for this name in lower case, by itself or by a wildcard; that for every name does not
+    /// count.
+    pub fn knows(&self, server_name: &[u8]) -> bool {
+        self.exact.get(server_name).is_some() || self.wildcard_entry(server_name).is_some()
+    }
+
     /// What follows the first label of the exact names that have two, without their ports: the namespaces, where hosts are
     /// names of services.
     pub fn namespaces(&self) -> HashSet<Box<[u8]>> {

@@ -93,6 +93,8 @@ pub struct ListenerGlobals {
     pub streams: Option<u32>,
     /// Whether fields with an underscore in their name pass.
     pub underscores: bool,
+    /// Whether handshakes are refused of clients that name no known host.
+    pub refuse_unknown_names: bool,
 }
 
 impl ListenerGlobals {
@@ -107,6 +109,7 @@ impl ListenerGlobals {
         listener.forwarded_for.clone_from(&self.forwarded_for);
         listener.full_forwarded_for |= self.full_forwarded_for;
         listener.proxy_protocol |= self.proxy_protocol;
+        listener.refuse_unknown_names |= self.refuse_unknown_names;
         let limits = &mut listener.limits;
         limits.keep_alive_idle = self.keep_alive.unwrap_or(limits.keep_alive_idle);
         limits.head_time = self.head_time.unwrap_or(limits.head_time);

@@ -72,9 +72,8 @@ super::settings! {
         /// Take data in the first flight of TLS 1.3.
         early_data: bool = setting("ssl-early-data").default("`false`").example("`true`")
             .refused("early data can be played back by others; clients send their requests after the handshake");
-        /// Refuse the handshake of clients whose name no Ingress has.
-        reject_handshake: bool = setting("ssl-reject-handshake").default("`false`").example("`true`")
-            .not_yet("such clients get the default certificate, and 404");
+        /// Refuse the handshake of clients that name no host of an Ingress, or none at all. Rules without host do not make a name known.
+        reject_handshake: bool = setting("ssl-reject-handshake").default("`false`").example("`true`");
         /// Staple what the authority says of the certificate.
         ocsp: bool = setting("enable-ocsp").default("`false`").example("`true`").not_yet("nothing is stapled");
         /// Set up TLS to backends for paths and not for hosts.
@@ -100,4 +99,8 @@ impl Effect for Https {
     }
 }
 
-impl Effect for Certificates {}
+impl Effect for Certificates {
+    fn apply(&self, globals: &mut Globals, _: &mut Given<'_>) {
+        globals.listener.refuse_unknown_names = self.reject_handshake == Some(true);
+    }
+}

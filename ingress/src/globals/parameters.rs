@@ -211,7 +211,8 @@ mod tests {
             "listeners serve all classes",
             "use-forwarded-headers enable-real-ip proxy-real-ip-cidr forwarded-for-header compute-full-forwarded-for \
              use-proxy-protocol use-http2 ssl-protocols ssl-ciphers ssl-ecdh-curve keep-alive client-header-timeout \
-             client-body-timeout large-client-header-buffers http2-max-concurrent-streams enable-underscores-in-headers",
+             client-body-timeout large-client-header-buffers http2-max-concurrent-streams enable-underscores-in-headers \
+             ssl-reject-handshake",
         ),
         (
             "TrafficPolicies and RouteRules say it of Services",

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use selvedge_common::{id::ObjectRef, model::Severity};
+use selvedge_common::{
+    id::ObjectRef,
+    model::{Listener, ListenerProtocol, Severity},
+};
 
 use super::*;
 
@@ -155,4 +158,16 @@ fn the_written_table_is_the_one_in_the_code() {
         std::fs::write(path, markdown()).unwrap();
     }
     assert_eq!(std::fs::read_to_string(path).unwrap(), markdown());
+}
+
+#[test]
+fn unknown_names_are_refused_on_listeners_where_the_setting_says_so() {
+    let address = std::net::SocketAddr::from(([127, 0, 0, 1], 443));
+    let refuses = |data: &[_]| {
+        let mut listener = Listener::new(address, ListenerProtocol::Https, "edge".into());
+        read(data).0.listener.apply(&mut listener);
+        listener.refuse_unknown_names
+    };
+    assert!(refuses(&[("ssl-reject-handshake", "true")]));
+    assert!(!refuses(&[]) && !refuses(&[("ssl-reject-handshake", "false")]));
 }
