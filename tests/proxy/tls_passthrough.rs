@@ -19,12 +19,15 @@ use selvedge_common::{
 };
 use selvedge_tests::{
     client::Client,
+    edge::{Edge, folder, write},
     log::lines,
     origin::Origin,
     proxy::{Proxy, Setup, nowhere},
+    router::service,
     tls::{self, TlsOrigin, certificate, leaf, settings, settings_with, shown, usual},
     waiting::until,
 };
+use serde_json::{Value, json};
 
 const BEHIND: &str = "HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nbehind";
 const PASSED: &str = "passed.example";
@@ -140,6 +143,17 @@ fn a_host_that_is_passed_through_shows_the_certificate_of_its_endpoint_and_other
     assert!(origin.seen().iter().all(|shaken| shaken.name.as_deref() == Some(PASSED)));
     // Over HTTP the host is what its routes say.
     assert_eq!(Client::connect(proxy.http()).get(PASSED, "/").text(), "here");
+}
+
+#[test]
+fn a_request_for_the_host_on_a_connection_of_another_name_is_misdirected() {
+    let (origin, here) = (behind(&certificate(&[PASSED])), Origin::named("here"));
+    let proxy = proxy(Setup::default(), &here, &[origin.address]);
+    let mut client = tls::client(proxy.https(), "other.example");
+    assert_eq!(client.get(PASSED, "/").status, 421);
+    assert_eq!(client.get("other.example", "/").text(), "here");
+    // Who names nobody has no other connection to go to.
+    assert_eq!(tls::client(proxy.https(), "127.0.0.1").get(PASSED, "/").text(), "here");
 }
 
 #[test]
@@ -331,4 +345,34 @@ fn a_connection_is_cut_off_at_the_deadline_of_the_drain() {
     // Cut off, so that TLS itself says no goodbye.
     let kind = client.rest().unwrap_err().kind();
     assert!(matches!(kind, ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset), "{kind:?}");
+}
+
+#[test]
+fn an_ingress_has_its_host_passed_through_from_manifests_to_sockets() {
+    let certificate = certificate(&[PASSED]);
+    let (origin, here) = (behind(&certificate), Origin::named("here"));
+    let ingress = |name: &str, host: &str, annotations: &Value| {
+        let backend = json!({"service": {"name": name, "port": {"number": 443}}});
+        let paths = json!([{"path": "/", "pathType": "Prefix", "backend": backend}]);
+        json!({
+            "apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
+            "metadata": {"name": name, "namespace": "shop", "annotations": annotations},
+            "spec": {"ingressClassName": "edge", "rules": [{"host": host, "http": {"paths": paths}}]},
+        })
+    };
+    let class = json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "IngressClass", "metadata": {"name": "edge"},
+        "spec": {"controller": "selvedge.dev/ingress"},
+    });
+    let annotations = json!({"selvedge.dev/ssl-passthrough": "true"});
+    let ingresses =
+        vec![class, ingress("passed", PASSED, &annotations), ingress("ended", "ended.example", &json!({}))];
+    let services = [("passed", origin.address), ("ended", here.address)]
+        .map(|(name, at)| service("shop", name, 443, &[at]));
+    let folder = folder();
+    write(folder.path(), "objects.json", &[ingresses, services.concat()].concat());
+    let edge = Edge::with_manifests(folder.path());
+    assert!(shown(edge.https, PASSED) == leaf(&certificate));
+    assert_eq!(edge.tls(PASSED, &leaf(&certificate)).get(PASSED, "/").text(), "behind");
+    assert_eq!(tls::client(edge.https, "ended.example").get("ended.example", "/").text(), "here");
 }

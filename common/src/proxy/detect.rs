@@ -55,8 +55,9 @@ pub async fn serve(
     match &settings.protocol {
         ListenerProtocol::Http => serve_plain(client, &settings, socket, age_limit).await,
         ListenerProtocol::Https => {
-            let (stream, tls, is_http2) = match Box::pin(shake(&client, limits.handshake_time, socket)).await
-            {
+            // Before the match, which would keep the memory of the handshake for as long as a tunnel lasts.
+            let shaken = Box::pin(shake(&client, limits.handshake_time, socket)).await;
+            let (stream, tls, is_http2) = match shaken {
                 Shaken::Here(stream, tls, is_http2) => (stream, tls, is_http2),
                 Shaken::Beyond(passed) => return Box::pin(tcp::pass(&client, limits, passed)).await,
                 Shaken::Failed => return "handshake",

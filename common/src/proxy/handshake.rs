@@ -86,7 +86,7 @@ pub async fn shake(client: &Client, limit: Duration, socket: Socket) -> Shaken {
 struct Depends {
     /// Whether it is verified.
     verified: bool,
-    /// Whether its TLS ends here.
+    /// Whether its TLS ends at an endpoint.
     passed: bool,
     /// Whether it is refused.
     refused: bool,

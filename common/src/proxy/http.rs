@@ -150,6 +150,12 @@ fn route(x: &mut Exchange<'_>) -> Result<Arc<Listener>, Failure> {
         if tls::is_misdirected(by_name, by_host) {
             return Err(Failure::Misdirected);
         }
+        // Browsers use a connection for all names of its certificate; TLS of this one ends elsewhere.
+        let is_of_another =
+            client_tls.server_name.as_ref().is_some_and(|name| name.as_bytes() != x.head.host());
+        if is_of_another && listener.table.find_passthrough(x.head.host()).is_some() {
+            return Err(Failure::Misdirected);
+        }
         // Who was not asked for a certificate of this host, or by other authorities than those of now, comes anew.
         let wanted = listener.table.find_verification(x.head.host());
         if wanted.is_some_and(|wanted| x.client.shown().is_none_or(|shown| shown.verification != *wanted)) {
