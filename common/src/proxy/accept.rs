@@ -229,6 +229,6 @@ mod tests {
     #[test]
     fn an_idle_connection_takes_little_memory() {
         let bytes = state(detect::serve);
-        assert!(bytes <= 5 << 10, "{bytes} bytes; box what is rarely used");
+        assert!(bytes <= 1600, "{bytes} bytes; box what is rarely used");
     }
 }

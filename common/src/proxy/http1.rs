@@ -29,7 +29,7 @@ pub const DRAIN_IDLE: Duration = Duration::from_secs(1);
 
 /// Why no request could be read.
 enum NoRequest {
-    /// The connection ended, was idle for too long or the worker wants it closed.
+    /// The connection ended.
     Ended,
     /// The head came too slowly.
     Timeout,
@@ -40,31 +40,39 @@ enum NoRequest {
 /// Serves a connection until it ends. Bytes that were read ahead are in its input already.
 pub async fn serve_connection(client: &Client, mut connection: Connection, age_limit: Duration) {
     let oldest = Instant::now() + age_limit;
-    loop {
-        let Some(reading) = reading(client) else { return };
-        let mut head = client.worker.take_request();
-        let start = match read_head(client, &reading, &mut connection, &mut head).await {
-            Ok(start) => start,
-            Err(no_request) => {
-                refuse_head(client, connection, head, no_request).await;
-                return;
-            }
-        };
-        let mut x = Exchange::new(client, head);
-        let last = client.is_ending() || x.start() >= oldest;
-        let next = serve_request(&mut x, &mut connection, start, last).await;
-        drop(x);
-        match next {
+    while !connection.input().is_empty() || has_more(client, &mut connection).await {
+        // On the heap: a connection that waits shall not keep room for all that serving a request takes.
+        match Box::pin(serve_next(client, &mut connection, oldest)).await {
             Next::Request => {}
-            Next::Close => {
-                linger(client, connection).await;
-                return;
-            }
+            Next::Close => return Box::pin(linger(client, connection)).await,
             Next::Abort => return,
         }
         // A client with many requests on one connection does not keep others from being served.
         tokio::task::consume_budget().await;
     }
+}
+
+/// Waits for the first bytes of the next request, as long as the connection may be idle.
+async fn has_more(client: &Client, connection: &mut Connection) -> bool {
+    let Some(Reading { settings, .. }) = reading(client) else { return false };
+    let idle = settings.limits.keep_alive_idle;
+    let idle = if client.is_ending() { idle.min(DRAIN_IDLE) } else { idle };
+    let deadlines = &client.worker.deadlines;
+    let filled = deadlines.idle_within(idle, client.bound.index, connection.fill()).await;
+    matches!(filled, Ok(Ok(1..)))
+}
+
+/// Serves a request of which something has arrived.
+async fn serve_next(client: &Client, connection: &mut Connection, oldest: Instant) -> Next {
+    let Some(reading) = reading(client) else { return Next::Abort };
+    let mut head = client.worker.take_request();
+    let start = match read_head(client, &reading, connection, &mut head).await {
+        Ok(start) => start,
+        Err(no_request) => return refuse_head(client, connection, head, no_request).await,
+    };
+    let mut x = Exchange::new(client, head);
+    let last = client.is_ending() || x.start() >= oldest;
+    serve_request(&mut x, connection, start, last).await
 }
 
 /// What follows an answer.
@@ -92,18 +100,6 @@ async fn read_head(
     connection: &mut Connection,
     head: &mut RequestHead,
 ) -> Result<RequestStart, NoRequest> {
-    let limits = &reading.settings.limits;
-    let deadlines = &client.worker.deadlines;
-    if connection.input().is_empty() {
-        let idle = match client.is_ending() {
-            true => limits.keep_alive_idle.min(DRAIN_IDLE),
-            false => limits.keep_alive_idle,
-        };
-        match deadlines.idle_within(idle, client.bound.index, connection.fill()).await {
-            Ok(Ok(count)) if count > 0 => {}
-            _ => return Err(NoRequest::Ended),
-        }
-    }
     let rest = async {
         loop {
             if let Some(start) =
@@ -118,7 +114,8 @@ async fn read_head(
             }
         }
     };
-    deadlines.within(limits.head_time, rest).await.unwrap_or(Err(NoRequest::Timeout))
+    let limit = reading.settings.limits.head_time;
+    client.worker.deadlines.within(limit, rest).await.unwrap_or(Err(NoRequest::Timeout))
 }
 
 async fn serve_request(
@@ -153,14 +150,14 @@ async fn serve_request(
 /// Answers a head that is not acceptable, if there is anything to answer.
 async fn refuse_head(
     client: &Client,
-    mut connection: Connection,
+    connection: &mut Connection,
     mut head: Box<RequestHead>,
     no_request: NoRequest,
-) {
+) -> Next {
     let failure = match no_request {
         NoRequest::Ended => {
             client.worker.give_request(head);
-            return;
+            return Next::Abort;
         }
         NoRequest::Timeout => Failure::HeadTimeout,
         NoRequest::Refused(error) => Failure::Refused(error),
@@ -171,10 +168,9 @@ async fn refuse_head(
     let mut responder = Responder::Http1(Http1Responder::new(writer, false));
     let mut x = Exchange::new(client, head);
     let mut body = Incoming::Http1(reader);
-    let result = refuse(&mut x, &mut body, &mut responder, failure).await;
-    drop(x);
-    if result.is_ok() {
-        linger(client, connection).await;
+    match refuse(&mut x, &mut body, &mut responder, failure).await {
+        Ok(()) => Next::Close,
+        Err(_) => Next::Abort,
     }
 }
 
