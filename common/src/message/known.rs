@@ -139,6 +139,11 @@ impl Known {
         }
     }
 
+    /// Tells which name this is that is a token.
+    pub(crate) fn of_token(name: &[u8]) -> Known {
+        if name.len() <= 24 { Self::of_folded(fold(name)) } else { Known::Other }
+    }
+
     /// Tells which name this is that has no byte below `!`: such a byte could become one of a name by being folded.
     fn of_folded(name: Folded) -> Known {
         let (folded, known) = TABLE[place(name, FACTOR)];

@@ -29,8 +29,8 @@ const CLASSES: [Class; 256] = {
 };
 
 /// What this byte is.
-pub(crate) fn class(byte: u8) -> Class {
-    CLASSES[usize::from(byte)]
+pub(crate) const fn class(byte: u8) -> Class {
+    CLASSES[byte as usize]
 }
 
 /// Whether a text is a token (RFC 9110 §5.6.2).

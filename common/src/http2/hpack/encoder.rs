@@ -149,8 +149,7 @@ impl Encoder {
     #[inline]
     fn write(&mut self, out: &mut Vec<u8>, place: usize, name: &[u8], value: &[u8]) {
         let age = usize::from(self.inserted.wrapping_sub(self.last[place].number).wrapping_sub(1));
-        let is_named_so =
-            |name_there: &[u8]| places::is_of_one(place) || name_there.eq_ignore_ascii_case(name);
+        let is_named_so = |name_there: &[u8]| places::is_of_one(place) || places::is_same(name_there, name);
         let entry =
             self.table.get(age).filter(|entry| usize::from(entry.tag) == place && is_named_so(entry.name));
         match entry {

@@ -2,10 +2,8 @@
 
 use super::DecodeError;
 
-/// Number of symbols: every byte, and EOS.
+/// Number of symbols: every byte, and EOS, which no string holds.
 const SYMBOLS: usize = 257;
-/// The symbol that no string holds.
-const END_OF_STRING: u16 = 256;
 /// Bits of the longest code.
 const LONGEST: usize = 30;
 /// Bits that are looked up at once: those of two letters or digits.
@@ -79,33 +77,51 @@ const CODE: [u32; SYMBOLS] = {
     codes
 };
 
-/// What some bits begin with.
+/// What some bits begin with, in one number, as it is looked up for every symbol or two: from the lowest bit on two
+/// symbols of eight bits, the bits of both codes and those of the first one in four each, and how many symbols they
+/// are. Nothing if the first one has more bits than are looked up.
 #[derive(Clone, Copy)]
-struct Pair {
-    /// One symbol or two.
-    symbols: [u8; 2],
-    /// Bits of the first one's code; zero if it has more than are looked up.
-    first: u8,
-    /// Bits of both, or of the first if it is the only one.
-    both: u8,
+struct Pair(u32);
+
+impl Pair {
+    const fn new(symbols: [u8; 2], first: u8, both: u8) -> Self {
+        let count = if first == both { 1 } else { 2 };
+        Self(u32::from_le_bytes([symbols[0], symbols[1], both | first << 4, count]))
+    }
+
+    fn symbols(self) -> [u8; 2] {
+        (self.0 as u16).to_le_bytes()
+    }
+
+    fn both(self) -> u32 {
+        self.0 >> 16 & 0xf
+    }
+
+    fn first(self) -> u32 {
+        self.0 >> 20 & 0xf
+    }
+
+    fn count(self) -> usize {
+        (self.0 >> 24) as usize
+    }
 }
 
 static PAIRS: [Pair; 1 << LOOKED_UP] = {
-    let mut pairs = [Pair { symbols: [0; 2], first: 0, both: 0 }; 1 << LOOKED_UP];
+    let mut pairs = [Pair(0); 1 << LOOKED_UP];
     let mut rank = 0;
     while rank < SYMBOLS && LENGTHS[ORDER.symbols[rank] as usize] as usize <= LOOKED_UP {
         let symbol = ORDER.symbols[rank] as u8;
-        let bits = LENGTHS[symbol as usize];
-        let from = (CODE[symbol as usize] as usize) << (LOOKED_UP - bits as usize);
-        fill(&mut pairs, from, Pair { symbols: [symbol, 0], first: bits, both: bits });
+        let first = LENGTHS[symbol as usize];
+        let from = (CODE[symbol as usize] as usize) << (LOOKED_UP - first as usize);
+        fill(&mut pairs, from, first, Pair::new([symbol, 0], first, first));
         let mut second = 0;
         while second < SYMBOLS
-            && LENGTHS[ORDER.symbols[second] as usize] as usize <= LOOKED_UP - bits as usize
+            && LENGTHS[ORDER.symbols[second] as usize] as usize <= LOOKED_UP - first as usize
         {
             let other = ORDER.symbols[second] as u8;
-            let both = bits + LENGTHS[other as usize];
+            let both = first + LENGTHS[other as usize];
             let from = from | (CODE[other as usize] as usize) << (LOOKED_UP - both as usize);
-            fill(&mut pairs, from, Pair { symbols: [symbol, other], first: bits, both });
+            fill(&mut pairs, from, both, Pair::new([symbol, other], first, both));
             second += 1;
         }
         rank += 1;
@@ -113,26 +129,28 @@ static PAIRS: [Pair; 1 << LOOKED_UP] = {
     pairs
 };
 
-/// Enters a pair wherever bits begin with it.
-const fn fill(pairs: &mut [Pair; 1 << LOOKED_UP], from: usize, pair: Pair) {
+/// Enters a pair wherever bits begin with its own.
+const fn fill(pairs: &mut [Pair; 1 << LOOKED_UP], from: usize, bits: u8, pair: Pair) {
     let mut at = from;
-    while at < from + (1 << (LOOKED_UP - pair.both as usize)) {
+    while at < from + (1 << (LOOKED_UP - bits as usize)) {
         pairs[at] = pair;
         at += 1;
     }
 }
 
 /// Bits of a string.
+#[derive(Clone, Copy)]
 struct Bits<'a> {
     /// Those that come next, from the highest on.
     next: u64,
     /// How many they are.
-    count: u8,
+    count: u32,
     rest: &'a [u8],
 }
 
 impl Bits<'_> {
     /// Sees to it that there are 32 or more, if the string has as many. Only up to 31 may be left.
+    #[inline]
     fn fill(&mut self) {
         if let Some((four, after)) = self.rest.split_first_chunk() {
             self.next |= u64::from(u32::from_be_bytes(*four)) << (32 - self.count);
@@ -147,25 +165,28 @@ impl Bits<'_> {
         }
     }
 
+    #[inline]
     fn pair(&self) -> Pair {
         PAIRS[(self.next >> (64 - LOOKED_UP)) as usize]
     }
 
-    /// The next symbol, if it has more bits than are looked up, and its bits.
-    fn long(&self) -> (u16, u8) {
-        let bits = (self.next >> (64 - LONGEST)) as u32;
-        let mut length = LOOKED_UP + 1;
-        while length < LONGEST && bits >= ORDERED.above[length] {
-            length += 1;
-        }
-        let rank = (bits - ORDERED.above[length - 1]) >> (LONGEST - length);
-        (ORDERED.symbols[usize::from(ORDERED.before[length]) + rank as usize], length as u8)
-    }
-
-    fn skip(&mut self, bits: u8) {
+    #[inline]
+    fn skip(&mut self, bits: u32) {
         self.next <<= bits;
         self.count -= bits;
     }
+}
+
+/// The symbol that bits begin with and how many are its own, if they are more than are looked up.
+#[cold]
+fn long(next: u64) -> (u16, u32) {
+    let bits = (next >> (64 - LONGEST)) as u32;
+    let mut length = LOOKED_UP + 1;
+    while length < LONGEST && bits >= ORDERED.above[length] {
+        length += 1;
+    }
+    let rank = (bits - ORDERED.above[length - 1]) >> (LONGEST - length);
+    (ORDERED.symbols[usize::from(ORDERED.before[length]) + rank as usize], length as u32)
 }
 
 /// Decodes a string. The buffer is where the text is put, whatever it held; it grows to what it has once needed.
@@ -185,58 +206,57 @@ pub(super) fn decode<'a>(coded: &[u8], buffer: &'a mut Vec<u8>) -> Result<&'a [u
         if bits.count < 32 {
             break;
         }
-        while usize::from(bits.count) >= LONGEST {
+        while bits.count >= LONGEST as u32 {
             let pair = bits.pair();
-            if pair.first != 0 {
-                text[at..at + 2].copy_from_slice(&pair.symbols);
-                at += 1 + usize::from(pair.first != pair.both);
-                bits.skip(pair.both);
+            if pair.count() != 0 {
+                text[at..at + 2].copy_from_slice(&pair.symbols());
+                at += pair.count();
+                bits.skip(pair.both());
             } else {
-                at += decode_long(&mut bits, &mut text[at])?;
+                let (symbol, length) = long(bits.next);
+                text[at] = byte(symbol)?;
+                at += 1;
+                bits.skip(length);
             }
         }
     }
-    at += decode_last(&mut bits, &mut text[at..])?;
+    at += decode_last(bits, &mut text[at..])?;
     Ok(&text[..at])
-}
-
-#[cold]
-fn decode_long(bits: &mut Bits<'_>, text: &mut u8) -> Result<usize, DecodeError> {
-    let (symbol, length) = bits.long();
-    if symbol == END_OF_STRING {
-        return Err(DecodeError::EndOfString);
-    }
-    *text = symbol as u8;
-    bits.skip(length);
-    Ok(1)
 }
 
 /// Decodes what is left, fewer than 32 bits, and gives how many symbols it was. Ones follow them, as they do in EOS;
 /// a symbol that needs some of these is none.
-fn decode_last(bits: &mut Bits<'_>, text: &mut [u8]) -> Result<usize, DecodeError> {
+fn decode_last(mut bits: Bits<'_>, text: &mut [u8]) -> Result<usize, DecodeError> {
     bits.next |= u64::MAX >> bits.count;
     let mut at = 0;
     loop {
         let pair = bits.pair();
-        if pair.first == 0 {
-            if bits.long().1 > bits.count {
+        if pair.count() == 0 {
+            let (symbol, length) = long(bits.next);
+            if length > bits.count {
                 break;
             }
-            at += decode_long(bits, &mut text[at])?;
-        } else if pair.both <= bits.count {
-            text[at..at + 2].copy_from_slice(&pair.symbols);
-            at += 1 + usize::from(pair.first != pair.both);
-            bits.skip(pair.both);
-        } else if pair.first <= bits.count {
-            text[at] = pair.symbols[0];
+            text[at] = byte(symbol)?;
             at += 1;
-            bits.skip(pair.first);
+            bits.skip(length);
+        } else if pair.both() <= bits.count {
+            text[at..at + 2].copy_from_slice(&pair.symbols());
+            at += pair.count();
+            bits.skip(pair.both());
+        } else if pair.first() <= bits.count {
+            text[at] = pair.symbols()[0];
+            at += 1;
+            bits.skip(pair.first());
         } else {
             break;
         }
     }
     let is_padding = bits.count < 8 && bits.next >> 56 == 0xff;
     if is_padding { Ok(at) } else { Err(DecodeError::Padding) }
+}
+
+fn byte(symbol: u16) -> Result<u8, DecodeError> {
+    u8::try_from(symbol).map_err(|_| DecodeError::EndOfString)
 }
 
 /// Bytes that a text has when it is encoded.

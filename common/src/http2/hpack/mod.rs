@@ -55,7 +55,7 @@ impl Name {
             b":status" => Self::Status,
             b":protocol" => Self::Protocol,
             [b':', ..] => Self::OtherPseudo,
-            name if is_lower_token(name) => Self::Field(Known::of(name)),
+            name if is_lower_token(name) => Self::Field(Known::of_token(name)),
             _ => Self::Malformed,
         }
     }
@@ -100,9 +100,20 @@ pub enum DecodeError {
     MisplacedUpdate,
 }
 
+/// What may be in a name: what may be in a token, but for upper-case letters (RFC 9113 §8.2.1).
+static IN_NAMES: [bool; 256] = {
+    let mut in_names = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let is_token = !matches!(token::class(byte as u8), Class::NoToken);
+        in_names[byte] = is_token && !(byte as u8).is_ascii_uppercase();
+        byte += 1;
+    }
+    in_names
+};
+
 fn is_lower_token(name: &[u8]) -> bool {
-    let is_lower = |byte: u8| token::class(byte) != Class::NoToken && !byte.is_ascii_uppercase();
-    !name.is_empty() && name.iter().all(|byte| is_lower(*byte))
+    !name.is_empty() && name.iter().all(|byte| IN_NAMES[usize::from(*byte)])
 }
 
 fn is_sound(value: &[u8]) -> bool {

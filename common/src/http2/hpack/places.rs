@@ -33,7 +33,7 @@ const NEVER_INDEXED: KnownSet = KnownSet::of(&[
 
 /// By which [`mixed`] multiplies; found by trying, so that each name of the static table that is not known has another
 /// place.
-const FACTOR: u64 = 0x7505_dff6_e60b_5fe9;
+const FACTOR: u64 = 0x254d_21ca_3b66_037b;
 
 /// What is known of a place.
 #[derive(Clone, Copy)]
@@ -89,7 +89,7 @@ pub(super) fn is_of_one(place: usize) -> bool {
 pub(super) fn static_index(place: usize, name: &[u8]) -> Option<usize> {
     let index = usize::from(TABLE[place].index);
     let entry = ENTRIES.get(index.checked_sub(1)?)?;
-    let is_same = is_of_one(place) || entry.name.eq_ignore_ascii_case(name);
+    let is_same = is_of_one(place) || is_same(entry.name, name);
     is_same.then_some(index)
 }
 
@@ -97,7 +97,7 @@ pub(super) fn static_index(place: usize, name: &[u8]) -> Option<usize> {
 pub(super) fn is_never_indexed(place: usize, name: &[u8]) -> bool {
     match is_of_one(place) {
         true => TABLE[place].is_never_indexed,
-        false => [&b"traceparent"[..], b"set-cookie"].iter().any(|other| name.eq_ignore_ascii_case(other)),
+        false => [&b"traceparent"[..], b"set-cookie"].iter().any(|other| is_same(other, name)),
     }
 }
 
@@ -109,16 +109,55 @@ pub(super) fn fingerprint(value: &[u8]) -> u16 {
 /// Sixteen bits that depend on all of a text, but for the bits that the fold of each eight bytes has.
 const fn mixed(text: &[u8], fold: u64) -> u64 {
     let (mut sum, mut rest) = (text.len() as u64, text);
-    while let Some((eight, after)) = rest.split_first_chunk() {
+    while let Some((eight, after)) = rest.split_first_chunk()
+        && !after.is_empty()
+    {
         sum = mix(sum, u64::from_le_bytes(*eight) | fold);
         rest = after;
     }
-    let mut last = 0;
-    while let Some((byte, after)) = rest.split_first() {
-        last = last << 8 | *byte as u64;
-        rest = after;
+    mix(sum, last_eight(text) | fold) >> 48
+}
+
+/// The last eight bytes of a text, or all of a shorter one: no other one of its length has the same.
+const fn last_eight(text: &[u8]) -> u64 {
+    if let Some(eight) = text.last_chunk() {
+        return u64::from_le_bytes(*eight);
     }
-    mix(sum, last | fold) >> 48
+    if let (Some(first), Some(last)) = (text.first_chunk(), text.last_chunk()) {
+        return u32::from_le_bytes(*first) as u64 | (u32::from_le_bytes(*last) as u64) << 32;
+    }
+    match text {
+        [first, .., last] => u32::from_le_bytes([*first, text[1], *last, 0]) as u64,
+        [only] => *only as u64,
+        [] => 0,
+    }
+}
+
+/// Whether a name is this one in lower case. Eight bytes at a time, as most names have fewer than sixteen.
+#[inline]
+pub(super) fn is_same(lower: &[u8], name: &[u8]) -> bool {
+    let (mut rest, mut lower_rest) = (name, lower);
+    if name.len() != lower.len() {
+        return false;
+    }
+    while let (Some((eight, after)), Some((lower_eight, lower_after))) =
+        (rest.split_first_chunk(), lower_rest.split_first_chunk())
+        && !after.is_empty()
+    {
+        if in_lower_case(u64::from_le_bytes(*eight)) != u64::from_le_bytes(*lower_eight) {
+            return false;
+        }
+        (rest, lower_rest) = (after, lower_after);
+    }
+    in_lower_case(last_eight(name)) == last_eight(lower)
+}
+
+/// Eight bytes, of which those that are upper-case letters get the bit that lower-case ones have.
+fn in_lower_case(eight: u64) -> u64 {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    let sevens = eight & (ONES * 0x7f);
+    let (from_a, above_z) = (sevens + ONES * (0x80 - 0x41), sevens + ONES * (0x80 - 0x5b));
+    eight | ((from_a ^ above_z) & !eight & (ONES * 0x80)) >> 2
 }
 
 const fn mix(sum: u64, eight: u64) -> u64 {
@@ -164,6 +203,22 @@ mod tests {
         ] {
             let place = of(Known::of(name.as_bytes()), name.as_bytes());
             assert_eq!(is_never_indexed(place, name.as_bytes()), is_never, "{name}");
+        }
+    }
+
+    #[test]
+    fn names_are_the_same_in_any_case_and_no_other_byte_is_taken_for_a_letter() {
+        for length in 0..20 {
+            let name = &b"x-some-kind-of-a-name"[..length];
+            assert!(is_same(name, name) && is_same(name, &name.to_ascii_uppercase()));
+            assert!(!is_same(name, b"x-some-kind-of-a-name-"));
+            for (at, byte) in (0..length).flat_map(|at| (0..=u8::MAX).map(move |byte| (at, byte))) {
+                let mut other = name.to_vec();
+                other[at] = byte;
+                assert_eq!(is_same(name, &other), name.eq_ignore_ascii_case(&other), "{at}: {byte}");
+                let lower = other.to_ascii_lowercase();
+                assert!(is_same(&lower, &other), "{at}: {byte}");
+            }
         }
     }
 
