@@ -115,6 +115,25 @@ fn a_stream_that_is_read_slowly_arrives_whole() {
 }
 
 #[test]
+fn large_answers_on_one_connection_share_it() {
+    const MOST: u32 = (1 << 31) - 1;
+    let origin = large(64 << 20);
+    let proxy = with(&origin, Setup::default(), |_| {});
+    let mut frames = Frames::connect(proxy.http(), &[(WINDOW, MOST)]);
+    frames.raw(&window_update(0, MOST - 65_535)).unwrap();
+    frames.get(1);
+    frames.get(3);
+    let mut arrived = [0, 0];
+    while arrived.iter().sum::<usize>() < 16 << 20 {
+        let frame = frames.read_frame().unwrap();
+        if frame.kind == kind::DATA {
+            arrived[usize::from(frame.stream == 3)] += frame.payload.len();
+        }
+    }
+    assert!(arrived.iter().all(|bytes| *bytes > 4 << 20), "{arrived:?}");
+}
+
+#[test]
 fn a_backend_is_not_read_faster_than_the_client_reads() {
     // The backend could send for ever; what it gets rid of is what the proxy and the sockets hold.
     let (sent, is_sent) = std::sync::mpsc::channel();

@@ -102,6 +102,8 @@ impl Block {
 
     fn take_field(&mut self, kind: BlockKind, known: Known, field: Field<'_>) {
         let Field { name, value, .. } = field;
+        // White space around a value means nothing, as in HTTP/1.1; RFC 9113 §8.2.1 forbids it, but it is met.
+        let text = value.trim_ascii();
         if self.count == 0
             && let Some(authority) = self.authority
         {
@@ -111,7 +113,7 @@ impl Block {
         match known {
             Known::Other => {
                 self.has_underscore |= name.contains(&b'_');
-                self.fields.push_other(name, value);
+                self.fields.push_other(name, text);
             }
             Known::Connection
             | Known::KeepAlive
@@ -126,13 +128,13 @@ impl Block {
                 if !self.cookies.is_empty() {
                     self.cookies.extend_from_slice(b"; ");
                 }
-                self.cookies.extend_from_slice(value);
+                self.cookies.extend_from_slice(text);
             }
             known => {
                 if known == Known::ContentLength {
                     self.take_length(value);
                 }
-                self.fields.push_known(known, value);
+                self.fields.push_known(known, text);
             }
         }
     }
@@ -185,7 +187,7 @@ impl Block {
             return false;
         }
         if self.method() == b"CONNECT" {
-            return has(self.authority) && self.hosts == 0 && self.scheme.is_none() && self.path.is_none();
+            return has(self.authority) && self.scheme.is_none() && self.path.is_none();
         }
         let is_known_scheme = matches!(self.part(self.scheme), b"http" | b"https");
         is_known_scheme && has(self.path) && is_target(self.path())

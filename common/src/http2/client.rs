@@ -23,7 +23,8 @@ impl Client {
         self.0.is_open()
     }
 
-    /// Streams that the peer allows at once, as last heard (RFC 9113 §6.5.2, SETTINGS_MAX_CONCURRENT_STREAMS).
+    /// Streams that the peer allows at once, as last heard (RFC 9113 §6.5.2, SETTINGS_MAX_CONCURRENT_STREAMS); none while it
+    /// takes nothing of what is sent.
     pub fn most_streams(&self) -> usize {
         self.0.most_streams()
     }
@@ -40,7 +41,7 @@ impl Client {
         write: impl FnOnce(&mut HeadWriter<'_>),
     ) -> Result<Handle, Broken> {
         let answer = if is_head { Answer::AwaitedOfHead(head) } else { Answer::Awaited(head) };
-        let handle = self.0.open(answer).ok_or(Broken::Closed)?;
+        let handle = self.0.open(answer)?;
         handle.send_head(is_whole, write)?;
         Ok(handle)
     }

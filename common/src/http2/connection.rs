@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll, Waker, ready},
 };
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
 use super::{
@@ -27,6 +27,8 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const READ_BYTES: usize = MOST_PAYLOAD + LEAST_READ;
 /// What is read at once while more comes than that.
 const MOST_READ_BYTES: usize = 4 * READ_BYTES;
+/// Frames of payload up to this size are copied.
+const COPIED_BYTES: usize = 4 << 10;
 /// Room from which on it is worth to read.
 const LEAST_READ: usize = 2 << 10;
 
@@ -57,6 +59,8 @@ pub struct Connection<S> {
     is_held: bool,
     /// What was written is with the system.
     is_flushed: bool,
+    /// There is nothing left to do but to write what waits.
+    is_finishing: bool,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
@@ -98,6 +102,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             is_busy: false,
             is_held: false,
             is_flushed: true,
+            is_finishing: false,
         }
     }
 
@@ -125,27 +130,40 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         cx: &mut Context<'_>,
         begin: &mut Begin<'_>,
     ) -> Poll<Result<(), ConnectionError>> {
-        loop {
+        while !self.is_finishing {
             let read = self.poll_read(cx, begin);
             if let Poll::Ready(Err(ConnectionError::Protocol(reason))) = read {
                 self.shared.say_goodbye(reason);
             }
             let written = self.poll_write(cx)?;
-            if read.is_ready() {
-                // The last word goes out as far as that needs no waiting.
-                let _ = Pin::new(&mut self.stream).poll_shutdown(cx);
-                return read;
-            }
-            if self.shared.is_done() {
-                return self.poll_finish(cx);
-            }
-            if written.is_pending() || !std::mem::take(&mut self.is_held) {
-                return Poll::Pending;
+            match read {
+                Poll::Ready(Ok(())) => {
+                    // What is said already may still be read.
+                    self.shared.end();
+                    self.is_finishing = true;
+                }
+                Poll::Ready(failed) => {
+                    // The last word goes out as far as that needs no waiting.
+                    let _ = Pin::new(&mut self.stream).poll_shutdown(cx);
+                    return Poll::Ready(failed);
+                }
+                Poll::Pending if self.shared.is_done() => self.is_finishing = true,
+                Poll::Pending
+                    if std::mem::take(&mut self.is_held) && (written.is_ready() || !self.is_full()) => {}
+                Poll::Pending => return Poll::Pending,
             }
         }
+        self.poll_finish(cx)
     }
 
-    /// Reads as long as there is anything; ready at the end. Who takes nothing of what it is told is not read either.
+    /// Whether so much waits to be written that nothing more is read: who takes nothing of what it is told is not heard
+    /// either. Backends get more, so that two of us do not wait for each other.
+    fn is_full(&self) -> bool {
+        let most = if self.shared.is_server { 2 * MOST_UNSENT } else { 4 * MOST_UNSENT };
+        self.shared.with_outbox(|outbox| outbox.len()) >= most
+    }
+
+    /// Reads as long as there is anything; ready at the end.
     fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
@@ -153,7 +171,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     ) -> Poll<Result<(), ConnectionError>> {
         loop {
             self.take_frames(begin).map_err(ConnectionError::Protocol)?;
-            self.is_held = self.shared.with_outbox(|outbox| outbox.len()) >= 2 * MOST_UNSENT;
+            self.is_held = self.is_full();
             if self.is_held {
                 return Poll::Pending;
             }
@@ -189,6 +207,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             self.head = None;
             let taken = match head.kind {
+                // A little piece does not keep what it came in.
+                kind::DATA if length <= COPIED_BYTES => {
+                    let payload = Bytes::copy_from_slice(&self.input[HEAD_BYTES..length]);
+                    self.input.advance(length);
+                    self.receiver.data(head, payload)
+                }
                 kind::DATA => {
                     let frame = self.input.split_to(length).freeze();
                     self.receiver.data(head, frame.slice(HEAD_BYTES..))
@@ -237,11 +261,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Poll::Ready(Ok(()))
     }
 
-    /// Says goodbye, and closes once all is written.
+    /// Says goodbye, and closes once all is written. Clients are read to their end: the system would take back what they
+    /// have not got yet, if anything of them were unread.
     fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ConnectionError>> {
         self.shared.say_goodbye(Reason::NO_ERROR);
         ready!(self.poll_write(cx))?;
         ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+        while self.shared.is_server {
+            self.input.clear();
+            self.input.reserve(LEAST_READ);
+            let count = ready!(pin!(self.stream.read_buf(&mut self.input)).poll(cx))?;
+            self.shared.traffic.read.set(self.shared.traffic.read() + count as u64);
+            if count == 0 {
+                break;
+            }
+        }
         Poll::Ready(Ok(()))
     }
 

@@ -6,7 +6,7 @@ use super::{reason::Fault, reason::Reason};
 pub(super) const HEAD_BYTES: usize = 9;
 /// Largest payload that is taken, and that is sent to who has not allowed more (RFC 9113 §4.2).
 pub(super) const MOST_PAYLOAD: usize = 16 << 10;
-/// Largest window, number of a stream, and what a stream's number is taken from (RFC 9113 §5.1.1, §6.9.1).
+/// Largest number of a stream and largest window; the bit above means nothing (RFC 9113 §5.1.1, §6.9.1).
 pub(super) const MOST: u32 = (1 << 31) - 1;
 
 /// Types of frames (RFC 9113 §6).
@@ -72,6 +72,11 @@ impl FrameHead {
             None => Err(Fault::Connection(Reason::PROTOCOL_ERROR)),
         }
     }
+}
+
+/// The head of a DATA frame.
+pub(super) fn data_head(stream: u32, length: usize, is_last: bool) -> FrameHead {
+    FrameHead { length, kind: kind::DATA, flags: if is_last { flag::END_STREAM } else { 0 }, stream }
 }
 
 /// Writes a frame whose payload is there.

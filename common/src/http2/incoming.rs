@@ -72,6 +72,11 @@ impl Http2Incoming {
         }
     }
 
+    /// The stream on which it arrives.
+    pub(super) fn stream(&self) -> &Handle {
+        &self.stream
+    }
+
     /// Trailer fields; complete once the body has ended.
     pub fn trailers(&self) -> &Fields {
         &self.trailers

@@ -75,6 +75,9 @@ pub enum Broken {
     /// The connection has ended, or takes no further streams.
     #[error("the connection has ended")]
     Closed,
+    /// The connection takes no further stream at the moment.
+    #[error("the connection has no room for a stream")]
+    Full,
 }
 
 /// What a frame that breaks a rule ends.

@@ -95,7 +95,9 @@ impl Receiver {
                 self.pay(OWN_RESET)?;
                 match self.shared.stream(id) {
                     Some(stream) => self.shared.reset(id, &mut stream.state.borrow_mut(), reason),
-                    None => self.shared.forget(id, reason),
+                    // Nobody knows of it, so there is nothing to end.
+                    None if self.shared.is_idle(id) => {}
+                    None => self.shared.send_reset(id, reason),
                 }
                 Ok(())
             }
@@ -173,7 +175,7 @@ impl Receiver {
 
     /// Something came for a stream that is not there.
     fn absent(&self, id: u32) -> Result<bool, Fault> {
-        match (self.shared.is_idle(id), self.shared.is_forgotten(id)) {
+        match (self.shared.is_idle(id), self.shared.is_dropped(id)) {
             (true, _) => Err(PROTOCOL_ERROR),
             (false, true) => Ok(false),
             (false, false) => Err(Fault::Connection(Reason::STREAM_CLOSED)),
@@ -263,7 +265,8 @@ impl Receiver {
         let Some(handle) = self.shared.accept(id)? else { return Ok(()) };
         if let Some(stream) = self.shared.stream(id) {
             let mut state = stream.state.borrow_mut();
-            state.remaining = self.block.length;
+            // What a tunnel carries has no length.
+            state.remaining = self.block.length.filter(|_| self.block.method() != b"CONNECT");
             state.has_received_all = is_last;
         }
         begin(&mut self.block, handle);
@@ -306,7 +309,7 @@ impl Receiver {
     fn final_answer(&mut self, stream: &Stream, state: &mut StreamState, is_last: bool) -> Result<(), Fault> {
         let is_of_head = matches!(state.answer, Answer::AwaitedOfHead(_));
         let has_body = !is_of_head && !matches!(self.block.status, 204 | 304);
-        state.remaining = self.block.length.filter(|_| has_body);
+        state.remaining = if has_body { self.block.length } else { Some(0) };
         if is_last && state.remaining.is_some_and(|length| length > 0) {
             return Err(Fault::Stream(stream.id, Reason::PROTOCOL_ERROR));
         }
@@ -369,8 +372,10 @@ impl Receiver {
         if head.stream != 0 {
             return Err(PROTOCOL_ERROR);
         }
-        let last = *payload.first_chunk().filter(|_| payload.len() >= 8).ok_or(FRAME_SIZE_ERROR)?;
-        self.shared.goes(u32::from_be_bytes(last) & MOST);
+        let ([last, code], _) = payload.as_chunks::<4>().0.split_first_chunk().ok_or(FRAME_SIZE_ERROR)?;
+        let (last, reason) = (u32::from_be_bytes(*last) & MOST, Reason(u32::from_be_bytes(*code)));
+        tracing::debug!(last, %reason, "the peer of an HTTP/2 connection goes");
+        self.shared.goes(last);
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     rc::Rc,
     task::{Context, Poll, Waker},
 };
@@ -10,20 +10,22 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    frame::{FrameHead, MOST, flag, kind, put, put_goaway, put_reset, put_window_update},
+    frame::{FrameHead, MOST, data_head, flag, kind, put, put_goaway, put_reset, put_window_update},
     head::HeadWriter,
     hpack::Encoder,
     outbox::Outbox,
     reason::{Broken, Fault, Reason},
     settings::{FIRST_WINDOW, PeerSettings, Settings},
-    stream::{Answer, Handle, Stream, StreamState, data_head},
+    stream::{Answer, Handle, Stream, StreamState},
     window::Window,
 };
 
 /// Bytes that wait to be written before no more payload is taken.
 pub(super) const MOST_UNSENT: usize = 64 << 10;
-/// Streams whose end by us the peer may not know of yet: what still comes of them is dropped.
-const FORGOTTEN: usize = 512;
+/// The same before no further stream is opened.
+const FULL: usize = 2 * MOST_UNSENT;
+/// Streams that were reset by us, of which the peer may not know yet: what still comes of them is dropped.
+const RESETS: usize = 512;
 /// Payloads of our PINGs: one that asks whether the peer is there, one behind which it knows that we go.
 const PING_ALIVE: [u8; 8] = *b"selvedge";
 const PING_LEAVE: [u8; 8] = *b"leaving.";
@@ -81,8 +83,10 @@ struct State {
     is_acknowledged: bool,
     send_window: i64,
     window: Window,
-    /// Streams that wait until more may be sent on the connection.
-    waiting: VecDeque<Rc<Stream>>,
+    /// Streams that wait until more may be sent on the connection, by their places in the line.
+    waiting: BTreeMap<u64, Rc<Stream>>,
+    /// Places that were given.
+    places: u64,
     /// Whoever drives the connection.
     connection: Option<Waker>,
     /// Whether that one will look at what is to be written anyway.
@@ -90,7 +94,8 @@ struct State {
     /// The highest stream that the peer has opened.
     last_peer: u32,
     next_own: u32,
-    forgotten: VecDeque<u32>,
+    /// Streams that were reset by us, the last ones.
+    resets: VecDeque<u32>,
     leaving: Leaving,
     /// No further stream may be opened by us: the peer goes, or has gone.
     is_closed: bool,
@@ -112,12 +117,13 @@ impl Shared {
             is_acknowledged: false,
             send_window: i64::from(FIRST_WINDOW),
             window: Window::new(size, size.max(FIRST_WINDOW)),
-            waiting: VecDeque::new(),
+            waiting: BTreeMap::new(),
+            places: 0,
             connection: None,
             is_awake: true,
             last_peer: 0,
             next_own: 1,
-            forgotten: VecDeque::new(),
+            resets: VecDeque::new(),
             leaving: Leaving::No,
             is_closed: false,
             is_unused: false,
@@ -160,10 +166,20 @@ impl Shared {
         (usize::try_from(state.send_window).unwrap_or(0), state.out.len())
     }
 
-    /// A stream waits until there is more room.
+    /// A stream waits until there is more room, in the place that it has had since it got some.
     pub fn wait(&self, stream: &Rc<Stream>, of: &mut StreamState) {
-        if !std::mem::replace(&mut of.is_waiting, true) {
-            self.state.borrow_mut().waiting.push_back(stream.clone());
+        let state = &mut *self.state.borrow_mut();
+        let place = *of.place.get_or_insert_with(|| {
+            state.places += 1;
+            state.places
+        });
+        state.waiting.entry(place).or_insert_with(|| stream.clone());
+    }
+
+    /// A stream got room, or needs none any more.
+    pub fn leave_line(&self, of: &mut StreamState) {
+        if let Some(place) = of.place.take() {
+            self.state.borrow_mut().waiting.remove(&place);
         }
     }
 
@@ -177,11 +193,7 @@ impl Shared {
             }
             std::mem::take(&mut state.waiting)
         };
-        for stream in waiting {
-            let mut state = stream.state.borrow_mut();
-            state.is_waiting = false;
-            state.wake_writer();
-        }
+        waiting.into_values().for_each(|stream| stream.state.borrow_mut().wake_writer());
     }
 
     /// Payload was taken from a stream: its peer may send as much more.
@@ -261,8 +273,9 @@ impl Shared {
     }
 
     /// Forgets a stream that is at its end.
-    pub fn settle(&self, id: u32, stream: &StreamState) {
+    pub fn settle(&self, id: u32, stream: &mut StreamState) {
         if stream.is_over() {
+            self.leave_line(stream);
             let mut state = self.state.borrow_mut();
             state.streams.remove(&id);
             if state.streams.is_empty() {
@@ -276,19 +289,19 @@ impl Shared {
     pub fn reset(&self, id: u32, stream: &mut StreamState, reason: Reason) {
         stream.break_off(Broken::Own(reason));
         self.settle(id, stream);
-        self.forget(id, reason);
+        self.send_reset(id, reason);
     }
 
     /// Tells the peer that a stream has ended; what still comes of it is dropped.
-    pub fn forget(&self, id: u32, reason: Reason) {
+    pub fn send_reset(&self, id: u32, reason: Reason) {
         let mut state = self.state.borrow_mut();
         if state.is_closed && state.connection.is_none() {
             return;
         }
-        if state.forgotten.len() == FORGOTTEN {
-            state.forgotten.pop_front();
+        if state.resets.len() >= RESETS.max(2 * self.settings.streams as usize) {
+            state.resets.pop_front();
         }
-        state.forgotten.push_back(id);
+        state.resets.push_back(id);
         state.out.write(|out| put_reset(out, id, reason));
         state.wake();
     }
@@ -298,8 +311,7 @@ impl Shared {
         self.state.borrow().streams.get(&id).cloned()
     }
 
-    /// What is known of the number of a stream that is not there: whether it never was; else whether what comes of it
-    /// is to be dropped, as it may have been sent before the peer knew of the end.
+    /// Whether nobody has opened this stream yet.
     pub fn is_idle(&self, id: u32) -> bool {
         let state = self.state.borrow();
         match id.is_multiple_of(2) != self.is_server {
@@ -308,11 +320,12 @@ impl Shared {
         }
     }
 
-    /// See [`Shared::is_idle`].
-    pub fn is_forgotten(&self, id: u32) -> bool {
+    /// Whether what comes of a stream that is not there any more is to be dropped, as the peer may not have known of the
+    /// end. That is so of all streams that we have opened.
+    pub fn is_dropped(&self, id: u32) -> bool {
         let state = self.state.borrow();
         let is_behind = matches!(state.leaving, Leaving::Behind(last) if id > last);
-        is_behind || state.forgotten.contains(&id)
+        !self.is_server || is_behind || state.resets.contains(&id)
     }
 
     /// The peer has opened a stream that was idle.
@@ -335,16 +348,22 @@ impl Shared {
         Ok(Some(state.open(self, id, Answer::None)))
     }
 
-    /// Opens a stream of ours; `None` if none may be opened.
-    pub fn open(self: &Rc<Self>, answer: Answer) -> Option<Handle> {
+    /// Opens a stream of ours.
+    ///
+    /// # Errors
+    /// When none may be opened, at the moment or at all.
+    pub fn open(self: &Rc<Self>, answer: Answer) -> Result<Handle, Broken> {
         let mut state = self.state.borrow_mut();
-        if state.is_closed || state.streams.len() >= state.peer.streams as usize {
-            return None;
+        if state.is_closed {
+            return Err(Broken::Closed);
+        }
+        if state.streams.len() >= state.most_streams() {
+            return Err(Broken::Full);
         }
         let id = state.next_own;
         state.next_own += 2;
         state.is_closed |= state.next_own > MOST;
-        Some(state.open(self, id, answer))
+        Ok(state.open(self, id, answer))
     }
 
     /// Whether streams of ours may still be opened.
@@ -352,9 +371,9 @@ impl Shared {
         !self.state.borrow().is_closed
     }
 
-    /// Streams of ours that the peer allows at once.
+    /// Streams of ours that may be open at once.
     pub fn most_streams(&self) -> usize {
-        self.state.borrow().peer.streams as usize
+        self.state.borrow().most_streams()
     }
 
     /// The peer's settings arrive.
@@ -415,7 +434,11 @@ impl Shared {
         let unseen: Vec<_> = state.streams.keys().copied().filter(|id| *id > last && is_ours(*id)).collect();
         let unseen: Vec<_> = unseen.iter().filter_map(|id| state.streams.remove(id)).collect();
         drop(state);
-        unseen.iter().for_each(|stream| stream.state.borrow_mut().break_off(Broken::Unseen));
+        for stream in unseen {
+            let mut state = stream.state.borrow_mut();
+            state.break_off(Broken::Unseen);
+            self.leave_line(&mut state);
+        }
     }
 
     /// Asks whether the peer is there.
@@ -471,10 +494,12 @@ impl Shared {
     /// Writes the last word of a connection, unless it was said.
     pub fn say_goodbye(&self, reason: Reason) {
         let mut state = self.state.borrow_mut();
-        let last = state.last_peer;
-        if reason == Reason::NO_ERROR && state.leaving == Leaving::Behind(last) {
-            return;
-        }
+        let last = match state.leaving {
+            Leaving::Behind(_) if reason == Reason::NO_ERROR => return,
+            // It may not grow (RFC 9113 §6.8).
+            Leaving::Behind(last) => last,
+            Leaving::No | Leaving::Told => state.last_peer,
+        };
         state.leaving = Leaving::Behind(last);
         state.out.write(|out| put_goaway(out, last, reason));
     }
@@ -499,7 +524,7 @@ pub(super) fn widen(stream: &Stream, bytes: i64) -> Result<(), Reason> {
     if state.send_window > i64::from(MOST) {
         return Err(Reason::FLOW_CONTROL_ERROR);
     }
-    if bytes > 0 && state.send_window > 0 && !state.is_waiting {
+    if bytes > 0 && state.send_window > 0 {
         state.wake_writer();
     }
     Ok(())
@@ -512,6 +537,11 @@ impl State {
         {
             waker.wake_by_ref();
         }
+    }
+
+    /// As many as the peer allows; none while it takes nothing of what is there for it.
+    fn most_streams(&self) -> usize {
+        if self.out.len() < FULL { self.peer.streams as usize } else { 0 }
     }
 
     fn open(&mut self, shared: &Rc<Shared>, id: u32, answer: Answer) -> Handle {

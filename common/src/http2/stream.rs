@@ -10,7 +10,6 @@ use std::{
 use bytes::{Bytes, BytesMut};
 
 use super::{
-    frame::{FrameHead, flag, kind},
     head::HeadWriter,
     reason::{Broken, Reason},
     shared::{MOST_UNSENT, Shared},
@@ -51,8 +50,8 @@ pub(super) struct StreamState {
     /// We have ended our half.
     pub has_sent_all: bool,
     writer: Option<Waker>,
-    /// It stands in the line of those that wait for room in the connection.
-    pub is_waiting: bool,
+    /// Its place in the line of those that wait for room in the connection, until it gets some.
+    pub place: Option<u64>,
     pub broken: Option<Broken>,
 }
 
@@ -81,7 +80,7 @@ impl StreamState {
             send_window: i64::from(send_window),
             has_sent_all: false,
             writer: None,
-            is_waiting: false,
+            place: None,
             broken: None,
         }
     }
@@ -241,6 +240,7 @@ impl Handle {
             let unused = MOST_UNSENT.saturating_sub(unsent);
             let room = wanted.min(own).min(window).min(unused);
             if room > 0 && unused >= LEAST_ROOM {
+                self.0.shared.leave_line(state);
                 return Poll::Ready(Ok(room));
             }
             self.0.shared.wait(&self.0, state);
@@ -309,9 +309,4 @@ impl Handle {
             self.0.shared.reset(self.0.id, state, reason);
         }
     }
-}
-
-/// The head of a DATA frame.
-pub(super) fn data_head(stream: u32, length: usize, is_last: bool) -> FrameHead {
-    FrameHead { length, kind: kind::DATA, flags: if is_last { flag::END_STREAM } else { 0 }, stream }
 }

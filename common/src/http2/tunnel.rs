@@ -28,6 +28,11 @@ impl Http2Tunnel {
         Self { incoming: Http2Incoming::new(stream), outgoing: None }
     }
 
+    /// The stream itself.
+    pub fn stream(&self) -> &Handle {
+        self.incoming.stream()
+    }
+
     /// The answer has been sent; from here on bytes can be.
     pub fn open(&mut self, outgoing: Http2Outgoing) {
         self.outgoing = Some(outgoing);

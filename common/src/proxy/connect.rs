@@ -1,5 +1,7 @@
 //! Connect: answers `CONNECT` with a tunnel to a backend of the route (RFC 9110 §9.3.6).
 
+use std::{future::poll_fn, task::Poll};
+
 use super::{
     body::Incoming,
     carry::carry,
@@ -11,7 +13,7 @@ use super::{
 };
 use crate::{
     http1::{BodyFraming, Connection},
-    http2::Http2Tunnel,
+    http2::{Broken, Http2Tunnel},
     message::ResponseHead,
     model::Listener,
     upstream::Http1Link,
@@ -84,5 +86,17 @@ async fn through_http2(
     reached: Reached,
 ) -> Result<(), &'static str> {
     let Reached { stream: mut far, open: _open, busy: _busy, limits: _limits } = reached;
-    Box::pin(carry(&x.worker().deadlines, idle, (&mut near, &mut far), (&x.received, &x.sent))).await
+    let stream = near.stream().clone();
+    let mut carrying =
+        Box::pin(carry(&x.worker().deadlines, idle, (&mut near, &mut far), (&x.received, &x.sent)));
+    poll_fn(|cx| match carrying.as_mut().poll(cx) {
+        Poll::Pending => match stream.poll_broken(cx) {
+            // What the client sent before its connection ended is still carried.
+            Poll::Ready(Broken::Closed) if !stream.is_end() => Poll::Pending,
+            Poll::Ready(_) => Poll::Ready(Err("tunnel_broken")),
+            Poll::Pending => Poll::Pending,
+        },
+        done => done,
+    })
+    .await
 }

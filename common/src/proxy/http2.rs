@@ -115,10 +115,11 @@ async fn leave(streams: &Streams, limits: &Limits, age_limit: Duration, is_moved
 /// Ends when a connection that was told to end has no stream left and its client has taken nothing for a while:
 /// it never answers the GOAWAY, or leaves the rest of an answer lying.
 async fn stuck(deadlines: &Deadlines, active: &Active, traffic: &Traffic, limit: Duration) {
+    let moved = || (traffic.read(), traffic.written());
     loop {
-        let written = traffic.written();
+        let before = moved();
         let _ = deadlines.within(limit, std::future::pending::<()>()).await;
-        if active.streams.get() == 0 && traffic.written() == written {
+        if active.streams.get() == 0 && moved() == before {
             return;
         }
     }
@@ -130,9 +131,9 @@ async fn silent(deadlines: &Deadlines, watch: &Watch, limits: &Limits) {
     let traffic = watch.traffic();
     let mut quiet = 0;
     loop {
-        let read = traffic.read();
+        let before = (traffic.read(), traffic.written());
         let _ = deadlines.within(limits.keep_alive_idle / LOOKS, std::future::pending::<()>()).await;
-        quiet = if traffic.read() == read { quiet + 1 } else { 0 };
+        quiet = if (traffic.read(), traffic.written()) == before { quiet + 1 } else { 0 };
         if quiet >= LOOKS {
             if deadlines.within(limits.handshake_time, watch.ping()).await.is_err() {
                 return;

@@ -61,7 +61,9 @@ pub async fn send(
     });
     let asked = sent.map_err(|broken| {
         tracing::debug!(error = %broken, "no HTTP/2 request could be sent");
-        worker.pool.forget_http2(this.peer, &stream);
+        if broken != Broken::Full {
+            worker.pool.forget_http2(this.peer, &stream);
+        }
         error(Failure::UpstreamClosed, Progress::Nothing)
     })?;
     let mut out = Outgoing::Http2(Http2Outgoing::new(asked.clone(), is_whole));
@@ -77,7 +79,10 @@ pub async fn send(
         Ok(Err(broken)) => {
             tracing::debug!(error = %broken, "HTTP/2 request failed");
             let progress = progress(broken);
-            let failure = Failure::UpstreamClosed;
+            let failure = match broken {
+                Broken::Own(_) => Failure::UpstreamProtocol,
+                _ => Failure::UpstreamClosed,
+            };
             if matches!(broken, Broken::Reset(_) | Broken::Own(_)) {
                 // The connection is well: this says nothing of how long it had been idle.
                 return Err(TryError { failure, progress, reused: false });
@@ -117,8 +122,10 @@ pub async fn send(
 /// sent (RFC 9113 §8.7): it refused the stream, or went away before it.
 fn progress(broken: Broken) -> Progress {
     match broken {
-        Broken::Reset(Reason::REFUSED_STREAM) | Broken::Unseen => Progress::Nothing,
-        Broken::Reset(_) | Broken::Own(_) | Broken::Closed => Progress::Sent,
+        Broken::Reset(Reason::REFUSED_STREAM) | Broken::Unseen | Broken::Full => Progress::Nothing,
+        Broken::Reset(_) | Broken::Closed => Progress::Sent,
+        // It has answered, only not well.
+        Broken::Own(_) => Progress::Answered,
     }
 }
 

@@ -294,7 +294,7 @@ mod tests {
         let block = [
             &b"\x5f\x03a\0b"[..],
             b"\x40\x03A-b\x01x",
-            b"\x40\x02:x\x02 y",
+            b"\x40\x02:x\x02\ny",
             b"\x0f\x10\x01z",
             &[0xc0, 0xbf, 0xbe],
         ];
