@@ -114,6 +114,7 @@ impl Block {
             Known::Other => {
                 self.has_underscore |= name.contains(&b'_');
                 self.fields.push_other(name, text);
+                self.keep_out(&field);
             }
             Known::Connection
             | Known::KeepAlive
@@ -135,7 +136,15 @@ impl Block {
                     self.take_length(value);
                 }
                 self.fields.push_known(known, text);
+                self.keep_out(&field);
             }
+        }
+    }
+
+    /// What its sender wants in no table is in none further on either.
+    fn keep_out(&mut self, field: &Field<'_>) {
+        if field.is_never_indexed {
+            self.fields.never_index_last();
         }
     }
 
@@ -255,7 +264,11 @@ mod tests {
         for (text, value) in fields {
             let (text, value) = (text.as_bytes(), value.as_bytes());
             let kind_of = name(std::str::from_utf8(text).unwrap());
-            block.take(kind, 1000, Field { kind: kind_of, name: text, value, is_sound: true });
+            block.take(
+                kind,
+                1000,
+                Field { kind: kind_of, name: text, value, is_sound: true, is_never_indexed: false },
+            );
         }
         let is_sound = block.finish(kind);
         (block, is_sound)

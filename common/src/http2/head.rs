@@ -42,8 +42,41 @@ impl HeadWriter<'_> {
 
     /// All fields but those of these names.
     pub fn fields(&mut self, fields: &Fields, but: KnownSet) {
-        for (known, name, value) in fields.iter_known().filter(|(known, ..)| !but.contains(*known)) {
-            self.field(known, name, value);
+        for (known, name, value, is_never_indexed) in fields.iter_indexed() {
+            if but.contains(known) {
+                continue;
+            }
+            match is_never_indexed {
+                true => self.encoder.never_indexed(self.out, known, name, value),
+                false => self.field(known, name, value),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http2::{
+        block::{Block, BlockKind},
+        hpack::Decoder,
+    };
+
+    #[test]
+    fn what_no_table_may_hold_is_in_none_on_the_next_hop_either() {
+        // `x-key: s` that no table may hold, and `x-other: 1` that one may.
+        let block = b"\x10\x05x-key\x01s\x40\x07x-other\x011";
+        let mut read = Block::default();
+        read.clear();
+        Decoder::new(4096).decode(block, |field| read.take(BlockKind::Trailers, 1000, field)).unwrap();
+        let (mut encoder, mut decoder) = (Encoder::new(), Decoder::new(4096));
+        for _ in 0..3 {
+            let (mut out, mut seen) = (Vec::new(), Vec::new());
+            HeadWriter { encoder: &mut encoder, out: &mut out }.fields(&read.fields, KnownSet::default());
+            let told = decoder.decode(&out, |field| seen.push((field.name.to_vec(), field.is_never_indexed)));
+            told.unwrap();
+            assert_eq!(seen, [(b"x-key".to_vec(), true), (b"x-other".to_vec(), false)]);
+            assert_eq!(out[..8], block[..8]);
         }
     }
 }

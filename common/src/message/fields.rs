@@ -66,6 +66,8 @@ struct Entry {
     value: Span,
     /// Whether it lies in the buffer as it is written: name, colon, space, value, CRLF.
     is_line: bool,
+    /// Whether no table of HPACK may hold it.
+    is_never_indexed: bool,
 }
 
 /// Header or trailer fields in their order, names in the case they came in.
@@ -127,14 +129,14 @@ impl Fields {
             && is_at(name.end + 1, b' ')
             && is_at(value.end, b'\r')
             && is_at(value.end + 1, b'\n');
-        self.push_entry(Entry { known, name, value, is_line });
+        self.push_entry(Entry { known, name, value, is_line, is_never_indexed: false });
     }
 
     /// Appends a field of a text that the caller stores next, at the front of the buffer.
     pub(crate) fn push_read(&mut self, line: &FieldLine) {
         let FieldLine { known, name, value, is_plain, .. } = *line;
         self.names.insert(known);
-        self.entries.push(Entry { known, name, value, is_line: is_plain });
+        self.entries.push(Entry { known, name, value, is_line: is_plain, is_never_indexed: false });
     }
 
     fn push_entry(&mut self, entry: Entry) {
@@ -183,7 +185,14 @@ impl Fields {
         write(&mut self.bytes);
         let value = Span::new(start, self.bytes.len());
         self.bytes.extend_from_slice(b"\r\n");
-        self.push_entry(Entry { known, name, value, is_line: true });
+        self.push_entry(Entry { known, name, value, is_line: true, is_never_indexed: false });
+    }
+
+    /// No table of HPACK may hold the last field (RFC 7541 §6.2.3).
+    pub(crate) fn never_index_last(&mut self) {
+        if let Some(last) = self.entries.last_mut() {
+            last.is_never_indexed = true;
+        }
     }
 
     /// Removes all fields of this name and appends one.
@@ -263,6 +272,11 @@ impl Fields {
     /// All fields in order, as name and value.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.entries.iter().map(|e| (self.at(e.name), self.at(e.value)))
+    }
+
+    /// All fields in order, with whether no table of HPACK may hold them.
+    pub(crate) fn iter_indexed(&self) -> impl Iterator<Item = (Known, &[u8], &[u8], bool)> {
+        self.entries.iter().map(|e| (e.known, self.at(e.name), self.at(e.value), e.is_never_indexed))
     }
 
     /// All fields in order, with what is known of their names.

@@ -96,14 +96,19 @@ impl Decoder {
         if let Some(age) = index.checked_sub(static_table::LENGTH + 1) {
             let entry = self.table.get(age).ok_or(DecodeError::NoEntry)?;
             let Tag { kind, is_sound } = entry.tag;
-            return Ok(Field { kind, name: entry.name, value: entry.value, is_sound });
+            return Ok(Field {
+                kind,
+                name: entry.name,
+                value: entry.value,
+                is_sound,
+                is_never_indexed: false,
+            });
         }
         let entry = static_table::ENTRIES.get(index.wrapping_sub(1));
         entry.copied().ok_or(DecodeError::NoEntry)
     }
 
-    /// Reads a field that is sent with its value. Whether it may be indexed by others is not told, since what is
-    /// worth that is decided by name where it is sent on.
+    /// Reads a field that is sent with its value.
     fn read_literal(
         &mut self,
         first: u8,
@@ -129,7 +134,7 @@ impl Decoder {
             Some(name) => name,
             None => self.indexed(index)?.name,
         };
-        field(Field { kind, name, value, is_sound: tag.is_sound });
+        field(Field { kind, name, value, is_sound: tag.is_sound, is_never_indexed: first & 0xf0 == 0x10 });
         if is_kept {
             match (own, index.checked_sub(static_table::LENGTH + 1)) {
                 (Some(name), _) => self.table.insert(tag, name, value),

@@ -73,6 +73,8 @@ struct Literal<'a> {
     value: &'a [u8],
     /// The age of an entry that has the same name.
     named_as: Option<usize>,
+    /// Whether no hop may take it into a table.
+    is_never_indexed: bool,
 }
 
 /// Encodes the blocks of one connection, in their order.
@@ -146,6 +148,12 @@ impl Encoder {
         self.write(out, places::of(known, name), name, value);
     }
 
+    /// The same for a field that no hop may take into a table, by the word of whoever sent it (RFC 7541 §6.2.3).
+    pub fn never_indexed(&mut self, out: &mut Vec<u8>, known: Known, name: &[u8], value: &[u8]) {
+        let place = places::of(known, name);
+        self.write_literal(out, &Literal { place, name, value, named_as: None, is_never_indexed: true });
+    }
+
     #[inline]
     fn write(&mut self, out: &mut Vec<u8>, place: usize, name: &[u8], value: &[u8]) {
         let age = usize::from(self.inserted.wrapping_sub(self.last[place].number).wrapping_sub(1));
@@ -158,7 +166,8 @@ impl Encoder {
             }
             entry => {
                 let named_as = entry.map(|_| age);
-                self.write_literal(out, &Literal { place, name, value, named_as });
+                let is_never_indexed = places::is_never_indexed(place, name);
+                self.write_literal(out, &Literal { place, name, value, named_as, is_never_indexed });
             }
         }
     }
@@ -172,9 +181,8 @@ impl Encoder {
         {
             return integer::write(out, 0x80, 0x7f, index);
         }
-        let is_never_indexed = places::is_never_indexed(field.place, field.name);
-        let is_kept = !is_never_indexed && self.is_worth_keeping(field);
-        let (flags, mask) = match (is_kept, is_never_indexed) {
+        let is_kept = !field.is_never_indexed && self.is_worth_keeping(field);
+        let (flags, mask) = match (is_kept, field.is_never_indexed) {
             (true, _) => (0x40, 0x3f),
             (false, false) => (0, 0x0f),
             (false, true) => (0x10, 0x0f),

@@ -72,6 +72,8 @@ pub struct Field<'a> {
     pub value: &'a [u8],
     /// Whether the value holds no control byte other than a tab. White space may be around it.
     pub is_sound: bool,
+    /// Whether no hop may take it into a table (RFC 7541 §6.2.3).
+    pub is_never_indexed: bool,
 }
 
 /// Why a block is none. The connection's tables differ from then on, so it can only be closed (RFC 9113 §4.3).

@@ -77,7 +77,7 @@ pub(super) const STATIC: [Field<'static>; LENGTH] = [
 ];
 
 const fn entry(kind: Name, name: &'static str, value: &'static str) -> Field<'static> {
-    Field { kind, name: name.as_bytes(), value: value.as_bytes(), is_sound: true }
+    Field { kind, name: name.as_bytes(), value: value.as_bytes(), is_sound: true, is_never_indexed: false }
 }
 
 #[cfg(test)]
