@@ -17,4 +17,5 @@ pub mod quote;
 pub mod routing;
 pub mod runtime;
 pub mod source;
+pub mod spans;
 pub mod upstream;

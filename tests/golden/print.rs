@@ -66,6 +66,7 @@ fn snapshot<T: Translate>(reconciler: &Reconciler<T>, usual: &Backend) -> Value 
             out.insert(name.to_owned(), value);
         }
     };
+    put("tracing", snapshot.tracing.as_deref().map(|tracing| json!(tracing)).unwrap_or_default());
     put("hosts", hosts(routes));
     for (set, routes) in snapshot.route_sets.iter().filter(|(set, _)| **set != main) {
         put(&format!("hosts of {set}"), hosts(routes));
@@ -199,6 +200,9 @@ fn route(route: &Route) -> Value {
     }
     if route.unlogged {
         out.insert("unlogged".into(), json!(true));
+    }
+    if let Some(tracing) = &route.tracing {
+        out.insert("tracing".into(), json!(tracing));
     }
     if let Some(rules) = &route.rules {
         out.insert("rules".into(), json!(format!("{} of {}", rules.host, rules.set)));

@@ -52,6 +52,7 @@ mod timing;
 mod tls;
 mod tls_passthrough;
 mod tls_table;
+mod traces;
 mod upgrades;
 mod web_filters;
 mod zones;

@@ -2,6 +2,7 @@
 
 pub mod api_server;
 pub mod client;
+pub mod collector;
 pub mod crowd;
 pub mod edge;
 pub mod follower;

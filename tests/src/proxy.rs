@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex},
+    thread,
     time::Duration,
 };
 
@@ -157,10 +158,19 @@ impl Proxy {
     /// Asks endpoints whether they are well, as long as the engine lives.
     pub fn check_health(&self) {
         let asking = self.engine.check_health();
-        std::thread::spawn(move || {
+        thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.expect("the system gives a runtime").block_on(asking);
         });
+    }
+
+    /// Sends spans as long as the engine lives, and the last ones then; the thread ends with the last one.
+    pub fn export_spans(&self) -> thread::JoinHandle<()> {
+        let exporting = self.engine.export_spans();
+        thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.expect("the system gives a runtime").block_on(exporting);
+        })
     }
 
     /// Address of the plain listener.

@@ -14,7 +14,7 @@ const MAY: [(&str, &str); 9] = [
     ("common/src/kube/lease.rs", "times in a lease are to be read; only that it changes counts"),
     ("common/src/kube/status/mod.rs", "the time of a condition is one to be read"),
     ("common/src/proxy/handshake.rs", "the certificate of a client is valid at times of day"),
-    ("common/src/proxy/exchange.rs", "the time of a line of the access log"),
+    ("common/src/proxy/exchange.rs", "the time of a line of the access log, and of a span"),
     (
         "common/src/proxy/identity/tokens.rs",
         "the end of a token is a time of day; it is believed for minutes at most",

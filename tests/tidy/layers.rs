@@ -40,6 +40,7 @@ const COMMON: &[(&str, &[&str])] = &[
             "runtime::deadline",
         ],
     ),
+    ("spans", &["filter", "model", "upstream::tls", "runtime::metrics", "runtime::spawn"]),
     (
         "proxy",
         &[
@@ -52,6 +53,7 @@ const COMMON: &[(&str, &[&str])] = &[
             "http1",
             "http2",
             "upstream",
+            "spans",
             "runtime::access_log",
             "runtime::deadline",
             "runtime::drain",
@@ -70,7 +72,10 @@ const COMMON: &[(&str, &[&str])] = &[
     ("runtime::telemetry", &[]),
     (
         "runtime",
-        &["id", "message", "filter", "model", "routing", "source", "http1", "http2", "upstream", "proxy"],
+        &[
+            "id", "message", "filter", "model", "routing", "source", "http1", "http2", "upstream", "spans",
+            "proxy",
+        ],
     ),
     // It meets `proxy` nowhere: both know only `source`.
     ("kube", &["id", "message", "near", "quote", "filter", "model", "source"]),

@@ -52,6 +52,8 @@ known! {
     Connection = "connection",
     KeepAlive = "keep-alive",
     UserAgent = "user-agent",
+    Tracestate = "tracestate",
+    Traceparent = "traceparent",
     XRequestId = "x-request-id",
     GrpcTimeout = "grpc-timeout",
     ContentType = "content-type",

@@ -24,6 +24,7 @@ mod shared_map;
 mod snapshot;
 mod source;
 mod tls_passthrough;
+mod traces;
 
 use crate::duration;
 
@@ -51,6 +52,7 @@ pub use shared_map::{Difference, SharedMap};
 pub use snapshot::{RouteSet, Snapshot};
 pub use source::Source;
 pub use tls_passthrough::TlsPassthrough;
+pub use traces::{Collector, OtlpProtocol, RouteTracing, Sampler, Tracing};
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Conditions, ErrorPages, HostMatch, PathMatch, Priority, Retry, Shared};
+use super::{Conditions, ErrorPages, HostMatch, PathMatch, Priority, Retry, RouteTracing, Shared};
 use crate::{
     filter::Filter,
     id::{BackendId, ObjectRef, RouteId, RouteSetId},
@@ -64,6 +64,9 @@ pub struct Route {
     /// By which fields its backends are told of the client.
     #[serde(default, skip_serializing_if = "super::is_default")]
     pub client_fields: ClientFields,
+    /// How its requests are traced; `None` is as the snapshot says it of all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracing: Option<Arc<RouteTracing>>,
 }
 
 /// The fields by which backends are told who asked, and how.
@@ -126,6 +129,7 @@ impl Route {
             error_pages: None,
             rules: None,
             client_fields: ClientFields::default(),
+            tracing: None,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Backend, Certificate, HostMatch, Listener, Route, SharedMap, VirtualHost};
+use super::{Backend, Certificate, HostMatch, Listener, Route, SharedMap, Tracing, VirtualHost};
 use crate::id::{BackendId, CertificateId, ListenerName, RouteSetId};
 
 /// What the engine shall do, as keyed maps, so that a difference is a comparison of keys.
@@ -24,6 +24,9 @@ pub struct Snapshot {
     pub backends: SharedMap<BackendId, Arc<Backend>>,
     /// Every certificate that a host or a listener refers to.
     pub certificates: SharedMap<CertificateId, Arc<Certificate>>,
+    /// Which requests are traced, and where their spans are sent; `None` traces nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracing: Option<Arc<Tracing>>,
 }
 
 /// Hosts with their routes, and what answers when none of them does.

@@ -137,6 +137,7 @@ impl<T: Role> Program<T> {
         let metrics = engine.metrics();
         let resolving = spawn("resolve", metrics, engine.resolve());
         let checking = spawn("health checks", metrics, engine.check_health());
+        let exporting = spawn("spans", metrics, engine.export_spans());
         let recording = spawn("graph", metrics, engine.record_graph());
         let state = Arc::new(Admin::new(engine.clone(), is_synced));
         let mut until = stopping.clone();
@@ -156,6 +157,8 @@ impl<T: Role> Program<T> {
         // Nobody need be left to hear it.
         let _ = stop.send(true);
         finish(serving_admin, telling).await;
+        // The last spans have a few seconds.
+        let _ = exporting.await;
         resolving.abort();
         checking.abort();
         recording.abort();

@@ -16,6 +16,7 @@ use super::{
     identity::{self, Found},
     ip_text::IpText,
     live::{Live, LiveListener, LiveRoute},
+    spanning::{self, Span},
     timing::Timing,
     worker::Worker,
 };
@@ -24,7 +25,7 @@ use crate::{
     model::{Caller, Listener, Source},
     routing::Asked,
     runtime::access_log::AccessRecord,
-    upstream::Destination,
+    upstream::{Destination, Upstream},
 };
 
 /// A client's connection, as far as its requests need to know it.
@@ -139,6 +140,8 @@ pub struct Exchange<'c> {
     pub added: Option<Box<Added>>,
     /// Whether its bytes are those of a client's TLS, which ends behind us.
     pub brings_tls: bool,
+    /// Its span, where it is recorded in a trace.
+    pub span: Option<Box<Span>>,
     /// Whether it has an id of ours already.
     pub has_id: bool,
     /// Whether its head is one for backends already.
@@ -222,6 +225,7 @@ impl<'c> Exchange<'c> {
             sent: Cell::new(0),
             added: None,
             brings_tls: false,
+            span: None,
             has_id: false,
             is_dressed: false,
             has_page: false,
@@ -248,6 +252,15 @@ impl<'c> Exchange<'c> {
     pub fn client_address(&self) -> SocketAddr {
         let address = self.client.address;
         SocketAddr::new(self.client_ip, if self.client_ip == address.ip() { address.port() } else { 0 })
+    }
+
+    /// The backend that was chosen.
+    pub fn upstream(&self) -> Option<&Arc<Upstream>> {
+        let of_route = || {
+            let target = self.route.as_ref()?.targets.get(self.target?)?;
+            target.upstream.as_ref().ok()
+        };
+        self.destination.as_ref().map(|to| &to.upstream).or_else(of_route)
     }
 
     /// What conditions of routes look at.
@@ -342,9 +355,6 @@ impl Exchange<'_> {
         }
         let is_unlogged = self.outer.as_deref().or(route).is_some_and(|route| route.route.unlogged);
         if worker.log.is_on() && !is_unlogged {
-            let target = self.target.and_then(|index| route?.targets.get(index));
-            let target = target.and_then(|target| target.upstream.as_ref().ok());
-            let target = self.destination.as_ref().map(|to| &to.upstream).or(target);
             worker.log.record(&AccessRecord {
                 time: SystemTime::now() - duration,
                 client: self.client_ip,
@@ -357,7 +367,7 @@ impl Exchange<'_> {
                 sent_bytes: self.sent.get(),
                 duration,
                 route: route.map(|route| route.route.id.as_str()),
-                backend: target.map(|upstream| upstream.id.as_str()),
+                backend: self.upstream().map(|upstream| upstream.id.as_str()),
                 endpoint: self.endpoint,
                 tries: self.tries,
                 generation: self.generation,
@@ -367,6 +377,9 @@ impl Exchange<'_> {
                 referer: self.head.fields.get_by_name("referer"),
                 tls: self.client.tls.as_ref().map(|tls| tls.version),
             });
+        }
+        if self.span.is_some() || self.route.is_none() {
+            spanning::end(self, SystemTime::now() - duration, duration);
         }
     }
 }

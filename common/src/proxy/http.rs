@@ -16,7 +16,7 @@ use super::{
     loops, passing,
     respond::{self, Failure},
     responder::{Responder, ResponderError},
-    rules, shedding, tls,
+    rules, shedding, spanning, tls,
 };
 use crate::{
     filter::{Filter, FilterContext, Flow, Reply, ReplyKind},
@@ -184,6 +184,9 @@ fn route(x: &mut Exchange<'_>) -> Result<Arc<Listener>, Failure> {
         return Err(Failure::NotProxied);
     }
     x.set_route(found);
+    if let Some(recorder) = &live.recorder {
+        spanning::begin(x, recorder);
+    }
     shedding::admit(x)?;
     if let Some(passing) = passing {
         x.destination = Some(passing::destination(x, passing)?);

@@ -18,6 +18,7 @@ use crate::{
     routing::Table,
     runtime::metrics::{Metrics, RouteLabels, RouteMetrics},
     source::Rejected,
+    spans::Recorder,
     upstream::{Registry, Upstream},
 };
 
@@ -36,6 +37,8 @@ pub struct Live {
     tables: Tables,
     /// Certificates that can be used.
     pub certificates: LiveCertificates,
+    /// Who takes spans, if requests are traced.
+    pub recorder: Option<Arc<Recorder>>,
     /// What it was built from.
     pub snapshot: Arc<Snapshot>,
 }
@@ -121,6 +124,8 @@ pub struct Parts<'a> {
     pub metrics: &'a Metrics,
     /// Certificate where a listener names none that can be used.
     pub self_signed: &'a Arc<CertifiedKey>,
+    /// Who takes spans, if requests are traced.
+    pub recorder: Option<Arc<Recorder>>,
 }
 
 impl Live {
@@ -132,6 +137,7 @@ impl Live {
             https_port: 443,
             tables: BTreeMap::new(),
             certificates: LiveCertificates::default(),
+            recorder: None,
             snapshot: Arc::default(),
         }
     }
@@ -169,7 +175,8 @@ impl Live {
         let generation = previous.generation + 1;
         let https = snapshot.listeners.values().find(|l| l.protocol == ListenerProtocol::Https);
         let https_port = https.map_or(443, |listener| listener.public_port);
-        (Live { generation, listeners, https_port, tables, certificates, snapshot }, rejected)
+        let recorder = parts.recorder.clone();
+        (Live { generation, listeners, https_port, tables, certificates, recorder, snapshot }, rejected)
     }
 }
 

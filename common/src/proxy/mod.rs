@@ -54,6 +54,7 @@ mod sending;
 mod shaped;
 mod shared;
 mod shedding;
+mod spanning;
 mod spreading;
 mod tcp;
 mod timing;

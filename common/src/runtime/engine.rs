@@ -25,6 +25,7 @@ use crate::{
     model::{Endpoints, Listener, Snapshot},
     proxy::{Live, Parts, ProxySettings, Shared, tls},
     source::{Applied, Rejected, Sink, Update, tokens::TokenVerifier},
+    spans::{Exports, Recorder},
     upstream::{Lookup, OwnAddresses, check, resolve},
 };
 
@@ -82,6 +83,7 @@ pub struct Engine {
     applying: Mutex<Applying>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     graph: Arc<graph::Record>,
+    exports: Exports,
 }
 
 /// What is kept from one update to the next.
@@ -126,6 +128,7 @@ impl Engine {
             applying: Mutex::default(),
             threads: Mutex::new(threads),
             graph,
+            exports: Exports::default(),
         })
     }
 
@@ -204,6 +207,12 @@ impl Engine {
         check::run(registry, metrics, async move { drain.reached(Phase::Stopped).await })
     }
 
+    /// Sends the spans of traced requests, also those that are left when the engine has stopped: it ends within a few
+    /// seconds then. To be spawned beside the workers, once.
+    pub fn export_spans(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.exports.run(self.shared.metrics.clone())
+    }
+
     /// Who calls whom; `None` if no listener finds that out.
     pub fn graph(&self) -> Option<graph::Graph> {
         let live = self.shared.live.load();
@@ -247,6 +256,16 @@ impl Engine {
             let _ = joined.await;
         }
         drain.enter(Phase::Stopped);
+        self.exports.finish();
+    }
+
+    /// Who takes spans from now on; the same as before if the settings are.
+    fn recorder(&self, snapshot: &Snapshot, before: &Live) -> Option<Arc<Recorder>> {
+        let settings = snapshot.tracing.as_ref()?;
+        match &before.recorder {
+            Some(recorder) if recorder.settings() == settings => Some(recorder.clone()),
+            _ => Some(self.exports.record(settings, &self.shared.metrics)),
+        }
     }
 
     fn apply_snapshot(&self, snapshot: Arc<Snapshot>, endpoints: &[(BackendId, Endpoints)]) -> Applied {
@@ -268,6 +287,7 @@ impl Engine {
             registry: &self.shared.registry,
             metrics: &self.shared.metrics,
             self_signed: &self.self_signed,
+            recorder: self.recorder(&snapshot, &before),
         };
         let (live, unusable) = Live::build(snapshot, &before, &parts);
         let generation = live.generation;
@@ -310,6 +330,7 @@ impl Drop for Engine {
     fn drop(&mut self) {
         self.shared.drain.enter(Phase::Stopped);
         lock(&self.threads).drain(..).for_each(|thread| drop(thread.join()));
+        self.exports.finish();
     }
 }
 

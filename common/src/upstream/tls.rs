@@ -34,7 +34,7 @@ impl Secured {
             BackendTls { trust: Trust::Anyone, client_certificate: None, .. } => {
                 client_settings(backend.protocol)
             }
-            _ => Arc::new(make(&tls, backend.protocol)),
+            _ => settings(&tls, backend.protocol),
         };
         Some(Arc::new(Self { tls, settings }))
     }
@@ -49,6 +49,11 @@ pub fn client_settings(protocol: BackendProtocol) -> Arc<ClientConfig> {
         BackendProtocol::Http2 => &HTTP2,
     };
     made.get_or_init(|| Arc::new(make(&BackendTls::default(), protocol))).clone()
+}
+
+/// Settings by which somebody is believed, and something shown.
+pub fn settings(tls: &BackendTls, protocol: BackendProtocol) -> Arc<ClientConfig> {
+    Arc::new(make(tls, protocol))
 }
 
 fn make(tls: &BackendTls, protocol: BackendProtocol) -> ClientConfig {

@@ -161,6 +161,10 @@ pub struct Metrics {
     pub configuration: ConfigurationMetrics,
     /// The access log's own counts.
     pub access_log: AccessLogCounts,
+    /// Spans that a collector took.
+    pub spans_exported: Counter,
+    /// Spans that were lost, by reason.
+    pub spans_dropped: Arc<Reasons>,
     /// Requests whose token nobody could verify, so that only their address says who calls.
     pub tokens_unverified: Counter,
     /// Panics that were caught; each ended one connection or task.
@@ -186,6 +190,8 @@ impl Metrics {
             upstream: UpstreamMetrics::default(),
             configuration: ConfigurationMetrics::default(),
             access_log: AccessLogCounts::default(),
+            spans_exported: Counter::default(),
+            spans_dropped: Arc::default(),
             tokens_unverified: Counter::default(),
             panics: Counter::default(),
         };
@@ -203,6 +209,7 @@ impl Metrics {
             (names::OWN_RESPONSES, &self.own_responses),
             (names::UPSTREAM_FAILED, &upstream.failed),
             (names::UPSTREAM_RETRIES, &upstream.retries),
+            (names::SPANS_DROPPED, &self.spans_dropped),
         ] {
             registry.register_collector(Box::new(ByReason(name, "reason", reasons.clone())));
         }
@@ -222,6 +229,7 @@ impl Metrics {
             (names::HOSTS, &configuration.hosts_translated),
             (names::LOG_DROPPED, &self.access_log.dropped_lines),
             (names::LOG_ERRORS, &self.access_log.write_errors),
+            (names::SPANS_EXPORTED, &self.spans_exported),
             (names::TOKENS_UNVERIFIED, &self.tokens_unverified),
             (names::PANICS, &self.panics),
         ] {

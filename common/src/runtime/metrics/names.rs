@@ -58,6 +58,11 @@ pub(super) const MIRRORED: Name =
     ("mirrored_requests", "Copies of requests for mirrors, by result: answered, or why they were not");
 pub(super) const LOG_DROPPED: Name = ("access_log_dropped_lines", "Lines the access log could not keep");
 pub(super) const LOG_ERRORS: Name = ("access_log_write_errors", "Failed writes of the access log");
+pub(super) const SPANS_EXPORTED: Name = ("spans_exported", "Spans of traces that the collector took");
+pub(super) const SPANS_DROPPED: Name = (
+    "spans_dropped",
+    "Spans of traces lost, by reason: queue_full, export_failed, rejected by the collector, unsent at the end",
+);
 pub(super) const TOKENS_UNVERIFIED: Name = (
     "caller_tokens_unverified",
     "Requests whose token nobody could verify, so that only their address said who called",

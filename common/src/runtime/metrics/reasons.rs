@@ -25,8 +25,16 @@ impl Default for Reasons {
 impl Reasons {
     /// Counts one. No lock but the first time that a reason occurs.
     pub fn add(&self, reason: &'static str) {
+        self.add_many(reason, 1);
+    }
+
+    /// Counts several.
+    pub fn add_many(&self, reason: &'static str, times: u64) {
+        if times == 0 {
+            return;
+        }
         let slot = self.slots.iter().find(|(name, _)| *name.get_or_init(|| reason) == reason);
-        slot.map_or(&self.other, |(_, count)| count).fetch_add(1, Ordering::Relaxed);
+        slot.map_or(&self.other, |(_, count)| count).fetch_add(times, Ordering::Relaxed);
     }
 
     /// What was counted, reason by reason.
