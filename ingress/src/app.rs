@@ -61,7 +61,7 @@ impl Role for translate::Edge {
 impl From<Box<RunArgs>> for Plan<translate::Edge> {
     fn from(args: Box<RunArgs>) -> Self {
         let settings = args.settings();
-        let RunArgs { source, class, listen, publish, client, backend, drain, log } = *args;
+        let RunArgs { source, class, listen, publish, client, backend, drain, log, .. } = *args;
         Self {
             listeners: settings.listeners.clone(),
             role: translate::Edge::new(settings),

@@ -5,20 +5,20 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 use clap::{Args, Id, Parser, Subcommand, ValueEnum, builder::Resettable};
 pub use selvedge_common::program::args::{
     AccessLogFormat, BackendArgs, CheckedArgs, ClientArgs, DrainArgs, Format, LeaseArgs, LogArgs, ServeArgs,
-    SourceArgs,
+    SourceArgs, TraceArgs,
 };
 use selvedge_common::{
     id::{ListenerName, RouteSetId},
     kube::store::ServiceName,
     model::{Listener, ListenerProtocol},
-    program::{Published, args::values::duration},
+    program::{Published, Role, args::values::duration},
 };
 
 use crate::{
     globals::ConfigMapName,
     migrate::Place,
     settings::{RouterName, SecretName, Settings},
-    translate::ROUTE_SET,
+    translate::{Edge, ROUTE_SET},
 };
 
 /// Name of the lease where no other is given.
@@ -75,6 +75,9 @@ pub struct RunArgs {
     /// What is logged.
     #[command(flatten)]
     pub log: LogArgs,
+    /// What is traced.
+    #[command(flatten)]
+    pub traces: TraceArgs,
 }
 
 /// Which Ingress objects count, and their defaults.
@@ -284,6 +287,7 @@ impl RunArgs {
             timeouts: self.backend.timeouts(),
             retry: self.backend.retry(),
             backend: self.backend.backend(),
+            tracing: self.traces.tracing(Edge::PROGRAM),
             listeners: self.listeners(&ROUTE_SET.into()),
             ..self.class.settings(&self.source.namespace)
         }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use selvedge_common::{
     id::ListenerName,
-    model::{Backend, Listener, Retry, Timeouts},
+    model::{Backend, Listener, Retry, Timeouts, Tracing},
 };
 
 use crate::globals::ConfigMapName;
@@ -36,6 +36,8 @@ pub struct Settings {
     pub backend: Backend,
     /// Where the router is, for routes that go through it (`--router`).
     pub router: RouterName,
+    /// Which requests are traced (`--otlp-endpoint`), where the ConfigMap does not say it.
+    pub tracing: Option<Tracing>,
     /// Where clients connect. Translation fills in the set of routes and the default certificate.
     pub listeners: BTreeMap<ListenerName, Listener>,
 }

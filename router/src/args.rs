@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use selvedge_common::program::args::{
     AccessLogFormat, BackendArgs, CheckedArgs, ClientArgs, DrainArgs, Format, LeaseArgs, LogArgs, ServeArgs,
-    SourceArgs,
+    SourceArgs, TraceArgs,
 };
 use selvedge_common::{
     id::ListenerName,
@@ -20,7 +20,7 @@ use crate::{settings::Settings, translate::ROUTE_SET};
 
 /// Name of the lease where no other is given.
 pub const DEFAULT_LEASE: &str = "selvedge-router";
-/// Name of all routers together in `Via`.
+/// Name of all routers together in `Via`, and in traces.
 const TIER: &str = "selvedge-router";
 /// How often a request may go through us.
 const MOST_HOPS: u8 = 3;
@@ -84,6 +84,9 @@ pub struct RunArgs {
     /// What is logged.
     #[command(flatten)]
     pub log: LogArgs,
+    /// What is traced.
+    #[command(flatten)]
+    pub traces: TraceArgs,
 }
 
 /// By which names Services are known, and what happens to other names.
@@ -264,6 +267,7 @@ impl RunArgs {
             timeouts: self.backend.timeouts(),
             retry: self.backend.retry(),
             backend: self.backend(),
+            tracing: self.traces.tracing(TIER),
             switches_to: self.switch.switches_to(),
             listeners: self.listeners(),
         }

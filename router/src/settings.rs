@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use selvedge_common::{
     id::ListenerName,
     kube::store::ServiceName,
-    model::{Backend, Listener, Retry, Timeouts},
+    model::{Backend, Listener, Retry, Timeouts, Tracing},
 };
 
 /// What translation must know beside the objects.
@@ -26,6 +26,8 @@ pub struct Settings {
     pub retry: Retry,
     /// How backends are spoken to where objects say nothing else.
     pub backend: Backend,
+    /// Which requests are traced (`--otlp-endpoint`).
+    pub tracing: Option<Tracing>,
     /// The Service of the router, if Services are to be switched to it (`--switch-services`, `--router-service`).
     pub switches_to: Option<ServiceName>,
     /// Where clients connect, with the set of routes that translation fills.

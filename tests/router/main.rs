@@ -14,6 +14,7 @@ mod matching;
 mod policies;
 mod protocols;
 mod reasons;
+mod traces;
 mod tries;
 mod ways_in;
 

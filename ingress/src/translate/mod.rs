@@ -203,7 +203,8 @@ impl Translate for Edge {
         let mut listeners = listeners.collect();
         tcp_services::add(&mut cx, &mut listeners);
         let fallback = conflict::fallback(&mut cx);
-        BaseTranslation { listeners, fallback, parts: cx.parts }
+        let tracing = self.settings.tracing.clone();
+        BaseTranslation { listeners, fallback, tracing, parts: cx.parts }
     }
 
     fn translate_host(&self, reader: &Reader<'_>, set: &RouteSetId, host: &HostMatch) -> HostTranslation {

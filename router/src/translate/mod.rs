@@ -118,7 +118,8 @@ impl Translate for Tier {
         passing::allow(&mut cx, &self.settings, &mut listeners);
         let problems = port::listeners(&mut cx, &mut listeners);
         parts.problems.extend(problems);
-        BaseTranslation { listeners, fallback: None, parts }
+        let tracing = self.settings.tracing.clone();
+        BaseTranslation { listeners, fallback: None, tracing, parts }
     }
 
     fn translate_host(&self, reader: &Reader<'_>, set: &RouteSetId, host: &HostMatch) -> HostTranslation {

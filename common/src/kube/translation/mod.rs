@@ -25,7 +25,8 @@ use super::{
 use crate::{
     id::{BackendId, CertificateId, ListenerName, RouteSetId},
     model::{
-        Backend, Certificate, Endpoints, HostMatch, Listener, Problem, Route, Snapshot, Source, VirtualHost,
+        Backend, Certificate, Endpoints, HostMatch, Listener, Problem, Route, Snapshot, Source, Tracing,
+        VirtualHost,
     },
     source::Update,
 };
@@ -73,6 +74,8 @@ pub struct BaseTranslation {
     pub listeners: BTreeMap<ListenerName, Listener>,
     /// Answers requests that no rule matches.
     pub fallback: Option<Route>,
+    /// Which requests are traced.
+    pub tracing: Option<Tracing>,
     /// What listeners and fallback refer to.
     pub parts: Parts,
 }

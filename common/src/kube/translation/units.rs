@@ -46,6 +46,9 @@ impl<T: Translate> Reconciler<T> {
         self.dependencies.record(unit, reader.into_reads());
         self.set_listeners(translation.listeners, batch);
         self.set_fallback(translation.fallback, batch);
+        if self.snapshot.tracing.as_deref() != translation.tracing.as_ref() {
+            self.change(batch).tracing = translation.tracing.map(Arc::new);
+        }
         translation.parts
     }
 

@@ -2,6 +2,7 @@
 
 mod limits;
 mod listen;
+mod traces;
 pub mod values;
 
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use clap::{Args, ValueEnum};
 
 pub use limits::{BackendArgs, ClientArgs, DrainArgs};
 pub use listen::ServeArgs;
+pub use traces::TraceArgs;
 
 /// Where objects come from: files, or else a Kubernetes API server.
 #[derive(Args, Clone, Debug, Default)]
