@@ -112,6 +112,10 @@ pub struct EdgeParametersSpec {
     /// Whether requests are in the access log. Absent: true.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub access_log: Option<bool>,
+    /// How requests are traced with OpenTelemetry. Where spans are sent concerns the whole process: flags say it, or
+    /// ingress-nginx's ConfigMap.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub traces: Option<EdgeTraces>,
 }
 
 /// Redirects of plain requests to HTTPS.
@@ -322,4 +326,21 @@ pub struct LimitStatus {
     #[schemars(range(min = 400, max = 599))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connections: Option<u16>,
+}
+
+/// How requests are traced.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EdgeTraces {
+    /// Whether they are. Absent: where a flag says where spans are sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enabled: Option<bool>,
+    /// Whether they go on with the trace that their clients say they belong to (`traceparent`). Absent: true.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trust_incoming: Option<bool>,
+    /// Name of spans, with variables such as `$request_method` and `$service_name`. Absent: the method and the path of the
+    /// route.
+    #[schemars(length(min = 1, max = 1024))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operation_name: Option<String>,
 }

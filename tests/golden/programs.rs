@@ -1,7 +1,10 @@
 //! Programs: which one a case is for, and what its flags set.
 
 use clap::Parser;
-use selvedge_common::{id::ListenerName, model::ListenerProtocol};
+use selvedge_common::{
+    id::ListenerName,
+    model::{Collector, ListenerProtocol, OtlpProtocol, Tracing},
+};
 use selvedge_ingress::{settings::Settings, translate::Edge};
 use selvedge_router::{
     args::{Arguments, Command},
@@ -58,6 +61,10 @@ fn edge(flags: &str) -> Result<Settings, String> {
             "--tcp-services-configmap" => settings.tcp_services = Some(value()?.parse()?),
             "--udp-services-configmap" => settings.udp_services = Some(value()?.parse()?),
             "--adopt-ingress-nginx" => settings.adopt_ingress_nginx = true,
+            "--otlp-endpoint" => {
+                let collector = Collector::of_url(OtlpProtocol::Grpc, &value()?)?;
+                settings.tracing = Some(Tracing::new(collector, "edge"));
+            }
             "--watch-ingress-without-class" => settings.watch_ingress_without_class = true,
             other => return Err(format!("unknown flag {other}")),
         }

@@ -15,6 +15,7 @@ mod connect;
 mod deadlines;
 mod drain;
 mod edge_rules;
+mod edge_traces;
 mod endpoints;
 mod error_pages;
 mod expect;

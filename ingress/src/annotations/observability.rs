@@ -1,10 +1,7 @@
 //! Annotation group: what is written about requests.
 
-use super::{Effect, form::Text, key::key};
+use super::{Effect, form::Operation, key::key};
 use crate::translate::RouteDraft;
-
-/// What happens until it is honoured.
-const MEANWHILE: &str = "no traces are written";
 
 super::group! {
     /// Logs and traces
@@ -14,17 +11,20 @@ super::group! {
         /// Write rewrites to the log of errors.
         rewrite_log: bool = key("enable-rewrite-log").default("`false`").example("`true`")
             .no_effect("what a route does with a request is in the snapshot at the admin address");
-        /// Write traces.
-        opentelemetry: bool = key("enable-opentelemetry").example("`true`").not_yet(MEANWHILE);
-        /// Believe the trace that a request says it belongs to.
-        trust_span: bool = key("opentelemetry-trust-incoming-span").default("`true`").example("`false`").not_yet(MEANWHILE);
-        /// Name of the operation in traces.
-        operation_name: Text = key("opentelemetry-operation-name").example("`shop`").not_yet(MEANWHILE);
+        /// Trace its requests with OpenTelemetry, where `otlp-collector-host` or `--otlp-endpoint` says where to send spans; with that flag requests are traced unless this says `false`.
+        opentelemetry: bool = key("enable-opentelemetry").example("`true`");
+        /// Go on with the trace that a request says it belongs to (`traceparent` of W3C Trace Context).
+        trust_span: bool = key("opentelemetry-trust-incoming-span").default("`true`").example("`false`");
+        /// Name of spans; without it the method and the path of the route.
+        operation_name: Operation = key("opentelemetry-operation-name").example("`shop`");
     }
 }
 
 impl Effect for Observability {
     fn apply(&self, route: &mut RouteDraft<'_>) {
         route.unlogged = self.access_log == Some(false);
+        let tracing = &mut route.tracing;
+        (tracing.traced, tracing.continues) = (self.opentelemetry, self.trust_span);
+        tracing.operation = self.operation_name.as_ref().map(|name| name.0.clone());
     }
 }

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
-use selvedge_common::filter::SubjectPattern;
+use selvedge_common::{
+    filter::SubjectPattern,
+    model::{Collector, OtlpProtocol},
+};
 
-use crate::annotations::Form;
+use crate::annotations::{Form, form::Count};
 
 /// Beginnings of paths.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,5 +132,66 @@ impl Form for Fraction {
 
     fn parse(text: &str) -> Option<Self> {
         text.trim().parse().ok().filter(|share| (0.0..=1.0).contains(share)).map(Self)
+    }
+}
+
+/// Host of a collector of traces.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CollectorHost(pub Arc<str>);
+
+impl Form for CollectorHost {
+    const NAME: &'static str = "the name or address of a host, without scheme and port";
+
+    fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        Collector::at(OtlpProtocol::Grpc, text, 1).is_ok().then(|| Self(text.into()))
+    }
+}
+
+/// A whole number that is not 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Positive(pub u32);
+
+impl Form for Positive {
+    const NAME: &'static str = "a whole number from 1 to 4294967295";
+
+    fn parse(text: &str) -> Option<Self> {
+        Count::parse(text).filter(|count| count.0 > 0).map(|count| Self(count.0))
+    }
+}
+
+/// A port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Port(pub u16);
+
+impl Form for Port {
+    const NAME: &'static str = "a port from 1 to 65535";
+
+    fn parse(text: &str) -> Option<Self> {
+        Count::parse(text).and_then(|port| port.0.try_into().ok()).filter(|port| *port > 0).map(Self)
+    }
+}
+
+/// Which new traces are recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SamplerName {
+    /// All.
+    AlwaysOn,
+    /// None.
+    AlwaysOff,
+    /// A share.
+    TraceIdRatioBased,
+}
+
+impl Form for SamplerName {
+    const NAME: &'static str = "`AlwaysOn`, `AlwaysOff` or `TraceIdRatioBased`";
+
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text.trim() {
+            "AlwaysOn" => Self::AlwaysOn,
+            "AlwaysOff" => Self::AlwaysOff,
+            "TraceIdRatioBased" => Self::TraceIdRatioBased,
+            _ => return None,
+        })
     }
 }

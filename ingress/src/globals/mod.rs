@@ -39,6 +39,7 @@ pub(crate) use parameters::lay_over;
 pub use setting::Setting;
 pub use source::Source;
 pub(crate) use source::field;
+pub use traces::TraceGlobals;
 pub use usual::Usual;
 
 /// ingress-nginx: how long browsers come over HTTPS once they did.
@@ -87,6 +88,8 @@ pub struct Globals {
     pub answer_changes: FieldChanges,
     /// What concerns listeners, and so all classes.
     pub listener: ListenerGlobals,
+    /// What concerns traces of all classes.
+    pub traces: TraceGlobals,
     /// Whether a protection cannot be read, so that all paths answer 503.
     pub unprotected: bool,
 }
@@ -111,6 +114,7 @@ impl Default for Globals {
             request_templates: Vec::new(),
             answer_changes: FieldChanges::default(),
             listener: ListenerGlobals::default(),
+            traces: TraceGlobals::default(),
             unprotected: false,
         }
     }

@@ -106,6 +106,13 @@ const MEANINGS: &[Meaning] = &[
     }),
     meaning("accessLog", "disable-access-log", |spec| text(spec.access_log.map(|logged| !logged))),
     meaning("accessLog", "disable-http-access-log", |spec| text(spec.access_log.map(|logged| !logged))),
+    meaning("traces.enabled", "enable-opentelemetry", |spec| text(spec.traces.as_ref()?.enabled)),
+    meaning("traces.trustIncoming", "opentelemetry-trust-incoming-span", |spec| {
+        text(spec.traces.as_ref()?.trust_incoming)
+    }),
+    meaning("traces.operationName", "opentelemetry-operation-name", |spec| {
+        spec.traces.as_ref()?.operation_name.clone()
+    }),
 ];
 
 /// The field that means a setting.
@@ -213,6 +220,11 @@ mod tests {
              use-proxy-protocol use-http2 ssl-protocols ssl-ciphers ssl-ecdh-curve keep-alive client-header-timeout \
              client-body-timeout large-client-header-buffers http2-max-concurrent-streams enable-underscores-in-headers \
              ssl-reject-handshake",
+        ),
+        (
+            "spans of all classes go the same way",
+            "otlp-collector-host otlp-collector-port otel-service-name otel-sampler otel-sampler-ratio \
+             otel-sampler-parent-based otel-max-queuesize otel-schedule-delay-millis otel-max-export-batch-size",
         ),
         (
             "TrafficPolicies and RouteRules say it of Services",
@@ -325,6 +337,14 @@ mod tests {
             (
                 json!({"accessLog": false}),
                 &[("disable-access-log", "true"), ("disable-http-access-log", "true")],
+            ),
+            (
+                json!({"traces": {"enabled": true, "trustIncoming": false, "operationName": "shop"}}),
+                &[
+                    ("enable-opentelemetry", "true"),
+                    ("opentelemetry-operation-name", "shop"),
+                    ("opentelemetry-trust-incoming-span", "false"),
+                ],
             ),
         ];
         for (spec, wanted) in table {

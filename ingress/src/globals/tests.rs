@@ -104,6 +104,7 @@ fn what_is_the_default_is_worth_no_word_and_changes_nothing() {
         let (mut globals, problems) = read(&[(setting.name, setting.default.trim_matches('`'))]);
         assert_eq!(problems, [], "{}", setting.name);
         (globals.usual, globals.listener, globals.custom_fields) = Default::default();
+        globals.traces = TraceGlobals::default();
         assert_eq!(globals, Globals::of_class(true), "{}", setting.name);
     }
 }

@@ -17,6 +17,7 @@ use super::{
     protection::{self, Lost},
     said::Said,
     tls,
+    traces::{self, TracingDraft},
     upstream::UpstreamDraft,
 };
 use crate::annotations::form::ObjectName;
@@ -82,6 +83,8 @@ pub struct RouteDraft<'a> {
     pub errors: Option<ErrorDraft>,
     /// Whether its requests are left out of the access log.
     pub unlogged: bool,
+    /// How its requests are traced.
+    pub tracing: TracingDraft,
     /// Whether what shall protect it cannot be kept up, so that nothing may pass.
     pub unprotected: bool,
 }
@@ -124,6 +127,7 @@ impl<'a> RouteDraft<'a> {
             spared: Networks::default(),
             errors: None,
             unlogged: false,
+            tracing: TracingDraft::default(),
             unprotected: false,
         }
     }
@@ -221,6 +225,7 @@ impl<'a> RouteDraft<'a> {
         route.filters.extend(led.filters);
         route.rules = led.rules;
         route.unlogged = self.unlogged;
+        route.tracing = traces::of_route(cx, self);
         if self.adopted {
             route.client_fields = ClientFields::IngressNginx;
         }

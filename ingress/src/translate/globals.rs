@@ -112,6 +112,12 @@ fn read(
         lay_over(&mut data, &parameters.spec);
     }
     let (mut globals, mut problems) = Globals::read(Source::ConfigMap(&object), &data, true);
+    if globals.traces.asks_for_a_collector() && settings.tracing.is_none() {
+        let message = "nothing says where to send traces, so none are written: set otlp-collector-host, or the flag \
+            --otlp-endpoint";
+        let field = field("enable-opentelemetry");
+        problems.push(Problem::warning(&object, field, "TracesGoNowhere", message.to_owned()));
+    }
     let mut fields = Fields { reader, object: &object, problems: &mut problems };
     let headers = parameters.and_then(|parameters| parameters.spec.headers.as_ref());
     if let Some(name) = &globals.request_fields
@@ -194,7 +200,7 @@ fn check_request(name: &str, value: &str) -> Result<(), String> {
 const NAMES: [&str; 5] = ["service_name", "namespace", "ingress_name", "service_port", "location_path"];
 
 /// A text with these values in place of [`NAMES`].
-fn with_names(text: &str, values: &[&str; 5]) -> String {
+pub(crate) fn with_names(text: &str, values: &[&str; 5]) -> String {
     NAMES.iter().zip(values).fold(text.to_owned(), |text, (name, value)| {
         let value = Template::escape(value);
         text.replace(&format!("${{{name}}}"), &value).replace(&format!("${name}"), &value)

@@ -22,6 +22,7 @@ mod said;
 mod status;
 mod tcp_services;
 mod tls;
+mod traces;
 mod upstream;
 mod via;
 
@@ -44,9 +45,11 @@ pub use draft::RouteDraft;
 pub use error_service::ErrorDraft;
 pub use extras::MirrorDraft;
 pub use globals::missing_config_maps;
+pub(crate) use globals::with_names;
 pub use protection::{AskDraft, PasswordDraft};
 pub use said::Said;
 pub(crate) use selvedge_common::kube::near;
+pub use traces::TracingDraft;
 pub use upstream::{TlsDraft, UpstreamDraft};
 pub use via::Via;
 
@@ -203,7 +206,7 @@ impl Translate for Edge {
         let mut listeners = listeners.collect();
         tcp_services::add(&mut cx, &mut listeners);
         let fallback = conflict::fallback(&mut cx);
-        let tracing = self.settings.tracing.clone();
+        let tracing = globals.traces.over(self.settings.tracing.as_ref());
         BaseTranslation { listeners, fallback, tracing, parts: cx.parts }
     }
 

@@ -188,6 +188,7 @@ const PARAMETERS: &[(&str, &str)] = &[
     ("externalAuth: {url: http://a/, method: get}", "a method is written in upper-case letters, such as GET"),
     ("externalAuth: {url: http://a/, responseHeaders: [a b]}", HEADER),
     ("externalAuth: {url: http://a/, cache: {}}", "spec.externalAuth.cache.key: Required value"),
+    ("traces: {operationName: \"\"}", "operationName in body should be at least 1 chars long"),
     ("limitStatus: {rate: 200}", "rate in body should be greater than or equal to 400"),
     ("keepAlive: 75s", r#"unknown field "spec.keepAlive""#),
 ];

@@ -1,6 +1,7 @@
 //! Forms: what the value of an annotation looks like.
 
 mod nginx;
+mod operation;
 mod words;
 
 use std::time::Duration;
@@ -11,6 +12,7 @@ pub use nginx::{
     AbsoluteUrl, Cidrs, Codes, Cookie, Count, FieldName, Forgiving, Hosts, MOST_HOSTS, Names, NextUpstream,
     ObjectName, Outcome, Path, Pattern, RedirectCode, Seconds, Size, Target, Text, Time, is_host,
 };
+pub use operation::Operation;
 pub use words::{
     AffinityKind, AffinityMode, AuthType, CanaryBehaviour, HttpVersion, LoadBalance, Protocol, SameSite,
     Satisfy, SecretForm, Switch, VerifyClient,
