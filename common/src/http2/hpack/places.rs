@@ -29,6 +29,7 @@ const NEVER_INDEXED: KnownSet = KnownSet::of(&[
     Known::Authorization,
     Known::ProxyAuthorization,
     Known::XSelvedgeToken,
+    Known::Traceparent,
 ]);
 
 /// By which [`mixed`] multiplies; found by trying, so that each name of the static table that is not known has another
@@ -97,7 +98,7 @@ pub(super) fn static_index(place: usize, name: &[u8]) -> Option<usize> {
 pub(super) fn is_never_indexed(place: usize, name: &[u8]) -> bool {
     match is_of_one(place) {
         true => TABLE[place].is_never_indexed,
-        false => [&b"traceparent"[..], b"set-cookie"].iter().any(|other| is_same(other, name)),
+        false => is_same(b"set-cookie", name),
     }
 }
 
