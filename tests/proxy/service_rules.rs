@@ -30,7 +30,7 @@ fn rule(path: &str) -> Route {
     let mut rule = route(path.into(), PathMatch::Prefix(path.into()), "test/v2:80");
     rule.source = ObjectRef::new("RouteRule", "shop", "orders");
     // Had it a say, it would lead round and round.
-    rule.rules = Some(orders());
+    rule.rules = Some(orders().into());
     rule
 }
 
@@ -41,7 +41,7 @@ fn proxy() -> (Proxy, [Origin; 2]) {
     proxy.backend("test/v1:80", Backend::default());
     proxy.backend("test/v2:80", Backend::default());
     proxy.route("*", PathMatch::Prefix("/".into()), "test/v1:80");
-    proxy.edit_host("*", |host| host.routes[0].rules = Some(orders()));
+    proxy.edit_host("*", |host| host.routes[0].rules = Some(orders().into()));
     rules(&mut proxy, vec![rule("/new")]);
     proxy.apply(&[("test/v1:80", &[origins[0].address]), ("test/v2:80", &[origins[1].address])]);
     (proxy, origins)

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::rare::Usual;
 use crate::message::pattern;
 
 /// How the path of a request is compared. Paths are in the canonical form of
@@ -50,6 +51,14 @@ pub struct Conditions {
     /// One of these is who calls; a caller that is not known is none of them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub from: Vec<CallerMatch>,
+}
+
+impl Usual for Conditions {
+    fn usual() -> &'static Self {
+        static NONE: Conditions =
+            Conditions { methods: Vec::new(), headers: Vec::new(), query: Vec::new(), from: Vec::new() };
+        &NONE
+    }
 }
 
 impl Conditions {

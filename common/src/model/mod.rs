@@ -17,6 +17,7 @@ pub mod matching;
 mod pass_through;
 mod priority;
 mod problem;
+mod rare;
 mod retry;
 mod route;
 mod shared;
@@ -45,6 +46,7 @@ pub use matching::{CallerMatch, Conditions, FieldMatch, PathMatch, QueryMatch, V
 pub use pass_through::PassThrough;
 pub use priority::Priority;
 pub use problem::{Problem, Severity};
+pub use rare::{Rare, Usual};
 pub use retry::{Retry, RetryOn};
 pub use route::{BackendRef, BackendTarget, ClientFields, InvalidBackend, Mirror, Route, RulesRef, Timeouts};
 pub use shared::Shared;

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Conditions, ErrorPages, HostMatch, PathMatch, Priority, Retry, RouteTracing, Shared};
+use super::{Conditions, ErrorPages, HostMatch, PathMatch, Priority, Rare, Retry, RouteTracing, Shared};
 use crate::{
     filter::Filter,
     id::{BackendId, ObjectRef, RouteId, RouteSetId},
@@ -20,8 +20,8 @@ pub struct Route {
     /// Which paths it answers.
     pub path: PathMatch,
     /// What else a request must be.
-    #[serde(default, skip_serializing_if = "Conditions::is_empty")]
-    pub conditions: Conditions,
+    #[serde(default, skip_serializing_if = "super::is_default")]
+    pub conditions: Rare<Conditions>,
     /// A route of a higher priority is asked before all of a lower one, whatever their paths and conditions.
     #[serde(default, skip_serializing_if = "super::is_default")]
     pub priority: i32,
@@ -60,7 +60,7 @@ pub struct Route {
     /// Where further rules decide, such as those of the Service that the route leads to; `None` is what the route
     /// itself says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rules: Option<RulesRef>,
+    pub rules: Option<Box<RulesRef>>,
     /// By which fields its backends are told of the client.
     #[serde(default, skip_serializing_if = "super::is_default")]
     pub client_fields: ClientFields,
@@ -115,7 +115,7 @@ impl Route {
             id,
             source,
             path,
-            conditions: Conditions::default(),
+            conditions: Rare::default(),
             priority: 0,
             load_priority: Priority::default(),
             rank: 0,

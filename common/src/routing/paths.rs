@@ -51,8 +51,11 @@ pub(super) struct End {
 enum Children {
     None,
     One(Box<[u8]>, u32),
-    Many(HashMap<Box<[u8]>, u32, RandomState>),
+    Many(Box<ManyChildren>),
 }
+
+/// Apart from the node, as few have so many.
+type ManyChildren = HashMap<Box<[u8]>, u32, RandomState>;
 
 /// Where in its node a rule is kept.
 type Slot<R> = fn(&mut Rules<R>) -> &mut Choices<R>;
@@ -178,7 +181,9 @@ impl Children {
     fn insert(&mut self, element: Box<[u8]>, child: u32) {
         *self = match std::mem::replace(self, Self::None) {
             Self::None => Self::One(element, child),
-            Self::One(name, other) => Self::Many([(name, other), (element, child)].into_iter().collect()),
+            Self::One(name, other) => {
+                Self::Many(Box::new([(name, other), (element, child)].into_iter().collect()))
+            }
             Self::Many(mut children) => {
                 children.insert(element, child);
                 Self::Many(children)

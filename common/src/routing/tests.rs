@@ -363,7 +363,7 @@ fn conditional(text: &str) -> Route {
         None => route(text, path),
     };
     let field = |name: &str| FieldMatch { name: format!("x-{name}").into(), value: ValueMatch::Present };
-    route.conditions = Conditions { headers: names.map(field).collect(), ..Conditions::default() };
+    route.conditions = Conditions { headers: names.map(field).collect(), ..Conditions::default() }.into();
     route.priority = priority.parse().unwrap();
     route
 }

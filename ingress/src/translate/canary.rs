@@ -86,7 +86,7 @@ pub(super) fn routes(
     for Choice { name, condition, is_canary } in choices {
         let mut route = if is_canary { other.clone() } else { main.clone() };
         route.id = RouteId::new(format!("{}/{name}", route.id));
-        route.conditions = Conditions { headers: vec![condition], ..Conditions::default() };
+        route.conditions = Conditions { headers: vec![condition], ..Conditions::default() }.into();
         routes.push(route);
     }
     let (share, rest) = said.shares();

@@ -223,7 +223,7 @@ impl<'a> RouteDraft<'a> {
         route.filters.clone_from(&self.filters);
         // Last, so that no other change of fields has a say in them.
         route.filters.extend(led.filters);
-        route.rules = led.rules;
+        route.rules = led.rules.map(Box::new);
         route.unlogged = self.unlogged;
         route.tracing = traces::of_route(cx, self);
         if self.adopted {

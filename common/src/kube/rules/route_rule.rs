@@ -166,7 +166,7 @@ impl Draft<'_> {
             let id = self.id(at, matches.len());
             let field = if self.given.matches.is_empty() { field.clone() } else { at_field };
             let route = Route {
-                conditions,
+                conditions: conditions.into(),
                 load_priority: policy.load_priority(),
                 priority: shape::priority(self.rule),
                 filters,
