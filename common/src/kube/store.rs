@@ -11,6 +11,7 @@ use super::{
     few::Few,
     objects::{Kind, Object, ObjectEvent, ObjectKey},
 };
+use crate::model::SharedMap;
 
 /// Label by which an EndpointSlice names its Service.
 pub const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
@@ -23,7 +24,8 @@ pub struct Objects {
     slices: HashMap<ServiceName, Few<Arc<str>>>,
 }
 
-type Namespaces = BTreeMap<Arc<str>, BTreeMap<Arc<str>, Object>>;
+/// Objects by namespace and name. The names are in a map that has no more room than it takes.
+type Namespaces = BTreeMap<Arc<str>, SharedMap<Arc<str>, Object>>;
 
 /// A Service by namespace and name, whether it exists or not.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -84,7 +86,7 @@ impl Objects {
             .get(&kind)
             .into_iter()
             .flat_map(|namespaces| namespaces.values())
-            .flat_map(BTreeMap::values)
+            .flat_map(SharedMap::values)
     }
 
     /// Whether there is any object of a kind.

@@ -133,7 +133,7 @@ impl Edge {
 
 impl Translate for Edge {
     fn route_set(&self) -> RouteSetId {
-        ROUTE_SET.into()
+        self.defaults.hosts.clone()
     }
 
     fn inner_route_sets(&self) -> Vec<RouteSetId> {

@@ -66,7 +66,7 @@ impl Tier {
 
 impl Translate for Tier {
     fn route_set(&self) -> RouteSetId {
-        ROUTE_SET.into()
+        self.defaults.hosts.clone()
     }
 
     fn declares(&self, object: &Object) -> Vec<Unit> {

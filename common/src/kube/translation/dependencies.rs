@@ -85,13 +85,14 @@ impl Dependencies {
         }
     }
 
-    /// Replaces what a unit read when it was last translated.
+    /// Replaces what a unit read when it was last translated. Who declares the unit itself is not kept: a change of those
+    /// concerns it in any case.
     pub(super) fn record(&mut self, unit: &Unit, reads: BTreeSet<Read>) {
         let known = self.reads.remove_entry(unit);
         let (unit, before) = known.unwrap_or_else(|| (self.kept(unit), Box::default()));
         let is_old = |read: &Read| before.binary_search_by(|old| (**old).cmp(read)).is_ok();
         let mut after = Vec::with_capacity(reads.len());
-        for read in reads {
+        for read in reads.into_iter().filter(|read| !is_declaring(read, &unit)) {
             let known = self.readers.get_key_value(&read).map(|(read, _)| read.clone());
             let is_old = is_old(&read);
             let read = known.unwrap_or_else(|| Arc::new(read));
@@ -160,4 +161,9 @@ impl Dependencies {
     fn reading(&self, read: &Read) -> impl Iterator<Item = &Unit> {
         self.readers.get(read).into_iter().flat_map(Few::iter).map(|reading| &*reading.0)
     }
+}
+
+/// Whether what was read is who declares this unit.
+fn is_declaring(read: &Read, unit: &Unit) -> bool {
+    matches!(read, Read::Declaring(declared) if declared == unit)
 }

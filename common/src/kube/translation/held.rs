@@ -9,13 +9,29 @@ use crate::{
     model::{Certificate, HostMatch, Problem},
 };
 
-/// What one unit refers to.
-#[derive(Debug, Default, PartialEq)]
+/// What one unit refers to: mostly nothing but a backend.
+#[derive(Debug, Default)]
 pub(super) struct Held {
     backends: Box<[BackendId]>,
+    more: Option<Box<HeldBeside>>,
+}
+
+/// What one unit refers to beside backends.
+#[derive(Debug, Default, PartialEq)]
+struct HeldBeside {
     certificates: Box<[CertificateId]>,
     inner_hosts: Box<[(RouteSetId, HostMatch)]>,
     problems: Box<[Problem]>,
+}
+
+impl Held {
+    fn is_empty(&self) -> bool {
+        self.backends.is_empty() && self.more.is_none()
+    }
+
+    fn split(self) -> (Box<[BackendId]>, HeldBeside) {
+        (self.backends, self.more.map(|more| *more).unwrap_or_default())
+    }
 }
 
 /// All problems, each as often as units say it, and how it was before the batch.
@@ -85,15 +101,16 @@ impl<T: Translate> Reconciler<T> {
         });
         let certificates = certificates.collect();
         let inner_hosts = inner_hosts.into_iter().inspect(|inner| self.lead_to(inner, batch)).collect();
-        let held = Held { backends, certificates, inner_hosts, problems: problems.into() };
-        let empty = held == Held::default();
-        let before = self.held.remove(&unit).unwrap_or_default();
-        if before.problems != held.problems {
-            held.problems.iter().for_each(|problem| self.problems.add(problem));
-            before.problems.iter().for_each(|problem| self.problems.remove(problem));
+        let more = HeldBeside { certificates, inner_hosts, problems: problems.into() };
+        let (before, before_beside) = self.held.remove(&unit).unwrap_or_default().split();
+        if before_beside.problems != more.problems {
+            more.problems.iter().for_each(|problem| self.problems.add(problem));
+            before_beside.problems.iter().for_each(|problem| self.problems.remove(problem));
         }
-        self.let_go(before, batch);
-        if !empty {
+        self.let_go(before, before_beside, batch);
+        let more = (more != HeldBeside::default()).then(|| Box::new(more));
+        let held = Held { backends, more };
+        if !held.is_empty() {
             self.held.insert(self.dependencies.kept(&unit), held);
         }
     }
@@ -156,14 +173,14 @@ impl<T: Translate> Reconciler<T> {
         }
     }
 
-    fn let_go(&mut self, before: Held, batch: &mut Batch) {
-        for id in before.backends {
+    fn let_go(&mut self, backends: Box<[BackendId]>, beside: HeldBeside, batch: &mut Batch) {
+        for id in backends {
             if let Some(used) = self.backends.get_mut(&id) {
                 used.units -= 1;
                 batch.released_backends.insert(id);
             }
         }
-        for inner in before.inner_hosts {
+        for inner in beside.inner_hosts {
             let units = self.inner_hosts.get_mut(&inner);
             if units.is_some_and(|units| {
                 *units -= 1;
@@ -174,7 +191,7 @@ impl<T: Translate> Reconciler<T> {
                 batch.released_inner_hosts.insert(inner);
             }
         }
-        for id in before.certificates {
+        for id in beside.certificates {
             if let Some(units) = self.certificates.get_mut(&id) {
                 *units -= 1;
                 batch.released_certificates.insert(id);

@@ -25,8 +25,8 @@ use super::{
 use crate::{
     id::{BackendId, CertificateId, ListenerName, RouteSetId},
     model::{
-        Backend, Certificate, Endpoints, HostMatch, Listener, Problem, Route, Snapshot, Source, Tracing,
-        VirtualHost,
+        Backend, Certificate, Endpoints, HostMatch, Listener, Problem, Route, SharedMap, Snapshot, Source,
+        Tracing, VirtualHost,
     },
     source::Update,
 };
@@ -158,7 +158,7 @@ pub struct Reconciler<T> {
     certificates: BTreeMap<CertificateId, usize>,
     inner_hosts: BTreeMap<(RouteSetId, HostMatch), usize>,
     endpoints: BTreeMap<BackendId, Endpoints>,
-    ours: BTreeMap<ObjectKey, Vec<TargetStatus>>,
+    ours: SharedMap<ObjectKey, Vec<TargetStatus>>,
     /// What is made of pods, which nothing else reads: like endpoints they take their own short way.
     callers: CallerTable,
     snapshot: Arc<Snapshot>,
@@ -202,7 +202,7 @@ impl<T: Translate> Reconciler<T> {
             certificates: BTreeMap::new(),
             inner_hosts: BTreeMap::new(),
             endpoints: BTreeMap::new(),
-            ours: BTreeMap::new(),
+            ours: SharedMap::new(),
             callers: CallerTable::default(),
             snapshot: Arc::new(snapshot),
             started: false,
@@ -253,7 +253,7 @@ impl<T: Translate> Reconciler<T> {
     }
 
     /// The objects whose status is ours to write, with what it shall say of their targets.
-    pub fn ours(&self) -> &BTreeMap<ObjectKey, Vec<TargetStatus>> {
+    pub fn ours(&self) -> &SharedMap<ObjectKey, Vec<TargetStatus>> {
         &self.ours
     }
 

@@ -35,15 +35,18 @@ impl<K: Ord, V> Node<K, V> {
         level.pop()
     }
 
-    /// The value of a key.
-    pub(super) fn get<Q: Ord + ?Sized>(&self, key: &Q) -> Option<&V>
+    /// A key that is there, with its value.
+    pub(super) fn get<Q: Ord + ?Sized>(&self, key: &Q) -> Option<(&K, &V)>
     where
         K: Borrow<Q>,
     {
         let mut node = self;
         loop {
             match node {
-                Self::Leaf(entries) => return entries.get(find(entries, key).ok()?).map(|(_, value)| value),
+                Self::Leaf(entries) => {
+                    let (key, value) = entries.get(find(entries, key).ok()?)?;
+                    return Some((key, value));
+                }
                 Self::Inner(nodes) => node = nodes.get(node_of(nodes, key))?,
             }
         }
