@@ -19,7 +19,7 @@ use crate::{
     runtime::metrics::{Metrics, RouteLabels, RouteMetrics},
     source::Rejected,
     spans::Recorder,
-    upstream::{Registry, Upstream},
+    upstream::{Registry, Upstream, service_of},
 };
 
 /// Id of the route of requests that are passed on, and what they are called in metrics.
@@ -270,7 +270,7 @@ impl LiveRoute {
             let upstream = live_side(&settings.target, parts.registry);
             Box::new(LivePages { settings: settings.clone(), upstream })
         });
-        let metrics = parts.metrics.route(&labels(route));
+        let metrics = parts.metrics.route(&labels(route, &targets));
         Self { route: route.clone(), targets, total_weight, mirrors, pages, metrics }
     }
 
@@ -291,15 +291,15 @@ impl LiveRoute {
 }
 
 /// What tells the route apart in metrics.
-fn labels(route: &Route) -> RouteLabels {
-    let service = route.backends.iter().find_map(|to| match &to.target {
-        BackendTarget::Backend(id) => Some(id.as_str()),
-        BackendTarget::Invalid(_) => None,
-    });
-    // `namespace/service:port` without its namespace and port.
-    let service = service.and_then(|id| id.split(['/', ':']).nth(1)).unwrap_or_default();
+fn labels(route: &Route, targets: &[Target]) -> RouteLabels {
+    let service =
+        route.backends.iter().zip(targets).find_map(|(to, target)| match (&to.target, &target.upstream) {
+            (BackendTarget::Backend(_), Ok(upstream)) => Some(upstream.service.clone()),
+            (BackendTarget::Backend(id), Err(_)) => Some(service_of(id).into()),
+            (BackendTarget::Invalid(_), _) => None,
+        });
     let (namespace, name) = (route.source.namespace.clone(), route.source.name.clone());
-    RouteLabels { namespace, route: name, service: service.into() }
+    RouteLabels { namespace, route: name, service: service.unwrap_or_default() }
 }
 
 impl Target {

@@ -56,6 +56,8 @@ use tls::Secured;
 pub struct Upstream {
     /// Names the backend.
     pub id: BackendId,
+    /// Name of its Service alone, for metrics; all routes that lead here share it.
+    pub service: Arc<str>,
     backend: ArcSwap<Backend>,
     peers: ArcSwap<PeerSet>,
     /// How many of its requests may be sent again.
@@ -79,6 +81,7 @@ impl Upstream {
         let slots = Slots::new(&backend.limits, &surroundings);
         let tls = ArcSwapOption::new(Secured::of(&backend));
         Arc::new(Self {
+            service: service_of(&id).into(),
             id,
             tls,
             backend: ArcSwap::new(backend),
@@ -240,6 +243,11 @@ impl Upstream {
         self.peers.store(Arc::new(set));
         known
     }
+}
+
+/// The name of a Service in the id of its backend, which is `namespace/service:port`.
+pub fn service_of(id: &BackendId) -> &str {
+    id.as_str().split(['/', ':']).nth(1).unwrap_or_default()
 }
 
 fn by_address(set: &PeerSet) -> HashMap<SocketAddr, &Arc<Peer>> {

@@ -1,13 +1,16 @@
 //! Counters by labels: handed out to be kept, capped in number, shown for a while after they were let go.
 
 use std::{
-    collections::BTreeMap,
+    collections::HashMap,
+    hash::Hash,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
+
+use foldhash::quality::RandomState;
 
 /// How long counters that nobody holds are still shown, so that the last scrape sees them.
 const KEEP: Duration = Duration::from_secs(15 * 60);
@@ -16,7 +19,7 @@ const KEEP: Duration = Duration::from_secs(15 * 60);
 #[derive(Debug)]
 pub(super) struct Capped<L, M> {
     most: AtomicUsize,
-    held: Mutex<BTreeMap<L, Entry<M>>>,
+    held: Mutex<Held<L, M>>,
     /// Counters of all that are too many.
     pub(super) overflow: Arc<M>,
     /// How often counters of the overflow were handed out.
@@ -24,20 +27,24 @@ pub(super) struct Capped<L, M> {
 }
 
 #[derive(Debug)]
-struct Entry<M> {
-    metrics: Arc<M>,
-    /// When it was first found that nobody holds the counters but this entry.
-    unheld_since: Option<Instant>,
+struct Held<L, M> {
+    counters: HashMap<L, Arc<M>, RandomState>,
+    /// When it was first found of some that nobody holds them but this map.
+    unheld_since: HashMap<L, Instant, RandomState>,
 }
 
-impl<M> Entry<M> {
-    fn is_held(&self) -> bool {
-        // Only the map's lock holder can make a second one from the last, so that a 1 stays a 1.
-        Arc::strong_count(&self.metrics) > 1
+impl<L, M> Default for Held<L, M> {
+    fn default() -> Self {
+        Self { counters: HashMap::default(), unheld_since: HashMap::default() }
     }
 }
 
-impl<L: Ord + Clone, M: Default> Capped<L, M> {
+fn is_held<M>(metrics: &Arc<M>) -> bool {
+    // Only the map's lock holder can make a second one from the last, so that a 1 stays a 1.
+    Arc::strong_count(metrics) > 1
+}
+
+impl<L: Ord + Hash + Clone, M: Default> Capped<L, M> {
     /// Counters for at most this many label sets.
     pub(super) fn new(most: usize) -> Self {
         Self {
@@ -56,47 +63,59 @@ impl<L: Ord + Clone, M: Default> Capped<L, M> {
     /// The counters for these labels; those of the overflow if there are too many label sets already.
     pub(super) fn get(&self, labels: &L) -> Arc<M> {
         let mut held = self.lock();
-        if let Some(entry) = held.get_mut(labels) {
-            entry.unheld_since = None;
-            return entry.metrics.clone();
+        if let Some(metrics) = held.counters.get(labels).cloned() {
+            held.unheld_since.remove(labels);
+            return metrics;
         }
         let most = self.most.load(Ordering::Relaxed);
-        if held.len() >= most {
-            held.retain(|_, entry| entry.is_held());
+        if held.counters.len() >= most {
+            held.counters.retain(|_, metrics| is_held(metrics));
+            held.unheld_since.clear();
         }
-        if held.len() >= most {
+        if held.counters.len() >= most {
             self.overflowed.fetch_add(1, Ordering::Relaxed);
             return self.overflow.clone();
         }
         let metrics = Arc::<M>::default();
-        held.insert(labels.clone(), Entry { metrics: metrics.clone(), unheld_since: None });
+        held.counters.insert(labels.clone(), metrics.clone());
         metrics
     }
 
     /// Forgets the counters that nobody has held for a while.
     pub(super) fn sweep(&self, now: Instant) {
-        self.lock().retain(|_, entry| {
-            if entry.is_held() {
-                entry.unheld_since = None;
+        let Held { counters, unheld_since } = &mut *self.lock();
+        counters.retain(|labels, metrics| {
+            if is_held(metrics) {
+                unheld_since.remove(labels);
                 return true;
             }
-            now.saturating_duration_since(*entry.unheld_since.get_or_insert(now)) < KEEP
+            let since = *unheld_since.entry(labels.clone()).or_insert(now);
+            let stays = now.saturating_duration_since(since) < KEEP;
+            if !stays {
+                unheld_since.remove(labels);
+            }
+            stays
         });
     }
 
-    /// All counters, those of the overflow under labels of their own, without holding the lock while they are used.
-    pub(super) fn all(&self, overflow: L) -> Vec<(L, Arc<M>)> {
+    /// Counters that shall be shown, sorted, and last those of the overflow under labels of their own, without holding the
+    /// lock while they are used.
+    pub(super) fn shown(&self, overflow: L, is_shown: impl Fn(&M) -> bool) -> Vec<(L, Arc<M>)> {
         let held = self.lock();
-        let all = held.iter().map(|(labels, entry)| (labels.clone(), entry.metrics.clone()));
-        all.chain([(overflow, self.overflow.clone())]).collect()
+        let shown = held.counters.iter().filter(|(_, metrics)| is_shown(metrics));
+        let mut shown: Vec<_> = shown.map(|(labels, metrics)| (labels.clone(), metrics.clone())).collect();
+        drop(held);
+        shown.sort_by(|(one, _), (other, _)| one.cmp(other));
+        shown.extend(is_shown(&self.overflow).then(|| (overflow, self.overflow.clone())));
+        shown
     }
 
     /// How many label sets there are.
     pub(super) fn len(&self) -> usize {
-        self.lock().len()
+        self.lock().counters.len()
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<L, Entry<M>>> {
+    fn lock(&self) -> MutexGuard<'_, Held<L, M>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

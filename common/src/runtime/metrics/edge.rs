@@ -91,8 +91,7 @@ impl Edges {
 
     /// The edges that were gone along.
     pub(super) fn shown(&self) -> Vec<(EdgeLabels, Arc<EdgeMetrics>)> {
-        let all = self.0.all(EdgeLabels::other()).into_iter();
-        all.filter(|(_, metrics)| metrics.counts().requests > 0).collect()
+        self.0.shown(EdgeLabels::other(), |metrics| metrics.counts().requests > 0)
     }
 }
 

@@ -21,7 +21,7 @@ pub(super) const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"
 
 /// What tells routes apart in metrics. Routes that agree in it share their counters: all paths of an Ingress
 /// that lead to one Service do.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RouteLabels {
     /// Namespace of the object that the route comes from.
     pub namespace: Arc<str>,
@@ -137,9 +137,8 @@ impl Routes {
 
     /// The counters of all that have had a request.
     fn all(&self) -> Vec<(RouteLabels, Arc<RouteMetrics>)> {
-        let all = self.0.all(RouteLabels::overflow()).into_iter();
         let has_begun = |counters: &Counters| counters.begun.load(Ordering::Relaxed) > 0;
-        all.filter(|(_, metrics)| metrics.shown().is_some_and(has_begun)).collect()
+        self.0.shown(RouteLabels::overflow(), |metrics| metrics.shown().is_some_and(has_begun))
     }
 }
 
