@@ -1,6 +1,6 @@
 //! One kind of object, in one namespace or everywhere: listed, watched, and listed anew as a difference.
 
-use std::{collections::HashMap, pin::pin, sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use futures_util::StreamExt;
 use kube::{
@@ -12,7 +12,10 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{Part, PartEvent, WatchEvent};
+use super::{
+    Part, PartEvent, WatchEvent,
+    versions::{Version, Versions},
+};
 use crate::kube::{
     backoff::Backoff,
     objects::{Kind, Object, ObjectEvent, ObjectKey},
@@ -56,9 +59,9 @@ struct Watching {
     /// The namespace of the object that came last: most objects have that of the one before, whose text they share.
     namespace: Arc<str>,
     /// Every object with its version, so that a list anew is a difference.
-    known: HashMap<ObjectKey, Box<str>>,
+    known: Versions,
     /// The list that is coming in.
-    listing: HashMap<ObjectKey, Box<str>>,
+    listing: Versions,
     listed: Vec<ObjectEvent>,
     health: Health,
     backoff: Backoff,
@@ -91,8 +94,8 @@ impl Watching {
             part,
             out,
             namespace: Arc::default(),
-            known: HashMap::new(),
-            listing: HashMap::new(),
+            known: Versions::default(),
+            listing: Versions::default(),
             listed: Vec::new(),
             health: Health::Good,
             backoff: Backoff::new(Duration::from_millis(50), LONGEST_WAIT),
@@ -132,25 +135,25 @@ impl Watching {
             }
             Event::InitApply(raw) => {
                 let key = self.key(&raw);
-                let version = Box::<str>::from(raw.version());
-                if self.known.get(&key) != Some(&version)
+                let version = Version::from(raw.version());
+                if !self.known.has(&key.namespace, &key.name, &version)
                     && let Some(event) = self.decode(&key, raw).await?
                 {
                     self.listed.push(event);
                 }
-                self.listing.insert(key, version);
+                self.listing.set(&key.namespace, &key.name, version);
             }
             Event::InitDone => self.finish_list().await?,
             Event::Apply(raw) => {
                 let key = self.key(&raw);
-                self.known.insert(key.clone(), raw.version().into());
+                self.known.set(&key.namespace, &key.name, raw.version().into());
                 if let Some(event) = self.decode(&key, raw).await? {
                     self.out.send(PartEvent::Objects(vec![event])).await?;
                 }
             }
             Event::Delete(raw) => {
                 let key = self.key(&raw);
-                self.known.remove(&key);
+                self.known.remove(&key.namespace, &key.name);
                 self.out.send(PartEvent::Objects(vec![ObjectEvent::Deleted(key)])).await?;
             }
         }
@@ -161,7 +164,11 @@ impl Watching {
     async fn finish_list(&mut self) -> Result<(), Closed> {
         let before = std::mem::replace(&mut self.known, std::mem::take(&mut self.listing));
         let mut events = std::mem::take(&mut self.listed);
-        let gone = before.into_keys().filter(|key| !self.known.contains_key(key));
+        let gone = before.without(&self.known).map(|(namespace, name)| ObjectKey {
+            kind: self.part.kind,
+            namespace: namespace.clone(),
+            name: name.into(),
+        });
         events.extend(gone.map(ObjectEvent::Deleted));
         if !events.is_empty() {
             self.out.send(PartEvent::Objects(events)).await?;

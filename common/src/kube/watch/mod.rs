@@ -1,6 +1,7 @@
 //! Every kind of object of an API server, listed and watched, as one stream of events.
 
 mod kind;
+mod versions;
 
 use std::{collections::BTreeMap, fmt};
 
