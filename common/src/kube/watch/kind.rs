@@ -28,8 +28,9 @@ const DENIED_AFTER: Duration = Duration::from_secs(5);
 const DENIED_RETRY: Duration = Duration::from_secs(5);
 /// Longest wait before the API server is asked again.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
-/// Objects in one answer of a list.
-const PAGE_SIZE: u32 = 2_000;
+/// Objects in one answer of a list. All of an answer are held as JSON at once, which takes ten times as much room as what
+/// is kept of them.
+const PAGE_SIZE: u32 = 500;
 
 /// Secrets with certificates.
 const CERTIFICATES: &str = "type=kubernetes.io/tls";
