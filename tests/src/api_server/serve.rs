@@ -253,9 +253,9 @@ async fn feed(
     mut changes: broadcast::Receiver<Message>,
 ) {
     let bookmark = shared.state().store.version().to_string();
-    let bookmark = json!({"type": "BOOKMARK", "object": {"kind": "Bookmark", "apiVersion": "v1",
-        "metadata": {"resourceVersion": bookmark, "annotations": {}}}});
-    let mut going = sender.send(Ok(line(&bookmark))).await.is_ok();
+    let bookmark = json!({"kind": "Bookmark", "apiVersion": "v1",
+        "metadata": {"resourceVersion": bookmark, "annotations": {}}});
+    let mut going = sender.send(Ok(event("BOOKMARK", &bookmark))).await.is_ok();
     while going {
         let message = tokio::select! {
             message = changes.recv() => message,
@@ -292,16 +292,18 @@ async fn send(sender: &Sender<io::Result<Bytes>>, target: &Target, change: &Chan
     if change.resource != target.resource || !within || !is_selected(&change.object, target) {
         return true;
     }
-    sender.send(Ok(line(&json!({"type": change.action, "object": change.object})))).await.is_ok()
+    sender.send(Ok(event(change.action, &change.object))).await.is_ok()
 }
 
 fn expired() -> Bytes {
     let status = store::status(&(410, "Expired", "too old resource version".into()));
-    line(&json!({"type": "ERROR", "object": status}))
+    event("ERROR", &status)
 }
 
-fn line(value: &Value) -> Bytes {
-    format!("{value}\n").into()
+/// An event of a watch as API servers write it: with its type first, so that readers need not hold the object until they
+/// know what became of it.
+fn event(action: &str, object: &Value) -> Bytes {
+    format!("{{\"type\":\"{action}\",\"object\":{object}}}\n").into()
 }
 
 fn json_answer(code: u16, value: &Value) -> Answer {
