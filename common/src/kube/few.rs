@@ -1,16 +1,16 @@
 //! A set that mostly has one element, as most things are read and declared by one other thing.
 
-use std::collections::BTreeSet;
+use crate::model::SharedMap;
 
-/// A sorted set; one element takes no room but its own, where a tree would keep room for eleven.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A sorted set; one element takes no room but its own, and many take little more than theirs.
+#[derive(Clone, Debug)]
 pub(super) enum Few<T> {
     One(T),
     /// None or at least two.
-    Many(BTreeSet<T>),
+    Many(SharedMap<T, ()>),
 }
 
-impl<T: Ord> Few<T> {
+impl<T: Ord + Clone> Few<T> {
     pub(super) fn is_empty(&self) -> bool {
         matches!(self, Self::Many(all) if all.is_empty())
     }
@@ -21,16 +21,16 @@ impl<T: Ord> Few<T> {
             Self::One(one) => (Some(one), None),
             Self::Many(many) => (None, Some(many)),
         };
-        one.into_iter().chain(many.into_iter().flatten())
+        one.into_iter().chain(many.into_iter().flat_map(SharedMap::keys))
     }
 
     pub(super) fn insert(&mut self, element: T) {
         *self = match std::mem::take(self) {
             Self::One(one) if one == element => Self::One(one),
-            Self::One(one) => Self::Many([one, element].into()),
+            Self::One(one) => Self::Many([(one, ()), (element, ())].into()),
             Self::Many(many) if many.is_empty() => Self::One(element),
             Self::Many(mut many) => {
-                many.insert(element);
+                many.insert(element, ());
                 Self::Many(many)
             }
         };
@@ -42,8 +42,9 @@ impl<T: Ord> Few<T> {
             Self::One(_) => {}
             Self::Many(many) => {
                 many.remove(element);
-                if many.len() == 1 {
-                    *self = many.pop_first().map_or_else(Self::default, Self::One);
+                let left = many.keys().next().filter(|_| many.len() == 1).cloned();
+                if let Some(left) = left {
+                    *self = Self::One(left);
                 }
             }
         }
@@ -52,12 +53,14 @@ impl<T: Ord> Few<T> {
 
 impl<T> Default for Few<T> {
     fn default() -> Self {
-        Self::Many(BTreeSet::new())
+        Self::Many(SharedMap::new())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
