@@ -32,9 +32,7 @@ impl Role for translate::Edge {
         let Object::Ingress(ingress) = object else {
             return status::rules::seen(object, change, entry);
         };
-        let balancer = ingress.status.as_ref().and_then(|status| status.load_balancer.as_ref());
-        let current = balancer.and_then(|balancer| balancer.ingress.clone()).unwrap_or_default();
-        let known = KnownStatus::Ingress { ours: change.ours, current };
+        let known = KnownStatus::Ingress { ours: change.ours, current: ingress.addresses.to_vec() };
         Some(StatusInput::Seen { key: change.key, known })
     }
 

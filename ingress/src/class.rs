@@ -5,6 +5,7 @@ use std::sync::Arc;
 use k8s_openapi::api::networking::v1 as networking;
 use selvedge_common::{
     kube::{
+        ingress::Ingress,
         objects::{Kind, Object},
         reader::Reader,
         store::Objects,
@@ -52,7 +53,7 @@ pub struct Selection<'r> {
 /// One without a class is as the default class is, one of ours before one of ingress-nginx. Without a default class it
 /// is ingress-nginx's where its classes are taken over, as with the flag of the same name there: whoever writes an
 /// Ingress for us names a class of ours.
-pub fn select<'r>(settings: &Settings, reader: &Reader<'r>, ingress: &networking::Ingress) -> Selection<'r> {
+pub fn select<'r>(settings: &Settings, reader: &Reader<'r>, ingress: &Ingress) -> Selection<'r> {
     let field = ingress.spec.as_ref().and_then(|spec| spec.ingress_class_name.as_deref());
     match (field, annotated(ingress)) {
         (Some(name), _) => by_field(settings, reader, ingress, name),
@@ -74,13 +75,13 @@ pub fn served<'r>(settings: &Settings, class: &'r networking::IngressClass) -> S
 }
 
 /// The class that an Ingress names, by its field or else by the legacy annotation.
-pub fn named(ingress: &networking::Ingress) -> Option<&str> {
+pub fn named(ingress: &Ingress) -> Option<&str> {
     let field = ingress.spec.as_ref().and_then(|spec| spec.ingress_class_name.as_deref());
     field.or_else(|| annotated(ingress))
 }
 
 /// Whether an Ingress of ours is so because its class was taken over from ingress-nginx.
-pub fn is_adopted(settings: &Settings, objects: &Objects, ingress: &networking::Ingress) -> bool {
+pub fn is_adopted(settings: &Settings, objects: &Objects, ingress: &Ingress) -> bool {
     if !settings.adopt_ingress_nginx {
         return false;
     }
@@ -100,7 +101,7 @@ pub fn is_adopted(settings: &Settings, objects: &Objects, ingress: &networking::
 pub fn unknown(settings: &Settings, objects: &Objects) -> Vec<String> {
     let classes: Vec<_> = objects.in_namespace(Kind::IngressClass, "").map(|(name, _)| &**name).collect();
     let unknown = settings.class_names.iter().filter(|wanted| {
-        let is_annotated = |ingress: &Arc<networking::Ingress>| annotated(ingress) == Some(wanted.as_str());
+        let is_annotated = |ingress: &Arc<Ingress>| annotated(ingress) == Some(wanted.as_str());
         !classes.contains(&wanted.as_str()) && !ingresses(objects).any(is_annotated)
     });
     let say = |wanted: &String| {
@@ -119,17 +120,17 @@ pub fn classless(settings: &Settings, objects: &Objects) -> Vec<Problem> {
     }
     let classless = ingresses(objects).filter(|ingress| {
         let named = ingress.spec.as_ref().is_some_and(|spec| spec.ingress_class_name.is_some());
-        let namespace = ingress.metadata.namespace.as_deref().unwrap_or_default();
+        let namespace = &*ingress.metadata.namespace;
         !named && annotated(ingress).is_none() && settings.serves_namespace(namespace)
     });
-    let problem = |ingress: &Arc<networking::Ingress>| {
+    let problem = |ingress: &Arc<Ingress>| {
         let message = "it names no class and there is no default class; set spec.ingressClassName".to_owned();
         Problem::warning(&ingress_ref(ingress), "spec.ingressClassName", "NoIngressClass", message)
     };
     classless.map(problem).collect()
 }
 
-fn ingresses(objects: &Objects) -> impl Iterator<Item = &Arc<networking::Ingress>> {
+fn ingresses(objects: &Objects) -> impl Iterator<Item = &Arc<Ingress>> {
     objects.of_kind(Kind::Ingress).filter_map(|object| match object {
         Object::Ingress(ingress) => Some(ingress),
         _ => None,
@@ -137,17 +138,11 @@ fn ingresses(objects: &Objects) -> impl Iterator<Item = &Arc<networking::Ingress
 }
 
 /// The class by the legacy annotation.
-fn annotated(ingress: &networking::Ingress) -> Option<&str> {
-    let annotation = ingress.metadata.annotations.as_ref()?.get(LEGACY_ANNOTATION)?;
-    Some(annotation.as_str()).filter(|name| !name.is_empty())
+fn annotated(ingress: &Ingress) -> Option<&str> {
+    ingress.metadata.annotations.get(LEGACY_ANNOTATION).filter(|name| !name.is_empty())
 }
 
-fn by_field<'r>(
-    settings: &Settings,
-    reader: &Reader<'r>,
-    ingress: &networking::Ingress,
-    name: &str,
-) -> Selection<'r> {
+fn by_field<'r>(settings: &Settings, reader: &Reader<'r>, ingress: &Ingress, name: &str) -> Selection<'r> {
     if !settings.serves_class(name) {
         return Selection::default();
     }

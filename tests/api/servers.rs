@@ -221,8 +221,8 @@ pub fn text(event: &ObjectEvent) -> String {
             let key = object.key();
             let host = match object {
                 selvedge_common::kube::objects::Object::Ingress(ingress) => {
-                    let rules = ingress.spec.as_ref().and_then(|spec| spec.rules.as_ref());
-                    rules.and_then(|rules| rules.first()?.host.clone()).unwrap_or_default()
+                    let rule = ingress.spec.as_ref().and_then(|spec| spec.rules.first());
+                    rule.and_then(|rule| rule.host.as_deref()).unwrap_or_default().to_owned()
                 }
                 _ => String::new(),
             };

@@ -391,8 +391,11 @@ mod tests {
         let change = manifests.apply(vec![FileChange { file: Path::new(file).into(), content }]);
         let events = change.events.iter().map(|event| match event {
             ObjectEvent::Applied(object) => {
-                let annotations = object.metadata().annotations.clone().unwrap_or_default();
-                format!("+ {} {}", object.key(), annotations.get("v").cloned().unwrap_or_default())
+                let version = match object {
+                    Object::Ingress(ingress) => ingress.metadata.annotations.get("v"),
+                    _ => None,
+                };
+                format!("+ {} {}", object.key(), version.unwrap_or_default())
             }
             ObjectEvent::Deleted(key) => format!("- {key}"),
         });

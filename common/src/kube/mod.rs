@@ -8,6 +8,7 @@ pub mod endpoints;
 pub mod events;
 mod few;
 pub mod host;
+pub mod ingress;
 pub mod lease;
 pub mod manifests;
 pub mod objects;

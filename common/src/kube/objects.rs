@@ -1,16 +1,25 @@
 //! The Kubernetes objects that Selvedge reads, as one type, whether they come from files or an API server.
 
-use std::{fmt, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, LazyLock},
+};
 
 use k8s_openapi::{
     api::{core::v1 as core, discovery::v1 as discovery, networking::v1 as networking},
-    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+    apimachinery::pkg::apis::meta::v1::Time,
 };
 use kube::{Resource, ResourceExt, api::ApiResource};
 use selvedge_crds as crds;
 use serde::de::DeserializeOwned;
 
-use super::{pods, store::SERVICE_NAME_LABEL, switch::MANAGED_BY_LABEL};
+use super::{
+    ingress::{Ingress, IngressMetadata},
+    pods,
+    store::SERVICE_NAME_LABEL,
+    switch::MANAGED_BY_LABEL,
+};
 use crate::id::ObjectRef;
 
 /// Annotation in which `kubectl apply` keeps a copy of the object.
@@ -23,7 +32,7 @@ const READ_LABELS: [&str; 3] = [SERVICE_NAME_LABEL, MANAGED_BY_LABEL, pods::TEMP
 const OWN_LABELS: &str = "selvedge.dev/";
 
 macro_rules! kinds {
-    ($($(#[$doc:meta])* $kind:ident($type:ty),)*) => {
+    ($($(#[$doc:meta])* $kind:ident($type:ty as $read:ty),)*) => {
         /// A kind of object that Selvedge reads.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Kind {
@@ -50,14 +59,14 @@ macro_rules! kinds {
             /// `group/version` as in `apiVersion`.
             pub fn api_version(self) -> String {
                 match self {
-                    $(Kind::$kind => <$type as Resource>::api_version(&()).into_owned(),)*
+                    $(Kind::$kind => <$read as Resource>::api_version(&()).into_owned(),)*
                 }
             }
 
             /// What the API server calls it.
             pub fn resource(self) -> ApiResource {
                 match self {
-                    $(Kind::$kind => ApiResource::erase::<$type>(&()),)*
+                    $(Kind::$kind => ApiResource::erase::<$read>(&()),)*
                 }
             }
 
@@ -93,10 +102,10 @@ macro_rules! kinds {
                 }
             }
 
-            /// Its metadata.
-            pub fn metadata(&self) -> &ObjectMeta {
+            /// What is known of it whatever its kind.
+            pub fn about(&self) -> About<'_> {
                 match self {
-                    $(Self::$kind(object) => object.meta(),)*
+                    $(Self::$kind(object) => object.about(),)*
                 }
             }
 
@@ -107,7 +116,7 @@ macro_rules! kinds {
             /// The path of the field that does not fit, and why.
             pub fn from_json(kind: Kind, value: serde_json::Value) -> Result<Object, FieldError> {
                 Ok(match kind {
-                    $(Kind::$kind => Self::$kind(Arc::new(read::<$type, _>(value).map_err(|e| conceal(kind, e))?)),)*
+                    $(Kind::$kind => Self::$kind(Arc::new(read::<$read, _>(value).map_err(|e| conceal(kind, e))?.into())),)*
                 })
             }
 
@@ -127,15 +136,15 @@ macro_rules! kinds {
                 };
                 let value = serde_ignored::Deserializer::new(value, &mut note);
                 Ok(match kind {
-                    $(Kind::$kind => Self::$kind(Arc::new(read::<$type, _>(value).map_err(|e| conceal(kind, e))?)),)*
+                    $(Kind::$kind => Self::$kind(Arc::new(read::<$read, _>(value).map_err(|e| conceal(kind, e))?.into())),)*
                 })
             }
         }
 
-        $(impl From<$type> for Object {
-            fn from(mut object: $type) -> Self {
+        $(impl From<$read> for Object {
+            fn from(mut object: $read) -> Self {
                 strip(&mut object);
-                Self::$kind(Arc::new(object))
+                Self::$kind(Arc::new(object.into()))
             }
         })*
     };
@@ -143,27 +152,79 @@ macro_rules! kinds {
 
 kinds! {
     /// `networking.k8s.io/v1` Ingress.
-    Ingress(networking::Ingress),
+    Ingress(Ingress as networking::Ingress),
     /// `networking.k8s.io/v1` IngressClass.
-    IngressClass(networking::IngressClass),
+    IngressClass(networking::IngressClass as networking::IngressClass),
     /// `v1` Service.
-    Service(core::Service),
+    Service(core::Service as core::Service),
     /// `discovery.k8s.io/v1` EndpointSlice.
-    EndpointSlice(discovery::EndpointSlice),
+    EndpointSlice(discovery::EndpointSlice as discovery::EndpointSlice),
     /// `v1` Secret.
-    Secret(core::Secret),
+    Secret(core::Secret as core::Secret),
     /// `v1` ConfigMap.
-    ConfigMap(core::ConfigMap),
+    ConfigMap(core::ConfigMap as core::ConfigMap),
     /// `selvedge.dev/v1alpha1` RouteRule.
-    RouteRule(crds::RouteRule),
+    RouteRule(crds::RouteRule as crds::RouteRule),
     /// `selvedge.dev/v1alpha1` TrafficPolicy.
-    TrafficPolicy(crds::TrafficPolicy),
+    TrafficPolicy(crds::TrafficPolicy as crds::TrafficPolicy),
     /// `selvedge.dev/v1alpha1` RouteGrant.
-    RouteGrant(crds::RouteGrant),
+    RouteGrant(crds::RouteGrant as crds::RouteGrant),
     /// `selvedge.dev/v1alpha1` EdgeParameters.
-    EdgeParameters(crds::EdgeParameters),
+    EdgeParameters(crds::EdgeParameters as crds::EdgeParameters),
     /// `v1` Pod, as much of it as is looked at. Only where callers are told apart.
-    Pod(pods::Pod),
+    Pod(pods::Pod as pods::Pod),
+}
+
+/// What is known of an object whatever its kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct About<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its namespace; empty if there is none.
+    pub namespace: &'a str,
+    /// What tells it apart from others of its name before and after it.
+    pub uid: Option<&'a str>,
+    /// Grows with each change of what it wants.
+    pub generation: Option<i64>,
+    /// When it was made.
+    pub creation_timestamp: Option<&'a Time>,
+    /// Labels that are read; for kinds whose labels anyone reads.
+    pub labels: Option<&'a BTreeMap<String, String>>,
+    /// Annotations; those of an Ingress are in a form of their own.
+    pub annotations: Option<&'a BTreeMap<String, String>>,
+}
+
+/// What all kinds have.
+trait Described {
+    fn about(&self) -> About<'_>;
+}
+
+impl<T: Resource> Described for T {
+    fn about(&self) -> About<'_> {
+        let metadata = self.meta();
+        About {
+            name: metadata.name.as_deref().unwrap_or_default(),
+            namespace: metadata.namespace.as_deref().unwrap_or_default(),
+            uid: metadata.uid.as_deref(),
+            generation: metadata.generation,
+            creation_timestamp: metadata.creation_timestamp.as_ref(),
+            labels: metadata.labels.as_ref(),
+            annotations: metadata.annotations.as_ref(),
+        }
+    }
+}
+
+impl Described for Ingress {
+    fn about(&self) -> About<'_> {
+        let metadata = &self.metadata;
+        About {
+            name: &metadata.name,
+            namespace: &metadata.namespace,
+            uid: metadata.uid.as_deref(),
+            creation_timestamp: metadata.creation_timestamp.as_ref(),
+            ..About::default()
+        }
+    }
 }
 
 /// What names an object among all that a process reads.
@@ -199,12 +260,36 @@ pub struct FieldError {
 impl Object {
     /// Its key.
     pub fn key(&self) -> ObjectKey {
-        let metadata = self.metadata();
-        ObjectKey::new(
-            self.kind(),
-            metadata.namespace.as_deref().unwrap_or_default(),
-            metadata.name.as_deref().unwrap_or_default(),
-        )
+        match self {
+            // It has its name as keys have it.
+            Self::Ingress(ingress) => {
+                let IngressMetadata { namespace, name, .. } = &ingress.metadata;
+                ObjectKey { kind: Kind::Ingress, namespace: namespace.clone(), name: name.clone() }
+            }
+            _ => {
+                let About { namespace, name, .. } = self.about();
+                ObjectKey::new(self.kind(), namespace, name)
+            }
+        }
+    }
+
+    /// Has it share its name with its key, if that is a text of its own and nobody else has the object yet.
+    pub(super) fn share_name(&mut self, key: &ObjectKey) {
+        if let Self::Ingress(ingress) = self
+            && let Some(ingress) = Arc::get_mut(ingress)
+        {
+            ingress.metadata.namespace = key.namespace.clone();
+            ingress.metadata.name = key.name.clone();
+        }
+    }
+}
+
+impl Kind {
+    /// Its name as a text that all who name it share.
+    fn shared_name(self) -> Arc<str> {
+        static NAMES: LazyLock<Vec<Arc<str>>> =
+            LazyLock::new(|| Kind::ALL.iter().map(|kind| kind.name().into()).collect());
+        NAMES[self as usize].clone()
     }
 }
 
@@ -223,7 +308,7 @@ impl ObjectKey {
     /// The same as a reference for problems and routes.
     pub fn to_ref(&self) -> ObjectRef {
         ObjectRef {
-            kind: self.kind.name().into(),
+            kind: self.kind.shared_name(),
             namespace: self.namespace.clone(),
             name: self.name.clone(),
             cluster: None,

@@ -10,6 +10,7 @@ use k8s_openapi::api::{core::v1 as core, discovery::v1 as discovery, networking:
 
 use super::{
     few::Few,
+    ingress::Ingress,
     objects::{Kind, Object, ObjectKey},
     store::{Objects, ServiceName},
 };
@@ -96,7 +97,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The Ingress of this name.
-    pub fn ingress(&self, namespace: &str, name: &str) -> Option<&'a Arc<networking::Ingress>> {
+    pub fn ingress(&self, namespace: &str, name: &str) -> Option<&'a Arc<Ingress>> {
         match self.object(Kind::Ingress, namespace, name) {
             Some(Object::Ingress(ingress)) => Some(ingress),
             _ => None,

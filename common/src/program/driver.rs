@@ -256,7 +256,7 @@ impl<T: Role> Driver<T> {
         let key = ObjectKey::of(&problem.object);
         let objects = self.reconciler.objects();
         let object = key.and_then(|key| objects.get(key.kind, &key.namespace, &key.name));
-        let uid = object.and_then(|object| object.metadata().uid.clone());
+        let uid = object.and_then(|object| object.about().uid.map(str::to_owned));
         ProblemInput::Added { problem, uid }
     }
 

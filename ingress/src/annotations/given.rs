@@ -1,8 +1,6 @@
 //! The annotations that an object has, read by groups; what nobody reads is told.
 
-use std::collections::BTreeMap;
-
-use selvedge_common::{id::ObjectRef, model::Problem, quote::quote};
+use selvedge_common::{id::ObjectRef, kube::ingress::Texts, model::Problem, quote::quote};
 
 use super::{Form, Key, NGINX_PREFIX, PREFIX, Verdict, former};
 use crate::{globals::Usual, translate::near};
@@ -27,13 +25,11 @@ impl<'a> Given<'a> {
     /// `None` if there is nothing to read.
     pub(super) fn new(
         object: &'a ObjectRef,
-        annotations: &'a BTreeMap<String, String>,
+        annotations: &'a Texts,
         (adopted, usual): (bool, &'a Usual),
     ) -> Option<Self> {
         let with = |prefix: &'static str| {
-            annotations.iter().filter_map(move |(key, value)| {
-                Some((key.as_str(), key.strip_prefix(prefix)?, value.as_str()))
-            })
+            annotations.iter().filter_map(move |(key, value)| Some((key, key.strip_prefix(prefix)?, value)))
         };
         let mut given: Vec<_> = with(PREFIX).collect();
         let mut foreign = Vec::new();

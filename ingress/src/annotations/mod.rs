@@ -36,10 +36,7 @@ mod timeouts;
 mod way;
 pub(crate) mod weight;
 
-use std::collections::BTreeMap;
-
-use k8s_openapi::api::networking::v1 as networking;
-use selvedge_common::model::Problem;
+use selvedge_common::{kube::ingress::Ingress, model::Problem};
 
 pub use behaviours::{BEHAVIOURS, Behaviour};
 pub use canary::Canary;
@@ -180,28 +177,27 @@ groups! {
 impl Annotations {
     /// Reads the annotations of an Ingress, and says what is wrong with them. Those of ingress-nginx count only where
     /// the class of the Ingress was adopted.
-    pub fn read(ingress: &networking::Ingress, adopted: bool) -> (Self, Vec<Problem>) {
+    pub fn read(ingress: &Ingress, adopted: bool) -> (Self, Vec<Problem>) {
         Self::read_over(ingress, adopted, &Usual::default())
     }
 
     /// The same, where a class says what counts for annotations that are not there.
-    pub fn read_over(ingress: &networking::Ingress, adopted: bool, usual: &Usual) -> (Self, Vec<Problem>) {
+    pub fn read_over(ingress: &Ingress, adopted: bool, usual: &Usual) -> (Self, Vec<Problem>) {
         Self::read_and(ingress, (adopted, usual), |given| given.finish(all_keys()))
     }
 
     /// What counts, without what is wrong: each host of the Ingress asks for it, which need not look for names that are
     /// like those that are unknown.
-    pub fn counting(ingress: &networking::Ingress, adopted: bool, usual: &Usual) -> Self {
+    pub fn counting(ingress: &Ingress, adopted: bool, usual: &Usual) -> Self {
         Self::read_and(ingress, (adopted, usual), |_| Vec::new()).0
     }
 
     fn read_and(
-        ingress: &networking::Ingress,
+        ingress: &Ingress,
         (adopted, usual): (bool, &Usual),
         finish: impl FnOnce(Given<'_>) -> Vec<Problem>,
     ) -> (Self, Vec<Problem>) {
-        let none = BTreeMap::new();
-        let annotations = ingress.metadata.annotations.as_ref().unwrap_or(&none);
+        let annotations = &ingress.metadata.annotations;
         let object = ingress_ref(ingress);
         if let Some(problem) = weight::problem(ingress, &object) {
             return (Self { unprotected: true, ..Self::default() }, vec![problem]);

@@ -7,12 +7,12 @@ use selvedge_common::model::{Problem, Severity};
 
 use super::*;
 
-fn ingress(annotations: &[(&str, &str)]) -> networking::Ingress {
+fn ingress(annotations: &[(&str, &str)]) -> Ingress {
     let annotations: BTreeMap<_, _> =
         annotations.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     let name = Some("shop".to_owned());
     let metadata = ObjectMeta { name, annotations: Some(annotations), ..ObjectMeta::default() };
-    networking::Ingress { metadata, ..networking::Ingress::default() }
+    networking::Ingress { metadata, ..networking::Ingress::default() }.into()
 }
 
 fn read(annotations: &[(&str, &str)]) -> (Annotations, Vec<Problem>) {

@@ -1,7 +1,6 @@
 //! Weight: what annotations of an Ingress come to, as each of its paths has all of them.
 
-use k8s_openapi::api::networking::v1 as networking;
-use selvedge_common::{id::ObjectRef, model::Problem};
+use selvedge_common::{id::ObjectRef, kube::ingress::Ingress, model::Problem};
 
 use super::without_prefix;
 
@@ -10,14 +9,14 @@ use super::without_prefix;
 pub(crate) const MOST_BYTES: usize = 64 << 20;
 
 /// Bytes of annotations of ours or of ingress-nginx, once for each path of the Ingress.
-pub(crate) fn weight(ingress: &networking::Ingress) -> usize {
+pub(crate) fn weight(ingress: &Ingress) -> usize {
     let (bytes, paths) = sides(ingress);
     bytes.saturating_mul(paths)
 }
 
 /// What is wrong with an Ingress whose annotations and paths are together more than can be held. Which of its
 /// annotations protect it cannot be told apart then, so its paths answer 503.
-pub(super) fn problem(ingress: &networking::Ingress, object: &ObjectRef) -> Option<Problem> {
+pub(super) fn problem(ingress: &Ingress, object: &ObjectRef) -> Option<Problem> {
     let (bytes, paths) = sides(ingress);
     (bytes.saturating_mul(paths) > MOST_BYTES).then(|| {
         let message = format!(
@@ -29,12 +28,12 @@ pub(super) fn problem(ingress: &networking::Ingress, object: &ObjectRef) -> Opti
 }
 
 /// Bytes of annotations, and how many paths have them.
-fn sides(ingress: &networking::Ingress) -> (usize, usize) {
+fn sides(ingress: &Ingress) -> (usize, usize) {
     // Further names of the host become part of no path.
     let counts = |key: &str| without_prefix(key).is_some_and(|name| name != "server-alias");
-    let annotations = ingress.metadata.annotations.iter().flatten();
+    let annotations = ingress.metadata.annotations.iter();
     let bytes = annotations.filter(|(key, _)| counts(key)).map(|(_, value)| value.len()).sum();
-    let rules = ingress.spec.as_ref().and_then(|spec| spec.rules.as_deref()).unwrap_or_default();
+    let rules = ingress.spec.as_ref().map(|spec| &*spec.rules).unwrap_or_default();
     let paths = rules.iter().map(|rule| rule.http.as_ref().map_or(1, |http| http.paths.len())).sum::<usize>();
     (bytes, paths.max(1))
 }
@@ -42,23 +41,25 @@ fn sides(ingress: &networking::Ingress) -> (usize, usize) {
 #[cfg(test)]
 mod tests {
     use k8s_openapi::{
-        api::networking::v1::{HTTPIngressPath, HTTPIngressRuleValue, IngressRule, IngressSpec},
+        api::networking::v1::{
+            self as networking, HTTPIngressPath, HTTPIngressRuleValue, IngressRule, IngressSpec,
+        },
         apimachinery::pkg::apis::meta::v1::ObjectMeta,
     };
 
     use super::*;
     use crate::annotations::Annotations;
 
-    fn ingress(paths: usize, annotations: &[(&str, String)]) -> networking::Ingress {
+    fn ingress(paths: usize, annotations: &[(&str, String)]) -> Ingress {
         let annotations = annotations.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
         let paths = vec![HTTPIngressPath::default(); paths];
         let rule = IngressRule { host: None, http: Some(HTTPIngressRuleValue { paths }) };
         let spec = Some(IngressSpec { rules: Some(vec![rule]), ..IngressSpec::default() });
         let metadata = ObjectMeta { annotations: Some(annotations), ..ObjectMeta::default() };
-        networking::Ingress { metadata, spec, ..networking::Ingress::default() }
+        networking::Ingress { metadata, spec, ..networking::Ingress::default() }.into()
     }
 
-    fn is_closed(ingress: &networking::Ingress) -> bool {
+    fn is_closed(ingress: &Ingress) -> bool {
         let (read, problems) = Annotations::read(ingress, true);
         let told = problems.iter().any(|problem| problem.reason == "AnnotationsTooLarge");
         assert_eq!(read.unprotected, told);

@@ -153,7 +153,7 @@ fn judge_usual(given: &mut Given<'_>) {
         given.usual.iter().map(|(name, value)| (format!("{NGINX_PREFIX}{name}"), value.to_owned()));
     let metadata = ObjectMeta { annotations: Some(annotations.collect()), ..ObjectMeta::default() };
     let ingress = networking::Ingress { metadata, ..networking::Ingress::default() };
-    let (_, problems) = Annotations::read(&ingress, true);
+    let (_, problems) = Annotations::read(&ingress.into(), true);
     for problem in problems.into_iter().filter(|problem| problem.reason == "InvalidAnnotation") {
         let is_it = |setting: &&Setting| {
             !setting.annotation.is_empty() && problem.field.ends_with(&format!("/{}]", setting.annotation))

@@ -2,10 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use k8s_openapi::api::{core::v1 as core, networking::v1 as networking};
+use k8s_openapi::api::core::v1 as core;
 use selvedge_common::{
     id::ObjectRef,
-    kube::objects::{Kind, Object},
+    kube::{
+        ingress,
+        objects::{Kind, Object},
+    },
     model::Problem,
     program::gathering::{Gathered, Unread},
 };
@@ -54,7 +57,7 @@ pub(super) fn build(gathered: &Gathered<Edge>) -> Report {
 }
 
 /// The Ingresses that are ingress-nginx's, in order.
-pub(super) fn adopted(gathered: &Gathered<Edge>) -> Vec<&networking::Ingress> {
+pub(super) fn adopted(gathered: &Gathered<Edge>) -> Vec<&ingress::Ingress> {
     let (objects, settings) = (gathered.reconciler.objects(), gathered.reconciler.translate().settings());
     let ours = gathered.reconciler.ours();
     let ingresses = objects.of_kind(Kind::Ingress).filter_map(|object| match object {
@@ -101,24 +104,20 @@ fn notice(unread: &Unread) -> Notice {
     Notice { severity: unread.word(), message: shown::message(&unread.to_string()) }
 }
 
-fn reports(
-    gathered: &Gathered<Edge>,
-    ingresses: &[&networking::Ingress],
-    problems: &[Problem],
-) -> Vec<Ingress> {
-    let asks = |ingress: &networking::Ingress| {
+fn reports(gathered: &Gathered<Edge>, ingresses: &[&ingress::Ingress], problems: &[Problem]) -> Vec<Ingress> {
+    let asks = |ingress: &ingress::Ingress| {
         let (said, _) = Annotations::read(ingress, true);
         said.asks_for_regex() && !said.canary.is_one()
     };
     let mut of_objects: BTreeMap<&ObjectRef, Vec<&Problem>> = BTreeMap::new();
     problems.iter().for_each(|problem| of_objects.entry(&problem.object).or_default().push(problem));
-    let own = |ingress: &networking::Ingress| {
+    let own = |ingress: &ingress::Ingress| {
         of_objects.get(&ingress_ref(ingress)).map(Vec::as_slice).unwrap_or_default()
     };
     let with_own: Vec<_> = ingresses.iter().map(|one| (*one, asks(one), own(one))).collect();
     let knows_services = gathered.reconciler.objects().has_any(Kind::Service);
     let paths = Paths::new((gathered.reconciler.snapshot(), knows_services), &with_own);
-    let report = |(ingress, _, own): &(&networking::Ingress, bool, &[&Problem])| {
+    let report = |(ingress, _, own): &(&ingress::Ingress, bool, &[&Problem])| {
         let place = gathered.places.get(&ingress_ref(ingress));
         let place = place.map(|(file, line)| shown::plain(&format!("{}:{line}", file.display())));
         Ingress { place, ..one(ingress, own, &paths) }
@@ -127,7 +126,7 @@ fn reports(
 }
 
 /// One Ingress; `problems` are its own.
-fn one(ingress: &networking::Ingress, problems: &[&Problem], paths: &Paths<'_>) -> Ingress {
+fn one(ingress: &ingress::Ingress, problems: &[&Problem], paths: &Paths<'_>) -> Ingress {
     let object = ingress_ref(ingress);
     let annotations = verdicts::annotations(ingress, problems);
     let paths = paths.of(ingress, problems);
@@ -201,11 +200,11 @@ fn behaviours() -> Vec<Behaviour> {
     different.map(|behaviour| Behaviour { there: behaviour.there, here: behaviour.here }).collect()
 }
 
-fn summary(gathered: &Gathered<Edge>, adopted: &[&networking::Ingress], report: &Report) -> Summary {
+fn summary(gathered: &Gathered<Edge>, adopted: &[&ingress::Ingress], report: &Report) -> Summary {
     let count = |moves| report.ingresses.iter().filter(|ingress| ingress.moves == moves).count();
     let all = gathered.reconciler.objects().of_kind(Kind::Ingress).count();
     let ours = gathered.reconciler.ours().keys().filter(|key| key.kind == Kind::Ingress).count();
-    let rules = adopted.iter().flat_map(|ingress| &ingress.spec).flat_map(|spec| spec.rules.iter().flatten());
+    let rules = adopted.iter().flat_map(|ingress| &ingress.spec).flat_map(|spec| &spec.rules);
     let hosts: BTreeSet<_> = rules.map(|rule| rule.host.as_deref().unwrap_or_default()).collect();
     let is_change = |moves: &Move| *moves == Move::ChangeBefore;
     let settings = report.settings.iter().flat_map(|settings| &settings.entries).map(|entry| entry.moves);

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::networking::v1 as networking;
 use selvedge_common::{
     id::{ObjectRef, RouteSetId},
-    kube::host,
+    kube::{
+        host,
+        ingress::{Ingress, IngressPath},
+    },
     model::{
         BackendTarget, HostMatch, InvalidBackend, PathMatch, Problem, Route, Severity, Shared, Snapshot,
     },
@@ -34,14 +36,14 @@ struct Declared<'a> {
     /// Where it stands: `spec.rules[0].http.paths[1]`, and the id of its route.
     field: String,
     id: String,
-    path: &'a networking::HTTPIngressPath,
+    path: &'a IngressPath,
 }
 
 impl<'a> Paths<'a> {
     /// Over these Ingresses, each with whether it asks for regular expressions and its problems.
     pub(super) fn new(
         (snapshot, knows_services): (&'a Snapshot, bool),
-        ingresses: &[(&networking::Ingress, bool, &[&Problem])],
+        ingresses: &[(&Ingress, bool, &[&Problem])],
     ) -> Self {
         let mut paths = Self { snapshot, knows_services, regex: BTreeMap::new(), losers: BTreeMap::new() };
         for (ingress, asks, problems) in ingresses {
@@ -63,7 +65,7 @@ impl<'a> Paths<'a> {
     }
 
     /// What becomes of each path of an Ingress. `problems` are those of the Ingress.
-    pub(super) fn of(&self, ingress: &networking::Ingress, problems: &[&Problem]) -> Vec<Path> {
+    pub(super) fn of(&self, ingress: &Ingress, problems: &[&Problem]) -> Vec<Path> {
         let object = ingress_ref(ingress);
         let reports = declared(ingress).into_iter().map(|declared| {
             let problem = problems.iter().find(|problem| problem.field.starts_with(&declared.field));
@@ -109,7 +111,7 @@ impl<'a> Paths<'a> {
             notes.push(format!(
                 "every path of the host is a regular expression, whatever its type, because {by} asks for it"
             ));
-        } else if matches!(route.path, PathMatch::RegexBegin(_)) && declared.path.path_type == "Exact" {
+        } else if matches!(route.path, PathMatch::RegexBegin(_)) && &*declared.path.path_type == "Exact" {
             notes.push(
                 "Exact means nothing here: the path is a regular expression and need only begin so".into(),
             );
@@ -145,9 +147,9 @@ impl<'a> Paths<'a> {
 }
 
 /// The paths of an Ingress in order.
-fn declared(ingress: &networking::Ingress) -> Vec<Declared<'_>> {
+fn declared(ingress: &Ingress) -> Vec<Declared<'_>> {
     let object = ingress_ref(ingress);
-    let rules = ingress.spec.iter().flat_map(|spec| spec.rules.iter().flatten()).enumerate();
+    let rules = ingress.spec.iter().flat_map(|spec| &spec.rules).enumerate();
     let paths = rules.flat_map(|(index, rule)| {
         let host = rule.host.as_deref().filter(|host| !host.is_empty()).unwrap_or("*").to_ascii_lowercase();
         let paths = rule.http.iter().flat_map(|http| &http.paths).enumerate();

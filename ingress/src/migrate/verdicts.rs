@@ -1,7 +1,9 @@
 //! Verdicts: what becomes of annotations, and what a Problem means for a move.
 
-use k8s_openapi::api::networking::v1 as networking;
-use selvedge_common::model::{Problem, Severity};
+use selvedge_common::{
+    kube::ingress::Ingress,
+    model::{Problem, Severity},
+};
 
 use super::{
     report::{Entry, Finding, Move},
@@ -83,8 +85,8 @@ pub(super) struct Judged {
 
 /// The annotations of an Ingress that are ingress-nginx's or ours, with what becomes of them. `problems` are those of the
 /// Ingress.
-pub(super) fn annotations(ingress: &networking::Ingress, problems: &[&Problem]) -> Vec<Entry> {
-    let all = ingress.metadata.annotations.iter().flatten();
+pub(super) fn annotations(ingress: &Ingress, problems: &[&Problem]) -> Vec<Entry> {
+    let all = ingress.metadata.annotations.iter();
     let named = all.filter_map(|(whole, value)| {
         let name = without_prefix(whole)?;
         Some((whole, name, value))
@@ -146,7 +148,7 @@ fn of_reason(reason: &str) -> Option<&'static str> {
 mod tests {
     use std::collections::BTreeMap;
 
-    use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+    use k8s_openapi::{api::networking::v1 as networking, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 
     use super::*;
     use crate::annotations::{Annotations, NGINX_PREFIX};
@@ -167,7 +169,7 @@ mod tests {
         for (name, value, verdict, moves) in table {
             let annotations = BTreeMap::from([(format!("{NGINX_PREFIX}{name}"), value.to_owned())]);
             let metadata = ObjectMeta { annotations: Some(annotations), ..ObjectMeta::default() };
-            let ingress = networking::Ingress { metadata, ..networking::Ingress::default() };
+            let ingress = networking::Ingress { metadata, ..networking::Ingress::default() }.into();
             let (_, problems) = Annotations::read(&ingress, true);
             let judged = super::annotations(&ingress, &problems.iter().collect::<Vec<_>>());
             assert_eq!((judged[0].verdict, judged[0].moves), (verdict, moves), "{name}: {judged:?}");

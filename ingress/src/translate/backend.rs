@@ -1,12 +1,10 @@
 //! Backends: what an Ingress refers to becomes a backend of the snapshot, or a reason why not.
 
-use k8s_openapi::{
-    api::{core::v1 as core, networking::v1 as networking},
-    apimachinery::pkg::util::intstr::IntOrString,
-};
+use k8s_openapi::{api::core::v1 as core, apimachinery::pkg::util::intstr::IntOrString};
 use selvedge_common::{
     filter::Filter,
     kube::{
+        ingress::IngressBackend,
         objects::Kind,
         rules::{self, BackendName, Near, Policy, Rules, Way},
         service::{self, FoundPort, PortRef, ServiceFault, ServicePart},
@@ -61,7 +59,7 @@ fn service_of<'a>(draft: &RouteDraft<'a>) -> Result<(&'a str, PortRef<'a>), Back
         Err(BackendFault { field, reason: service::reason(invalid), invalid, message })
     };
     let malformed = |field, message| fault(field, InvalidBackend::Malformed, message);
-    let backend: &networking::IngressBackend = draft.backend;
+    let backend: &IngressBackend = draft.backend;
     let service = match (&backend.service, &backend.resource) {
         (Some(_), Some(_)) => return malformed("", "it has both service and resource, but must have one"),
         (None, None) => return malformed("", "it has no service"),
@@ -77,8 +75,8 @@ fn service_of<'a>(draft: &RouteDraft<'a>) -> Result<(&'a str, PortRef<'a>), Back
     let port = service.port.as_ref();
     let name = port.and_then(|port| port.name.as_deref()).filter(|name| !name.is_empty());
     match (name, port.and_then(|port| port.number).filter(|number| *number != 0)) {
-        (Some(name), None) => Ok((&service.name, PortRef::Name(name))),
-        (None, Some(number)) => Ok((&service.name, PortRef::Number(number))),
+        (Some(name), None) => Ok((&*service.name, PortRef::Name(name))),
+        (None, Some(number)) => Ok((&*service.name, PortRef::Number(number))),
         (None, None) => malformed(".service.port", "the port is missing: give its name or its number"),
         (Some(_), Some(_)) => {
             malformed(".service.port", "the port has both a name and a number, but must have one")

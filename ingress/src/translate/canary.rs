@@ -2,10 +2,12 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use k8s_openapi::api::networking::v1 as networking;
 use selvedge_common::{
     id::RouteId,
-    kube::endpoints,
+    kube::{
+        endpoints,
+        ingress::{Ingress, IngressBackend},
+    },
     model::{
         BackendRef, BackendTarget, Conditions, FieldMatch, HostMatch, PathMatch, Problem, Route, ValueMatch,
     },
@@ -18,13 +20,13 @@ use crate::annotations::Canary;
 #[derive(Clone, Debug)]
 pub struct CanaryDraft<'a> {
     /// The Ingress that declares it.
-    pub ingress: &'a networking::Ingress,
+    pub ingress: &'a Ingress,
     /// What that says.
     pub said: Arc<Said>,
     /// Which part of it declares it.
     pub part: String,
     /// Where its requests go.
-    pub backend: &'a networking::IngressBackend,
+    pub backend: &'a IngressBackend,
     /// Path of `backend` in the Ingress.
     pub field: String,
 }

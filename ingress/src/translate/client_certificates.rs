@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::api::networking::v1 as networking;
 use selvedge_common::{
     filter::Filter,
-    kube::secret,
+    kube::{ingress::Ingress, secret},
     model::{ClientVerification, HostMatch, Problem, VirtualHost},
 };
 
@@ -19,7 +18,7 @@ const KEY: &str = "auth-tls-secret";
 /// missing nobody comes in.
 pub(super) fn ask<'r>(
     cx: &mut Context<'_, 'r>,
-    (ingresses, host): (&[&'r Arc<networking::Ingress>], &HostMatch),
+    (ingresses, host): (&[&'r Arc<Ingress>], &HostMatch),
     virtual_host: &mut VirtualHost,
 ) {
     let named = ingresses.iter().copied().filter(|ingress| rules_of(ingress, host).next().is_some());
@@ -45,7 +44,7 @@ pub(super) fn ask<'r>(
 }
 
 /// The authorities that a Secret holds; that there are none is told.
-fn authorities<'r>(cx: &mut Context<'_, 'r>, ingress: &'r networking::Ingress) -> Option<Arc<str>> {
+fn authorities<'r>(cx: &mut Context<'_, 'r>, ingress: &'r Ingress) -> Option<Arc<str>> {
     let said = cx.said(ingress);
     let wanted = said.annotations.client_certificates.secret.as_ref()?;
     let own = namespace(ingress);

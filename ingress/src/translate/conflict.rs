@@ -6,9 +6,11 @@ use std::{
     sync::Arc,
 };
 
-use k8s_openapi::api::networking::v1 as networking;
 use selvedge_common::{
-    kube::reader::Unit,
+    kube::{
+        ingress::{Ingress, IngressBackend},
+        reader::Unit,
+    },
     model::{HostMatch, PathMatch, Problem, Route},
 };
 
@@ -18,11 +20,8 @@ use super::{Context, RouteDraft, ingress_ref, name, namespace, rules, spec};
 /// one without a time of creation (from a file) comes after those that have one.
 ///
 /// ingress-nginx: of those of the same second the last one by name wins. They come after ours.
-pub(super) fn order(
-    (one, adopted): (&networking::Ingress, bool),
-    (other, other_adopted): (&networking::Ingress, bool),
-) -> Ordering {
-    let created = |ingress: &networking::Ingress| {
+pub(super) fn order((one, adopted): (&Ingress, bool), (other, other_adopted): (&Ingress, bool)) -> Ordering {
+    let created = |ingress: &Ingress| {
         let created = ingress.metadata.creation_timestamp.as_ref().map(|time| time.0);
         (created.is_none(), created)
     };
@@ -36,7 +35,7 @@ pub(super) fn add_route<'a>(
     cx: &mut Context<'_, '_>,
     drafts: &mut BTreeMap<PathMatch, RouteDraft<'a>>,
     draft: RouteDraft<'a>,
-    (ingress, field, host): (&networking::Ingress, String, &HostMatch),
+    (ingress, field, host): (&Ingress, String, &HostMatch),
 ) {
     let winner = match drafts.entry(draft.path.clone()) {
         Entry::Vacant(entry) => {
@@ -59,11 +58,9 @@ pub(super) fn add_route<'a>(
 }
 
 /// The default backend that counts where no rule matches, and the Ingress that holds it.
-pub(super) fn default_backend<'r>(
-    cx: &mut Context<'_, 'r>,
-) -> Option<(&'r networking::Ingress, &'r networking::IngressBackend)> {
+pub(super) fn default_backend<'r>(cx: &mut Context<'_, 'r>) -> Option<(&'r Ingress, &'r IngressBackend)> {
     let oldest = claims(cx).into_iter().next()?;
-    Some((oldest, spec(oldest)?.default_backend.as_ref()?))
+    Some((oldest, spec(oldest)?.default_backend.as_deref()?))
 }
 
 /// The route for requests that no rule matches. Everyone else who claims it is told.
@@ -79,7 +76,7 @@ pub(super) fn fallback(cx: &mut Context<'_, '_>) -> Option<Route> {
             Problem::error(&ingress_ref(loser), "spec.defaultBackend", "DefaultBackendConflict", message);
         cx.parts.problems.push(problem);
     }
-    let backend = spec(winner)?.default_backend.as_ref()?;
+    let backend = spec(winner)?.default_backend.as_deref()?;
     let everything = PathMatch::Prefix("/".into());
     let said = cx.said(winner);
     let mut draft = RouteDraft::new(
@@ -96,7 +93,7 @@ pub(super) fn fallback(cx: &mut Context<'_, '_>) -> Option<Route> {
 /// The Ingresses whose default backend is for hosts that no rule names; a canary has none of its own.
 ///
 /// ingress-nginx: that of an Ingress with rules is for the hosts of these alone.
-fn claims<'r>(cx: &mut Context<'_, 'r>) -> Vec<&'r Arc<networking::Ingress>> {
+fn claims<'r>(cx: &mut Context<'_, 'r>) -> Vec<&'r Arc<Ingress>> {
     let mut claims = cx.ours(&Unit::Base);
     claims.retain(|ingress| {
         let said = cx.said(ingress);

@@ -2,11 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use k8s_openapi::api::networking::v1 as networking;
 use selvedge_common::{
     filter::{Filter, Networks},
     id::RouteId,
-    kube::rules::{self, Policy},
+    kube::{
+        ingress::{Ingress, IngressBackend},
+        rules::{self, Policy},
+    },
     model::{BackendRef, BackendTarget, Balance, ClientFields, InvalidBackend, PathMatch, Retry, Route},
 };
 
@@ -26,9 +28,9 @@ use crate::annotations::form::ObjectName;
 #[derive(Clone, Debug)]
 pub struct RouteDraft<'a> {
     /// The Ingress that declares it.
-    pub ingress: &'a networking::Ingress,
+    pub ingress: &'a Ingress,
     /// The Ingress whose annotations count: the same one but for canaries.
-    pub speaker: &'a networking::Ingress,
+    pub speaker: &'a Ingress,
     /// What that one says.
     pub said: Arc<Said>,
     /// Which part of the Ingress declares it: `0/1` is the second path of the first rule.
@@ -38,7 +40,7 @@ pub struct RouteDraft<'a> {
     /// The path as the Ingress writes it.
     pub written: Arc<str>,
     /// Where requests go, as the Ingress says it.
-    pub backend: &'a networking::IngressBackend,
+    pub backend: &'a IngressBackend,
     /// Path of `backend` in the Ingress.
     pub field: String,
     /// Whether the class of the Ingress was taken over from ingress-nginx, so that its ways count.
@@ -92,10 +94,10 @@ pub struct RouteDraft<'a> {
 impl<'a> RouteDraft<'a> {
     /// A route with nothing but defaults; `field` is the path of `backend` in the Ingress.
     pub(super) fn new(
-        (ingress, said): (&'a networking::Ingress, Arc<Said>),
+        (ingress, said): (&'a Ingress, Arc<Said>),
         part: String,
         (path, written): (PathMatch, &str),
-        (field, backend): (String, &'a networking::IngressBackend),
+        (field, backend): (String, &'a IngressBackend),
     ) -> Self {
         Self {
             ingress,
@@ -139,14 +141,17 @@ impl<'a> RouteDraft<'a> {
 
     /// The Service that it leads to, and namespace and name of its Ingress.
     pub(crate) fn names(&self) -> [&str; 3] {
-        let service = self.backend.service.as_ref().map_or("", |service| &service.name);
+        let service = self.backend.service.as_ref().map_or("", |service| &*service.name);
         [service, namespace(self.ingress), name(self.ingress)]
     }
 
     /// The port of that Service as the Ingress writes it, by name or number.
     pub(super) fn port(&self) -> String {
         let port = self.backend.service.as_ref().and_then(|service| service.port.as_ref());
-        let port = port.and_then(|port| port.name.clone().or(port.number.map(|number| number.to_string())));
+        let port = port.and_then(|port| {
+            let name = port.name.as_deref().map(str::to_owned);
+            name.or(port.number.map(|number| number.to_string()))
+        });
         port.unwrap_or_default()
     }
 

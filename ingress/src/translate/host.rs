@@ -1,7 +1,9 @@
 //! Hosts as Ingresses write them.
 
-use k8s_openapi::api::networking::v1 as networking;
-use selvedge_common::model::HostMatch;
+use selvedge_common::{
+    kube::ingress::{Ingress, IngressRule},
+    model::HostMatch,
+};
 
 pub(super) use selvedge_common::kube::host::{is, parse};
 
@@ -11,7 +13,7 @@ use super::{rules, tls};
 type HostField = (String, Result<HostMatch, String>);
 
 /// The host of each rule.
-pub(super) fn rule_hosts(ingress: &networking::Ingress) -> impl Iterator<Item = HostField> {
+pub(super) fn rule_hosts(ingress: &Ingress) -> impl Iterator<Item = HostField> {
     rules(ingress)
         .iter()
         .enumerate()
@@ -19,15 +21,15 @@ pub(super) fn rule_hosts(ingress: &networking::Ingress) -> impl Iterator<Item = 
 }
 
 /// Each host under `spec.tls`.
-pub(super) fn tls_hosts(ingress: &networking::Ingress) -> impl Iterator<Item = HostField> {
+pub(super) fn tls_hosts(ingress: &Ingress) -> impl Iterator<Item = HostField> {
     tls(ingress).iter().enumerate().flat_map(|(index, tls)| {
-        let hosts = tls.hosts.iter().flatten().enumerate();
+        let hosts = tls.hosts.iter().enumerate();
         hosts.map(move |(at, host)| (format!("spec.tls[{index}].hosts[{at}]"), parse(host)))
     })
 }
 
 /// The host of a rule; a rule without one answers every host.
-pub(super) fn of_rule(rule: &networking::IngressRule) -> Result<HostMatch, String> {
+pub(super) fn of_rule(rule: &IngressRule) -> Result<HostMatch, String> {
     match rule.host.as_deref() {
         None | Some("") => Ok(HostMatch::Any),
         Some(host) => parse(host),
@@ -35,7 +37,7 @@ pub(super) fn of_rule(rule: &networking::IngressRule) -> Result<HostMatch, Strin
 }
 
 /// Whether a rule is for this host, which is a valid one.
-pub(super) fn is_of_rule(rule: &networking::IngressRule, host: &HostMatch) -> bool {
+pub(super) fn is_of_rule(rule: &IngressRule, host: &HostMatch) -> bool {
     match rule.host.as_deref() {
         None | Some("") => *host == HostMatch::Any,
         Some(text) => is(text, host),

@@ -1,16 +1,14 @@
 //! Rules of hosts: the routes of RouteRules that count for a host, together with those of Ingresses.
 
-use std::{
-    cmp::{Ordering, Reverse},
-    collections::BTreeMap,
-};
+use std::{cmp::Reverse, collections::BTreeMap};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use selvedge_common::{
     id::{BackendId, ObjectRef},
     kube::{
+        ingress::{Ingress, IngressMetadata},
         objects::{Kind, Object},
-        rules,
+        rules::{self, Age},
     },
     model::{BackendTarget, HostMatch, PathMatch, Problem, Route},
 };
@@ -39,10 +37,10 @@ pub(super) fn routes<'r>(
     let mut routes = settle(cx, host, of_rules, &mut drafts);
     // Those of one object keep their order.
     for draft in drafts.into_values() {
-        let metadata = &draft.ingress.metadata;
-        routes.extend(draft.finish(cx).into_iter().map(|route| (metadata, route)));
+        let age = age(draft.ingress);
+        routes.extend(draft.finish(cx).into_iter().map(|route| (age, route)));
     }
-    routes.sort_by(|(a, _), (b, _)| older(a, b));
+    routes.sort_by_key(|(age, _)| *age);
     let ranked = routes.into_iter().enumerate().map(|(rank, (_, route))| {
         let rank = u32::try_from(rank).unwrap_or(u32::MAX);
         Route { rank, ..route }
@@ -54,7 +52,7 @@ pub(super) fn routes<'r>(
 }
 
 /// A route with what tells the age of the object that declares it.
-type Aged<'r> = (&'r ObjectMeta, Route);
+type Aged<'r> = (Age<'r>, Route);
 
 /// Leaves out what another route answers in any case, and tells whose it is.
 fn settle<'r>(
@@ -79,7 +77,7 @@ fn settle<'r>(
             tell(cx, draft, host, &route);
             drafts.remove(&route.path);
         }
-        kept.push((&rule.metadata, route));
+        kept.push((rules::age(&rule.metadata), route));
     }
     kept
 }
@@ -94,7 +92,7 @@ fn rival<'d, 'r>(
 
 /// Whether the route of an Ingress gives way to one of a RouteRule that looks at the same requests.
 fn yields(draft: &RouteDraft<'_>, rule: &ObjectMeta) -> bool {
-    draft.is_for_all_else() || older(rule, &draft.ingress.metadata) == Ordering::Less
+    draft.is_for_all_else() || rules::age(rule) < age(draft.ingress)
 }
 
 /// The routes of a RouteRule, by their place, that an Ingress already answers, with that Ingress.
@@ -126,8 +124,10 @@ fn is_same(a: &Route, b: &Route) -> bool {
 }
 
 /// As objects are ordered everywhere; an Ingress and a RouteRule that nothing else tells apart are equal.
-fn older(a: &ObjectMeta, b: &ObjectMeta) -> Ordering {
-    rules::age(a).cmp(&rules::age(b))
+fn age(ingress: &Ingress) -> Age<'_> {
+    let IngressMetadata { creation_timestamp, namespace, name, .. } = &ingress.metadata;
+    let created = creation_timestamp.as_ref().map(|time| time.0);
+    (created.is_none(), created, namespace, name)
 }
 
 /// The order in which routes are asked, as far as they can be told apart without a request.

@@ -28,11 +28,12 @@ mod via;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use k8s_openapi::{api::networking::v1 as networking, apimachinery::pkg::apis::meta::v1::ObjectMeta};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use selvedge_common::{
     id::{ObjectRef, RouteSetId},
     kube::{
-        objects::{Kind, Object},
+        ingress::{Ingress, IngressMetadata, IngressRule, IngressSpec, IngressTls},
+        objects::{Kind, Object, ObjectKey},
         reader::{Reader, Unit},
         rules::{self, CALLER_UNKNOWN, Defaults},
         translation::{BaseTranslation, HostTranslation, ObjectTranslation, Parts, Translate},
@@ -95,7 +96,7 @@ pub(crate) struct Context<'a, 'r> {
     reader: &'a Reader<'r>,
     parts: Parts,
     /// The Ingress that was looked at last, and what it says.
-    last_said: Option<(&'r networking::Ingress, Arc<Said>)>,
+    last_said: Option<(&'r Ingress, Arc<Said>)>,
     /// What counts for all Ingresses of a class that was looked at, by whether it was adopted and by its name.
     globals: BTreeMap<(bool, &'r str), Arc<Globals>>,
 }
@@ -141,7 +142,7 @@ impl Translate for Edge {
     }
 
     fn declares(&self, object: &Object) -> Vec<Unit> {
-        let namespace = object.metadata().namespace.as_deref().unwrap_or_default();
+        let namespace = object.about().namespace;
         if object.kind().is_namespaced() && !self.settings.serves_namespace(namespace) {
             return Vec::new();
         }
@@ -239,7 +240,7 @@ impl Translate for Edge {
 
 impl Edge {
     /// The units that an Ingress has a say in beside its own.
-    fn declared_by(&self, ingress: &networking::Ingress) -> Vec<Unit> {
+    fn declared_by(&self, ingress: &Ingress) -> Vec<Unit> {
         let hosts = host::rule_hosts(ingress).chain(host::tls_hosts(ingress));
         let hosts = hosts.filter_map(|(_, host)| host.ok()).map(|host| Unit::Host(self.route_set(), host));
         let has_default = spec(ingress).is_some_and(|spec| spec.default_backend.is_some());
@@ -277,7 +278,7 @@ impl<'r> Context<'_, 'r> {
     fn owners(&self, host: &HostMatch) -> Vec<&'r str> {
         let ingresses = self.ours(&Unit::Host(ROUTE_SET.into(), host.clone()));
         // Another name that an annotation gives makes nobody an owner.
-        let names = |ingress: &&Arc<networking::Ingress>| {
+        let names = |ingress: &&Arc<Ingress>| {
             let mut hosts = host::rule_hosts(ingress).chain(host::tls_hosts(ingress));
             hosts.any(|(_, named)| named.as_ref() == Ok(host))
         };
@@ -285,7 +286,7 @@ impl<'r> Context<'_, 'r> {
     }
 
     /// The Ingresses of ours that declare a unit, the one that wins conflicts first.
-    fn ours(&self, unit: &Unit) -> Vec<&'r Arc<networking::Ingress>> {
+    fn ours(&self, unit: &Unit) -> Vec<&'r Arc<Ingress>> {
         let declaring = self.reader.declaring(unit).filter_map(|object| match object {
             Object::Ingress(ingress) => Some(ingress),
             _ => None,
@@ -301,36 +302,38 @@ impl<'r> Context<'_, 'r> {
 }
 
 /// A reference to an Ingress, for problems and routes.
-pub(crate) fn ingress_ref(ingress: &networking::Ingress) -> ObjectRef {
-    ObjectRef::new(Kind::Ingress.name(), namespace(ingress), name(ingress))
+pub(crate) fn ingress_ref(ingress: &Ingress) -> ObjectRef {
+    let IngressMetadata { namespace, name, .. } = &ingress.metadata;
+    ObjectKey { kind: Kind::Ingress, namespace: namespace.clone(), name: name.clone() }.to_ref()
 }
 
-fn namespace(ingress: &networking::Ingress) -> &str {
-    ingress.metadata.namespace.as_deref().unwrap_or_default()
+fn namespace(ingress: &Ingress) -> &str {
+    &ingress.metadata.namespace
 }
 
-fn name(ingress: &networking::Ingress) -> &str {
-    ingress.metadata.name.as_deref().unwrap_or_default()
+fn name(ingress: &Ingress) -> &str {
+    &ingress.metadata.name
 }
 
-fn spec(ingress: &networking::Ingress) -> Option<&networking::IngressSpec> {
+fn spec(ingress: &Ingress) -> Option<&IngressSpec> {
     ingress.spec.as_ref()
 }
 
-fn rules(ingress: &networking::Ingress) -> &[networking::IngressRule] {
-    spec(ingress).and_then(|spec| spec.rules.as_deref()).unwrap_or_default()
+fn rules(ingress: &Ingress) -> &[IngressRule] {
+    spec(ingress).map(|spec| &*spec.rules).unwrap_or_default()
 }
 
-fn tls(ingress: &networking::Ingress) -> &[networking::IngressTLS] {
-    spec(ingress).and_then(|spec| spec.tls.as_deref()).unwrap_or_default()
+fn tls(ingress: &Ingress) -> &[IngressTls] {
+    spec(ingress).map(|spec| &*spec.tls).unwrap_or_default()
 }
 
 /// The field of an Ingress that an annotation is, under the prefix that it has there.
-fn annotation_field(ingress: &networking::Ingress, key: &str) -> String {
+fn annotation_field(ingress: &Ingress, key: &str) -> String {
     let (ours, theirs) = (format!("{PREFIX}{key}"), format!("{NGINX_PREFIX}{key}"));
-    match ingress.metadata.annotations.as_ref() {
-        Some(annotations) if annotations.contains_key(&ours) => format!("metadata.annotations[{ours}]"),
-        Some(annotations) if annotations.contains_key(&theirs) => format!("metadata.annotations[{theirs}]"),
+    let annotations = &ingress.metadata.annotations;
+    match (annotations.contains_key(&ours), annotations.contains_key(&theirs)) {
+        (true, _) => format!("metadata.annotations[{ours}]"),
+        (_, true) => format!("metadata.annotations[{theirs}]"),
         // Its class says so for all of them.
         _ => "spec.ingressClassName".to_owned(),
     }

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::api::networking::v1 as networking;
 use selvedge_common::{
     filter::{Filter, Redirect},
     id::RouteId,
-    kube::{reader::Unit, translation::HostTranslation},
+    kube::{ingress::Ingress, reader::Unit, translation::HostTranslation},
     model::{HostMatch, PathMatch, Problem, Route, VirtualHost},
 };
 
@@ -28,14 +27,14 @@ const WWW: &str = "from-to-www-redirect";
 const MOST_ROUTES: usize = 100_000;
 
 /// The hosts that an Ingress may have a say in beside those that it names, whether or not its annotations count.
-pub(super) fn declared(ingress: &networking::Ingress) -> Vec<HostMatch> {
-    let Some(annotations) = &ingress.metadata.annotations else { return Vec::new() };
+pub(super) fn declared(ingress: &Ingress) -> Vec<HostMatch> {
+    let annotations = &ingress.metadata.annotations;
     let values = |key: &'static str| {
         [PREFIX, NGINX_PREFIX]
             .into_iter()
             .filter_map(move |prefix| annotations.get(&format!("{prefix}{key}")))
     };
-    let aliases = values(ALIAS).filter_map(|text| Hosts::parse(text)).flat_map(|hosts| hosts.hosts.to_vec());
+    let aliases = values(ALIAS).filter_map(Hosts::parse).flat_map(|hosts| hosts.hosts.to_vec());
     let mut hosts: Vec<_> = aliases.collect();
     if values(WWW).any(|text| bool::parse(text) == Some(true)) {
         hosts.extend(host::rule_hosts(ingress).filter_map(|(_, host)| counterpart(&host.ok()?)));
@@ -56,7 +55,7 @@ fn counterpart(host: &HostMatch) -> Option<HostMatch> {
 /// A host that no rule names: what its names are good for; `None` if they are not used.
 pub(super) fn translate<'r>(
     cx: &mut Context<'_, 'r>,
-    ingresses: &[&'r Arc<networking::Ingress>],
+    ingresses: &[&'r Arc<Ingress>],
     host: &HostMatch,
 ) -> Option<HostTranslation> {
     let of_alias = ingresses.iter().find_map(|ingress| aliased(cx, ingress, host));
@@ -80,18 +79,14 @@ pub(super) fn translate<'r>(
     Some(HostTranslation { virtual_host, has_tls, parts: std::mem::take(&mut cx.parts) })
 }
 
-fn has_rule(ingress: &networking::Ingress, host: &HostMatch) -> bool {
+fn has_rule(ingress: &Ingress, host: &HostMatch) -> bool {
     super::rules(ingress).iter().any(|rule| host::is_of_rule(rule, host))
 }
 
 /// The host that an Ingress gives another name to, if it does and may.
 ///
 /// ingress-nginx: of several Ingresses of a host only the oldest one with the annotation counts.
-fn aliased<'r>(
-    cx: &mut Context<'_, 'r>,
-    ingress: &'r Arc<networking::Ingress>,
-    alias: &HostMatch,
-) -> Option<HostMatch> {
+fn aliased<'r>(cx: &mut Context<'_, 'r>, ingress: &'r Arc<Ingress>, alias: &HostMatch) -> Option<HostMatch> {
     let names_it = is_alias(cx, ingress, alias);
     let real = host::rule_hosts(ingress).find_map(|(_, host)| host.ok()).filter(|_| names_it)?;
     let of_real = cx.ours(&Unit::Host(ROUTE_SET.into(), real.clone()));
@@ -124,12 +119,12 @@ fn aliased<'r>(
     Some(real)
 }
 
-fn count_paths(ingress: &networking::Ingress, host: &HostMatch) -> usize {
+fn count_paths(ingress: &Ingress, host: &HostMatch) -> usize {
     let rules = super::rules(ingress).iter().filter(|rule| host::is_of_rule(rule, host));
     rules.map(|rule| rule.http.as_ref().map_or(0, |http| http.paths.len())).sum()
 }
 
-fn is_alias<'r>(cx: &mut Context<'_, 'r>, ingress: &'r networking::Ingress, alias: &HostMatch) -> bool {
+fn is_alias<'r>(cx: &mut Context<'_, 'r>, ingress: &'r Ingress, alias: &HostMatch) -> bool {
     let said = cx.said(ingress);
     said.annotations.hosts.server_alias.as_ref().is_some_and(|names| names.hosts.contains(alias))
 }
@@ -137,7 +132,7 @@ fn is_alias<'r>(cx: &mut Context<'_, 'r>, ingress: &'r networking::Ingress, alia
 /// The same as the real host, under another name.
 fn as_alias<'r>(
     cx: &mut Context<'_, 'r>,
-    (ingresses, alias): (&[&'r Arc<networking::Ingress>], &HostMatch),
+    (ingresses, alias): (&[&'r Arc<Ingress>], &HostMatch),
     real: &HostMatch,
 ) -> HostTranslation {
     let own = tls::certificate(cx, ingresses, alias);
@@ -158,11 +153,7 @@ fn as_alias<'r>(
 }
 
 /// Tells those who would give a host another name that some rule has as its own.
-pub(super) fn tell_taken<'r>(
-    cx: &mut Context<'_, 'r>,
-    ingresses: &[&'r Arc<networking::Ingress>],
-    host: &HostMatch,
-) {
+pub(super) fn tell_taken<'r>(cx: &mut Context<'_, 'r>, ingresses: &[&'r Arc<Ingress>], host: &HostMatch) {
     for ingress in ingresses {
         if is_alias(cx, ingress, host) && !has_rule(ingress, host) {
             let message = format!("a rule has {host} as its own host, so it is no name of another one");
@@ -171,7 +162,7 @@ pub(super) fn tell_taken<'r>(
     }
 }
 
-fn tell<'r>(cx: &mut Context<'_, 'r>, ingress: &'r networking::Ingress, reason: &str, message: String) {
+fn tell<'r>(cx: &mut Context<'_, 'r>, ingress: &'r Ingress, reason: &str, message: String) {
     let field = super::annotation_field(ingress, ALIAS);
     cx.parts.problems.push(Problem::error(&ingress_ref(ingress), field, reason, message));
 }

@@ -4,11 +4,10 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::api::networking::v1 as networking;
 use selvedge_common::{
     filter::{Access, Filter},
     id::RouteId,
-    kube::objects::Kind,
+    kube::{ingress::Ingress, objects::Kind},
     model::{
         BackendRef, BackendTarget, HostMatch, InvalidBackend, PathMatch, Problem, Route, TcpRoute,
         TlsPassthrough, VirtualHost,
@@ -50,7 +49,7 @@ const NOT_FOR_TLS: [&str; 16] = [
 /// Passes the TLS of a host through if its first Ingress says so, and nothing that protects the host is lost by it.
 pub(super) fn pass<'r>(
     cx: &mut Context<'_, 'r>,
-    (ingresses, host): (&[&'r Arc<networking::Ingress>], &HostMatch),
+    (ingresses, host): (&[&'r Arc<Ingress>], &HostMatch),
     virtual_host: &mut VirtualHost,
 ) {
     let named = ingresses.iter().copied().filter(|ingress| rules_of(ingress, host).next().is_some());
@@ -94,10 +93,7 @@ pub(super) fn pass<'r>(
 
 /// What is wrong with an Ingress that asks for it beside what its hosts say: without the name of a host no connection can
 /// be told from another one.
-pub(super) fn without_host(
-    ingress: &networking::Ingress,
-    annotations: &Annotations,
-) -> impl Iterator<Item = Problem> {
+pub(super) fn without_host(ingress: &Ingress, annotations: &Annotations) -> impl Iterator<Item = Problem> {
     let asks = annotations.frontend_tls.passthrough == Some(true);
     let object = ingress_ref(ingress);
     let problem = move |field: String| {
@@ -112,15 +108,15 @@ pub(super) fn without_host(
     fields.filter(move |_| asks).map(problem).collect::<Vec<_>>().into_iter()
 }
 
-fn asks<'r>(cx: &mut Context<'_, 'r>, ingress: &'r networking::Ingress) -> bool {
+fn asks<'r>(cx: &mut Context<'_, 'r>, ingress: &'r Ingress) -> bool {
     cx.said(ingress).annotations.frontend_tls.passthrough == Some(true)
 }
 
 /// What no other path of the host wants, if it is this Ingress that says where that goes.
 fn root<'r>(
     cx: &mut Context<'_, 'r>,
-    (ingresses, host): (&[&'r Arc<networking::Ingress>], &HostMatch),
-    first: &'r Arc<networking::Ingress>,
+    (ingresses, host): (&[&'r Arc<Ingress>], &HostMatch),
+    first: &'r Arc<Ingress>,
 ) -> Option<RouteDraft<'r>> {
     let told = cx.parts.problems.len();
     let mut drafts = rule::drafts(cx, ingresses, host);
@@ -131,7 +127,7 @@ fn root<'r>(
     if let Some(draft) = found {
         return std::ptr::eq(draft.ingress, &**first).then_some(draft);
     }
-    let backend = spec(first)?.default_backend.as_ref()?;
+    let backend = spec(first)?.default_backend.as_deref()?;
     let field = ("spec.defaultBackend".into(), backend);
     let said = cx.said(first);
     Some(RouteDraft::new((first, said), "default".into(), (all, "/"), field))
@@ -202,7 +198,7 @@ fn made(cx: &mut Context<'_, '_>, mut draft: RouteDraft<'_>, access: Vec<Access>
 /// Tells the owner what of the host counts for plain HTTP alone.
 fn tell_uncounted<'r>(
     cx: &mut Context<'_, 'r>,
-    (ingress, host): (&'r Arc<networking::Ingress>, &HostMatch),
+    (ingress, host): (&'r Arc<Ingress>, &HostMatch),
     (virtual_host, to): (&VirtualHost, &TcpRoute),
 ) {
     let uncounted = uncounted(ingress, &cx.said(ingress), virtual_host);
@@ -222,8 +218,8 @@ fn tell_uncounted<'r>(
     cx.parts.problems.push(Problem::warning(&ingress_ref(ingress), field, "PassedThrough", message));
 }
 
-fn uncounted(ingress: &networking::Ingress, said: &Said, virtual_host: &VirtualHost) -> Vec<String> {
-    let given = ingress.metadata.annotations.iter().flatten().map(|(whole, _)| whole);
+fn uncounted(ingress: &Ingress, said: &Said, virtual_host: &VirtualHost) -> Vec<String> {
+    let given = ingress.metadata.annotations.iter().map(|(whole, _)| whole);
     let given = given.filter(|whole| said.adopted || !whole.starts_with(NGINX_PREFIX));
     let names = given.filter_map(|whole| without_prefix(whole));
     let names: Vec<_> = names.filter(|name| is_honoured(name) && !NOT_FOR_TLS.contains(name)).collect();
@@ -247,7 +243,7 @@ fn is_root(route: &Route) -> bool {
     route.path == PathMatch::Prefix("/".into()) || route.path == PathMatch::RegexBegin("/".into())
 }
 
-fn tell(cx: &mut Context<'_, '_>, ingress: &networking::Ingress, reason: &str, message: String) {
+fn tell(cx: &mut Context<'_, '_>, ingress: &Ingress, reason: &str, message: String) {
     let field = annotation_field(ingress, KEY);
     cx.parts.problems.push(Problem::error(&ingress_ref(ingress), field, reason, message));
 }

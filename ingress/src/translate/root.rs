@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::api::networking::v1 as networking;
 use selvedge_common::{
     filter::{Filter, PathChange, Redirect, Respond},
     id::RouteId,
+    kube::ingress::Ingress,
     model::{HostMatch, PathMatch, Route},
 };
 
@@ -22,7 +22,7 @@ const SLASH_STATUS: u16 = 301;
 pub(super) fn add<'r>(
     cx: &mut Context<'_, 'r>,
     drafts: &mut Drafts<'r>,
-    (mains, host): (&[&'r Arc<networking::Ingress>], &HostMatch),
+    (mains, host): (&[&'r Arc<Ingress>], &HostMatch),
 ) {
     add_app_root(cx, drafts, mains);
     let Some(first) = mains.first().copied().filter(|first| cx.said(first).adopted) else { return };
@@ -31,11 +31,7 @@ pub(super) fn add<'r>(
 }
 
 /// Requests for the root of the host are sent to a path of it, as the oldest Ingress with the annotation says.
-fn add_app_root<'r>(
-    cx: &mut Context<'_, 'r>,
-    drafts: &mut Drafts<'r>,
-    mains: &[&'r Arc<networking::Ingress>],
-) {
+fn add_app_root<'r>(cx: &mut Context<'_, 'r>, drafts: &mut Drafts<'r>, mains: &[&'r Arc<Ingress>]) {
     let found =
         mains.iter().find_map(|ingress| Some((*ingress, cx.said(ingress).annotations.redirects.root()?)));
     let Some((ingress, filter)) = found else { return };
@@ -77,7 +73,7 @@ fn add_slashes(drafts: &mut Drafts<'_>) {
 fn add_root<'r>(
     cx: &mut Context<'_, 'r>,
     drafts: &mut Drafts<'r>,
-    (first, host): (&'r Arc<networking::Ingress>, &HostMatch),
+    (first, host): (&'r Arc<Ingress>, &HostMatch),
 ) {
     let root = PathMatch::Prefix("/".into());
     if *host == HostMatch::Any || drafts.values().any(|draft| draft.written_path() == "/" && !is_exact(draft))
@@ -85,7 +81,7 @@ fn add_root<'r>(
         return;
     }
     let said = cx.said(first);
-    let own = spec(first).and_then(|spec| spec.default_backend.as_ref());
+    let own = spec(first).and_then(|spec| spec.default_backend.as_deref());
     let index = rules_of(first, host).next().map_or(0, |(index, _)| index);
     let part = format!("{index}/default");
     if let Some(backend) = own {
@@ -101,7 +97,7 @@ fn is_exact(draft: &RouteDraft<'_>) -> bool {
 /// The route that keeps the default backend of another Ingress away from a host, if there is one to be kept away.
 pub(super) fn nothing_else<'r>(
     cx: &mut Context<'_, 'r>,
-    (ingresses, host): (&[&'r Arc<networking::Ingress>], &HostMatch),
+    (ingresses, host): (&[&'r Arc<Ingress>], &HostMatch),
     routes: &[Route],
 ) -> Option<Route> {
     let named = ingresses.iter().filter(|ingress| rules_of(ingress, host).next().is_some());

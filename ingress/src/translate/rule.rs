@@ -2,8 +2,10 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use k8s_openapi::api::networking::v1 as networking;
-use selvedge_common::model::{HostMatch, PathMatch, Problem};
+use selvedge_common::{
+    kube::ingress::{Ingress, IngressPath, IngressRule},
+    model::{HostMatch, PathMatch, Problem},
+};
 
 use super::{
     Context, RouteDraft, canary, canary::CanaryDraft, conflict, host, ingress_ref, path, root, rules, spec,
@@ -15,17 +17,17 @@ pub(super) type Drafts<'r> = BTreeMap<PathMatch, RouteDraft<'r>>;
 
 /// A path of a rule.
 struct Declared<'r> {
-    ingress: &'r Arc<networking::Ingress>,
+    ingress: &'r Arc<Ingress>,
     /// Where it stands there: `spec.rules[0].http.paths[1]` and `0/1`.
     field: String,
     part: String,
-    path: &'r networking::HTTPIngressPath,
+    path: &'r IngressPath,
 }
 
 /// The routes of a host that Ingresses declare, by path. The Ingresses come in the order in which they win conflicts.
 pub(super) fn drafts<'r>(
     cx: &mut Context<'_, 'r>,
-    ingresses: &[&'r Arc<networking::Ingress>],
+    ingresses: &[&'r Arc<Ingress>],
     host: &HostMatch,
 ) -> Drafts<'r> {
     let mut drafts = Drafts::new();
@@ -45,8 +47,7 @@ pub(super) fn drafts<'r>(
     }
     // A host without paths sends everything to the default backend: whatever no path of it wants.
     for ingress in &mains {
-        let without_paths =
-            |rule: &networking::IngressRule| rule.http.as_ref().is_none_or(|http| http.paths.is_empty());
+        let without_paths = |rule: &IngressRule| rule.http.as_ref().is_none_or(|http| http.paths.is_empty());
         for (index, _) in rules_of(ingress, host).filter(|(_, rule)| without_paths(rule)) {
             let field = format!("spec.rules[{index}]");
             if let Some(draft) = everything(cx, ingress, index, host) {
@@ -68,10 +69,7 @@ pub(super) fn drafts<'r>(
 }
 
 /// The paths of an Ingress for a host.
-fn declared<'r>(
-    ingress: &'r Arc<networking::Ingress>,
-    host: &HostMatch,
-) -> impl Iterator<Item = Declared<'r>> {
+fn declared<'r>(ingress: &'r Arc<Ingress>, host: &HostMatch) -> impl Iterator<Item = Declared<'r>> {
     rules_of(ingress, host).flat_map(move |(index, rule)| {
         let paths = rule.http.iter().flat_map(|http| http.paths.iter()).enumerate();
         paths.map(move |(at, path)| Declared {
@@ -83,7 +81,7 @@ fn declared<'r>(
     })
 }
 
-fn written(declared: &networking::HTTPIngressPath) -> &str {
+fn written(declared: &IngressPath) -> &str {
     declared.path.as_deref().filter(|path| !path.is_empty()).unwrap_or("/")
 }
 
@@ -103,20 +101,20 @@ fn read_path(cx: &mut Context<'_, '_>, declared: &Declared<'_>, is_regex: bool) 
 }
 
 pub(super) fn rules_of<'a>(
-    ingress: &'a networking::Ingress,
+    ingress: &'a Ingress,
     host: &HostMatch,
-) -> impl Iterator<Item = (usize, &'a networking::IngressRule)> {
+) -> impl Iterator<Item = (usize, &'a IngressRule)> {
     rules(ingress).iter().enumerate().filter(move |(_, rule)| host::is_of_rule(rule, host))
 }
 
 /// The route of a rule without paths. Its own Ingress' default backend comes first, whoever holds the global one.
 fn everything<'a>(
     cx: &mut Context<'_, 'a>,
-    ingress: &'a networking::Ingress,
+    ingress: &'a Ingress,
     index: usize,
     host: &HostMatch,
 ) -> Option<RouteDraft<'a>> {
-    let own = spec(ingress).and_then(|spec| spec.default_backend.as_ref());
+    let own = spec(ingress).and_then(|spec| spec.default_backend.as_deref());
     let backend = match own {
         Some(backend) => Some((ingress, format!("{index}/default"), backend)),
         // That of another Ingress keeps its own name and settings.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::api::networking::v1 as networking;
+use selvedge_common::kube::ingress::Ingress;
 
 use super::Context;
 use crate::{
@@ -31,7 +31,7 @@ impl Said {
 
 impl<'r> Context<'_, 'r> {
     /// What an Ingress of ours says; routes come Ingress by Ingress, so the last one is kept.
-    pub(super) fn said(&mut self, ingress: &'r networking::Ingress) -> Arc<Said> {
+    pub(super) fn said(&mut self, ingress: &'r Ingress) -> Arc<Said> {
         if let Some((last, said)) = &self.last_said
             && std::ptr::eq(*last, ingress)
         {

@@ -1,8 +1,7 @@
 //! What is said about an Ingress as a whole: whether its status is ours, and what is wrong with it.
 
-use k8s_openapi::api::networking::v1 as networking;
 use selvedge_common::{
-    kube::{reader::Reader, translation::ObjectTranslation},
+    kube::{ingress::Ingress, reader::Reader, translation::ObjectTranslation},
     model::Problem,
 };
 
@@ -10,11 +9,7 @@ use super::{host, ingress_ref, passthrough, rules, spec, tls};
 use crate::{annotations::Annotations, class, settings::Settings};
 
 /// Judges one Ingress, without what its hosts say about it.
-pub(super) fn translate(
-    settings: &Settings,
-    reader: &Reader<'_>,
-    ingress: &networking::Ingress,
-) -> ObjectTranslation {
+pub(super) fn translate(settings: &Settings, reader: &Reader<'_>, ingress: &Ingress) -> ObjectTranslation {
     let selection = class::select(settings, reader, ingress);
     let mut problems: Vec<Problem> = selection.problem.into_iter().collect();
     if selection.ours {
@@ -28,7 +23,7 @@ pub(super) fn translate(
     ObjectTranslation { ours: selection.ours, problems, ..ObjectTranslation::default() }
 }
 
-fn wrong_hosts(ingress: &networking::Ingress) -> impl Iterator<Item = Problem> {
+fn wrong_hosts(ingress: &Ingress) -> impl Iterator<Item = Problem> {
     let hosts = host::rule_hosts(ingress).chain(host::tls_hosts(ingress));
     let object = ingress_ref(ingress);
     hosts.filter_map(move |(field, host)| {
@@ -37,7 +32,7 @@ fn wrong_hosts(ingress: &networking::Ingress) -> impl Iterator<Item = Problem> {
     })
 }
 
-fn nothing_to_serve(ingress: &networking::Ingress) -> Option<Problem> {
+fn nothing_to_serve(ingress: &Ingress) -> Option<Problem> {
     let default_backend = spec(ingress).and_then(|spec| spec.default_backend.as_ref());
     let empty = rules(ingress).is_empty() && default_backend.is_none();
     let message = "it has neither rules nor a defaultBackend, so it routes nothing".to_owned();

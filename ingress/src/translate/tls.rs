@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::api::networking::v1 as networking;
 use selvedge_common::{
     id::{CertificateId, ObjectRef},
     kube::{
+        ingress::{Ingress, IngressTls},
         objects::Kind,
         secret::{self, SECRET_TYPE},
     },
@@ -25,7 +25,7 @@ struct Referrer {
 /// what is wrong with any, is told.
 pub(super) fn certificate(
     cx: &mut Context<'_, '_>,
-    ingresses: &[&Arc<networking::Ingress>],
+    ingresses: &[&Arc<Ingress>],
     host: &HostMatch,
 ) -> Option<CertificateId> {
     let mut chosen: Option<(CertificateId, ObjectRef)> = None;
@@ -75,16 +75,12 @@ pub(super) fn default_certificate(cx: &mut Context<'_, '_>) -> Option<Certificat
 }
 
 /// Whether some Ingress offers TLS for a host by just this name, with whatever certificate.
-pub(super) fn is_offered(ingresses: &[&Arc<networking::Ingress>], host: &HostMatch) -> bool {
+pub(super) fn is_offered(ingresses: &[&Arc<Ingress>], host: &HostMatch) -> bool {
     ingresses.iter().any(|ingress| tls(ingress).iter().any(|entry| names(ingress, entry, host)))
 }
 
 /// Whether some Ingress offers TLS for a host, by its name or by a wildcard.
-pub(super) fn covers(
-    cx: &Context<'_, '_>,
-    ingresses: &[&Arc<networking::Ingress>],
-    host: &HostMatch,
-) -> bool {
+pub(super) fn covers(cx: &Context<'_, '_>, ingresses: &[&Arc<Ingress>], host: &HostMatch) -> bool {
     if is_offered(ingresses, host) {
         return true;
     }
@@ -94,11 +90,11 @@ pub(super) fn covers(
 }
 
 /// What is wrong with entries under `spec.tls` that no host speaks for.
-pub(super) fn useless_entries(ingress: &networking::Ingress) -> impl Iterator<Item = Problem> {
+pub(super) fn useless_entries(ingress: &Ingress) -> impl Iterator<Item = Problem> {
     let object = ingress_ref(ingress);
     let named = rules(ingress).iter().any(|rule| !matches!(host::of_rule(rule), Ok(HostMatch::Any)));
     let entries = tls(ingress).iter().enumerate();
-    let without = entries.filter(move |(_, entry)| entry.hosts.iter().flatten().next().is_none() && !named);
+    let without = entries.filter(move |(_, entry)| entry.hosts.is_empty() && !named);
     without.map(move |(index, _)| {
         let message =
             "it names no host and no rule does; name hosts, or set a default certificate".to_owned();
@@ -107,8 +103,8 @@ pub(super) fn useless_entries(ingress: &networking::Ingress) -> impl Iterator<It
 }
 
 /// Whether an entry is for a host. One without hosts is for all hosts that the rules of its Ingress name.
-fn names(ingress: &networking::Ingress, entry: &networking::IngressTLS, host: &HostMatch) -> bool {
-    let mut listed = entry.hosts.iter().flatten().peekable();
+fn names(ingress: &Ingress, entry: &IngressTls, host: &HostMatch) -> bool {
+    let mut listed = entry.hosts.iter().peekable();
     match listed.peek() {
         Some(_) => listed.any(|text| host::is(text, host)),
         None => *host != HostMatch::Any && rules(ingress).iter().any(|rule| host::is_of_rule(rule, host)),

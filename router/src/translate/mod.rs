@@ -60,7 +60,7 @@ impl Tier {
     }
 
     fn serves(&self, object: &Object) -> bool {
-        self.settings.serves_namespace(object.metadata().namespace.as_deref().unwrap_or_default())
+        self.settings.serves_namespace(object.about().namespace)
     }
 }
 

@@ -148,8 +148,11 @@ fn owner_elsewhere<'r>(
     let mut owners = hosts.owners(host);
     if owners.is_empty() {
         let unit = Unit::Host(cx.defaults.hosts.clone(), host.clone());
-        let rules = cx.reader.declaring(&unit).filter(|object| matches!(object, Object::RouteRule(_)));
-        let first = rules.map(|object| targets::age(object.metadata())).min();
+        let rules = cx.reader.declaring(&unit).filter_map(|object| match object {
+            Object::RouteRule(rule) => Some(targets::age(&rule.metadata)),
+            _ => None,
+        });
+        let first = rules.min();
         owners.extend(first.map(|(_, _, namespace, _)| namespace));
     }
     (!owners.contains(&own)).then(|| owners.first().copied()).flatten()

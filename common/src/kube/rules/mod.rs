@@ -23,7 +23,8 @@ pub use policy_object::translate as translate_policy;
 pub use requests::CALLER_UNKNOWN;
 pub use route_rule::{Hosts, Rules, has_rules_for, of_host, of_service, translate as translate_route_rule};
 pub use targets::{
-    age, attached_units, host_of, is_for_hosts, is_for_hosts_only, is_for_ingresses, is_for_ingresses_only,
+    Age, age, attached_units, host_of, is_for_hosts, is_for_hosts_only, is_for_ingresses,
+    is_for_ingresses_only,
 };
 
 use super::{objects::Kind, reader::Reader, translation::Parts};

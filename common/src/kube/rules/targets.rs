@@ -145,9 +145,12 @@ impl<'r> Context<'_, 'r> {
     }
 }
 
+/// What objects are ordered by.
+pub type Age<'a> = (bool, Option<Timestamp>, &'a str, &'a str);
+
 /// Orders objects: the smallest wins. By creation, then namespace, then name; one without a time of creation (from a
 /// file) comes after those that have one.
-pub fn age(metadata: &ObjectMeta) -> (bool, Option<Timestamp>, &str, &str) {
+pub fn age(metadata: &ObjectMeta) -> Age<'_> {
     let created = metadata.creation_timestamp.as_ref().map(|time| time.0);
     (created.is_none(), created, namespace(metadata), name(metadata))
 }

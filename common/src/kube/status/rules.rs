@@ -38,7 +38,7 @@ pub fn seen(object: &Object, change: StatusChange, controller: &str) -> Option<S
     };
     let current = status.and_then(|status| status.of(controller)).cloned();
     let StatusChange { key, ours, targets, problems } = change;
-    let generation = object.metadata().generation;
+    let generation = object.about().generation;
     let wanted = ours.then_some(Verdict { generation, targets, problems });
     Some(StatusInput::Seen { key, known: KnownStatus::Rule { wanted, current } })
 }

@@ -11,7 +11,6 @@ use std::{
     time::Duration,
 };
 
-use k8s_openapi::api::networking::v1 as networking;
 use serde::Serialize;
 use tokio::time::Instant;
 
@@ -21,6 +20,7 @@ use questions::{Question, questions};
 
 use super::{report::counted, shown};
 use crate::args::CompareArgs;
+use selvedge_common::kube::ingress::Ingress;
 
 /// What came of a comparison.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -101,7 +101,7 @@ pub struct Difference {
 /// One of them cannot be reached.
 pub(super) async fn compare(
     (a, b): (&Place, &Place),
-    ingresses: &[&networking::Ingress],
+    ingresses: &[&Ingress],
     args: &CompareArgs,
 ) -> anyhow::Result<Comparison> {
     for place in [a, b] {

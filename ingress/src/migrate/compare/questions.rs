@@ -1,8 +1,7 @@
 //! Questions: the requests that Ingresses are for.
 
+use selvedge_common::kube::ingress::{Ingress, IngressRule};
 use std::collections::{BTreeMap, BTreeSet};
-
-use k8s_openapi::api::networking::v1 as networking;
 
 /// What stands for anything: a label in place of `*`, and an element below a path.
 const ANY: &str = "selvedge-compare";
@@ -31,16 +30,16 @@ type Paths = BTreeMap<(String, String), bool>;
 
 /// The requests that tell whether what Ingresses say holds, each once. Those that say most come first: each path as it is
 /// written, then its other forms, by the first method alone, then the other methods.
-pub(super) fn questions(ingresses: &[&networking::Ingress], methods: &[String]) -> Vec<Question> {
+pub(super) fn questions(ingresses: &[&Ingress], methods: &[String]) -> Vec<Question> {
     let mut tls = BTreeSet::new();
     let mut paths = Paths::new();
     for spec in ingresses.iter().filter_map(|ingress| ingress.spec.as_ref()) {
-        let listed = spec.tls.iter().flatten().flat_map(|tls| tls.hosts.iter().flatten());
-        tls.extend(listed.map(|host| name(Some(host.as_str()))));
-        for rule in spec.rules.iter().flatten() {
+        let listed = spec.tls.iter().flat_map(|tls| &tls.hosts);
+        tls.extend(listed.map(|host| name(Some(&**host))));
+        for rule in &spec.rules {
             let host = name(rule.host.as_deref());
             // ingress-nginx: any `spec.tls` concerns all hosts of its Ingress.
-            if spec.tls.as_ref().is_some_and(|tls| !tls.is_empty()) {
+            if !spec.tls.is_empty() {
                 tls.insert(host.clone());
             }
             add_paths(rule, &host, &mut paths);
@@ -62,7 +61,7 @@ pub(super) fn questions(ingresses: &[&networking::Ingress], methods: &[String]) 
 }
 
 /// Adds the paths of a rule in all their forms, and those of the root.
-fn add_paths(rule: &networking::IngressRule, host: &str, paths: &mut Paths) {
+fn add_paths(rule: &IngressRule, host: &str, paths: &mut Paths) {
     for path in rule.http.iter().flat_map(|http| &http.paths) {
         for (place, form) in forms(path.path.as_deref().unwrap_or("/")).into_iter().enumerate() {
             *paths.entry((host.to_owned(), form)).or_default() |= place == 0;
@@ -121,6 +120,7 @@ fn escaped(path: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::api::networking::v1 as networking;
     use serde_json::json;
 
     use super::*;
@@ -151,9 +151,11 @@ mod tests {
         let spec =
             json!({"rules": [rule("A.test", "/"), rule("*.b.test", "/x")], "tls": [{"hosts": ["c.test"]}]});
         let one: networking::Ingress = serde_json::from_value(json!({"metadata": {}, "spec": spec})).unwrap();
+        let one = Ingress::from(one);
         let spec = json!({"rules": [rule("a.test", "/")]});
         let other: networking::Ingress =
             serde_json::from_value(json!({"metadata": {}, "spec": spec})).unwrap();
+        let other = Ingress::from(other);
         let asked = questions(&[&one, &other], &["GET".to_owned()]);
         let urls: Vec<_> = asked.iter().map(Question::url).collect();
         let distinct: BTreeSet<_> = urls.iter().collect();
