@@ -31,6 +31,7 @@ mod health_checks;
 mod hostile;
 mod http2;
 mod http2_backend;
+mod http2_hostile;
 mod http2_limits;
 mod limits;
 mod listeners;

@@ -211,6 +211,11 @@ pub struct FrameOrigin {
 impl FrameOrigin {
     /// An origin with this script.
     pub fn start(script: impl Fn(Accepted) -> Vec<u8> + Send + Sync + 'static) -> Self {
+        Self::closing(move |accepted| (script(accepted), false))
+    }
+
+    /// The same of a script that says of each answer whether the connection closes behind it.
+    pub fn closing(script: impl Fn(Accepted) -> (Vec<u8>, bool) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("loopback has free ports");
         let address = listener.local_addr().expect("a bound socket has an address");
         let (connections, requests): (Arc<AtomicUsize>, Arc<AtomicUsize>) = Default::default();
@@ -240,7 +245,7 @@ fn serve(
     mut stream: TcpStream,
     connection: usize,
     all: &AtomicUsize,
-    script: &(dyn Fn(Accepted) -> Vec<u8> + Send + Sync),
+    script: &(dyn Fn(Accepted) -> (Vec<u8>, bool) + Send + Sync),
 ) -> io::Result<()> {
     stream.read_exact(&mut [0; 24])?;
     stream.write_all(&encode(kind::SETTINGS, 0, 0, &[]))?;
@@ -257,7 +262,11 @@ fn serve(
             }
         };
         all.fetch_add(1, Ordering::SeqCst);
-        frames.raw(&script(Accepted { connection, request, stream }))?;
+        let (answer, closes) = script(Accepted { connection, request, stream });
+        frames.raw(&answer)?;
+        if closes {
+            break;
+        }
     }
     Ok(())
 }
