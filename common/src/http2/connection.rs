@@ -302,6 +302,11 @@ impl Watch {
         &self.0.traffic
     }
 
+    /// How many hold what the connection is made of: itself, its streams, its client and those who watch it.
+    pub fn holders(&self) -> usize {
+        Rc::strong_count(&self.0)
+    }
+
     /// Asks whether the peer is there, and waits for its answer (RFC 9113 §6.7).
     pub async fn ping(&self) {
         self.0.ping();

@@ -183,6 +183,11 @@ impl Handle {
         Self(stream)
     }
 
+    /// The number of the stream.
+    pub fn id(&self) -> u32 {
+        self.0.id
+    }
+
     /// Waits for the head of the answer to a request of ours.
     pub fn poll_answer(&self, cx: &mut Context<'_>) -> Poll<Result<Box<ResponseHead>, Broken>> {
         let state = &mut *self.0.state.borrow_mut();

@@ -3,6 +3,7 @@
 //! With `SELVEDGE_FUZZ_SECONDS` each of them goes on for so long.
 
 mod chunked;
+mod frames;
 mod head;
 mod host;
 mod hpack;
@@ -173,4 +174,13 @@ fn rewritten_paths_are_canonical_and_stay_where_they_shall_be() {
 #[test]
 fn compressed_fields_agree_with_the_model() {
     run_rounds("hpack", ROUNDS / 4, hpack::check);
+}
+
+#[test]
+fn frames_are_answered_by_the_rules() {
+    run_rounds("frames", ROUNDS / 20, frames::check);
+    repeat("frames at random", ROUNDS / 20, |numbers| {
+        let input: Vec<u8> = (0..numbers.below(300)).map(|_| numbers.below(256) as u8).collect();
+        frames::check(&input);
+    });
 }
