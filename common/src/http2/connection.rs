@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll, Waker, ready},
 };
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
 use super::{
@@ -27,8 +27,6 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const READ_BYTES: usize = MOST_PAYLOAD + LEAST_READ;
 /// What is read at once while more comes than that.
 const MOST_READ_BYTES: usize = 4 * READ_BYTES;
-/// Frames of payload up to this size are copied.
-const COPIED_BYTES: usize = 4 << 10;
 /// Room from which on it is worth to read.
 const LEAST_READ: usize = 2 << 10;
 
@@ -207,12 +205,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             self.head = None;
             let taken = match head.kind {
-                // A little piece does not keep what it came in.
-                kind::DATA if length <= COPIED_BYTES => {
-                    let payload = Bytes::copy_from_slice(&self.input[HEAD_BYTES..length]);
-                    self.input.advance(length);
-                    self.receiver.data(head, payload)
-                }
                 kind::DATA => {
                     let frame = self.input.split_to(length).freeze();
                     self.receiver.data(head, frame.slice(HEAD_BYTES..))
@@ -261,22 +253,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Poll::Ready(Ok(()))
     }
 
-    /// Says goodbye, and closes once all is written. Clients are read to their end: the system would take back what they
-    /// have not got yet, if anything of them were unread.
+    /// Says goodbye, and closes once all is written. What still comes is dropped: a peer may read only when it has
+    /// written. Clients are read to their end, as the system would take back what they have not got yet, if anything of
+    /// them were unread.
     fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ConnectionError>> {
         self.shared.say_goodbye(Reason::NO_ERROR);
+        let is_read = self.poll_drop_input(cx)?;
         ready!(self.poll_write(cx))?;
         ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
-        while self.shared.is_server {
-            self.input.clear();
-            self.input.reserve(LEAST_READ);
-            let count = ready!(pin!(self.stream.read_buf(&mut self.input)).poll(cx))?;
-            self.shared.traffic.read.set(self.shared.traffic.read() + count as u64);
-            if count == 0 {
-                break;
-            }
+        if self.shared.is_server {
+            ready!(is_read);
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Reads to the end and drops everything.
+    fn poll_drop_input(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            self.input.clear();
+            self.input.reserve(LEAST_READ);
+            match ready!(pin!(self.stream.read_buf(&mut self.input)).poll(cx))? {
+                0 => return Poll::Ready(Ok(())),
+                count => self.shared.traffic.read.set(self.shared.traffic.read() + count as u64),
+            }
+        }
     }
 
     /// Ends the connection at once. The peer is told as far as that needs no waiting.

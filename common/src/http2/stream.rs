@@ -19,6 +19,9 @@ use crate::message::{Fields, ResponseHead};
 
 /// Pieces of payload that are smaller together are put together: many small frames shall not cost much memory each.
 const JOINED_BYTES: usize = 1 << 10;
+/// A piece that is larger may keep what it was read into, of which others are long gone; smaller ones are copied once
+/// somebody is behind with reading.
+const COPIED_BYTES: usize = 8 << 10;
 /// Room for less than this is none while a connection has much to write.
 const LEAST_ROOM: usize = 1 << 10;
 
@@ -105,7 +108,11 @@ impl StreamState {
                 joined.extend_from_slice(&data);
                 self.data.push_back(joined.freeze());
             }
-            last => self.data.extend(last.into_iter().chain([data])),
+            last => {
+                let is_copied = data.len() <= if last.is_some() { COPIED_BYTES } else { JOINED_BYTES };
+                let data = if is_copied { Bytes::copy_from_slice(&data) } else { data };
+                self.data.extend(last.into_iter().chain([data]));
+            }
         }
     }
 
@@ -313,5 +320,21 @@ impl Handle {
         if !state.is_over() {
             self.0.shared.reset(self.0.id, state, reason);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_pieces_do_not_keep_what_they_were_read_into() {
+        let read = Bytes::from(vec![0; 70_000]);
+        let mut state = StreamState::new(Window::new(1 << 20, 1 << 20), 0, Answer::None);
+        state.arrive(read.slice(..JOINED_BYTES));
+        state.arrive(read.slice(..COPIED_BYTES));
+        assert!(read.is_unique());
+        state.arrive(read.slice(..COPIED_BYTES + 1));
+        assert!(!read.is_unique(), "a large one is not copied");
     }
 }

@@ -77,6 +77,11 @@ impl Seen {
         }
     }
 
+    /// Whether it was said that no further stream is looked at. What comes then may be dropped and never told of.
+    pub fn is_leaving(&self) -> bool {
+        self.goaway.is_some_and(|last| last < (1 << 31) - 1)
+    }
+
     /// What of its body may still be sent on a stream, and on all of them.
     pub fn windows(&self, id: u32, sent: &Sent) -> (i64, i64) {
         let given = sent.streams.get(&id).map_or(0, |stream| stream.window);
@@ -219,7 +224,7 @@ impl Seen {
 
     fn settings(&mut self, flags: u8, payload: &[u8], sent: &mut Sent) {
         if flags == 0 {
-            assert!(!settings(payload).is_empty() && payload.len() % 6 == 0);
+            assert!(!settings(payload).is_empty() && payload.len().is_multiple_of(6));
             return;
         }
         assert!(payload.is_empty());
