@@ -109,6 +109,11 @@ fn model(text: &str) -> Option<(String, usize)> {
     let (mut out, mut groups, mut count, mut rest) = (String::new(), 0, 0, text);
     while let Some(at) = rest.find('$') {
         out += &rest[..at];
+        if let Some(behind) = rest[at..].strip_prefix("${$}") {
+            out.push('$');
+            rest = behind;
+            continue;
+        }
         let found = VARIABLE.captures(&rest[at..])?;
         let name = found.iter().skip(1).flatten().next()?.as_str();
         let is_word = found.get(3).is_some();
