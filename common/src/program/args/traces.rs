@@ -15,7 +15,7 @@ static SERVICE_NAME: LazyLock<Option<String>> = LazyLock::new(|| variable("OTEL_
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Traces")]
 pub struct TraceArgs {
-    /// Collector to send spans of requests to, such as http://otel.example:4317; without it, and without OTEL_EXPORTER_OTLP_ENDPOINT, nothing is traced
+    /// Collector to send spans of requests to, such as `http://otel.example:4317`; without it, and without OTEL_EXPORTER_OTLP_ENDPOINT, nothing is traced
     #[arg(
         long,
         env = "SELVEDGE_OTLP_ENDPOINT",
