@@ -36,7 +36,7 @@ async fn report(args: &MigrateArgs) -> ExitCode {
     match migrate::run(args, &mut std::io::stdout().lock()).await {
         Ok(outcome) => outcome.into(),
         Err(error) => {
-            eprintln!("{}: {}", Edge::PROGRAM, command::one_line(&error));
+            command::tell(Edge::PROGRAM, &error);
             migrate::Outcome::Unread.into()
         }
     }

@@ -34,9 +34,18 @@ pub fn execute(program: &str, work: impl Future<Output = anyhow::Result<ExitCode
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let done = runtime.map_err(Into::into).and_then(|runtime| runtime.block_on(work));
     done.unwrap_or_else(|error| {
-        eprintln!("{program}: {}", one_line(&error));
+        tell(program, &error);
         ExitCode::FAILURE
     })
+}
+
+/// Tells an error in one line, unless it is that nobody reads any more what is printed: whoever has seen enough of a
+/// report, as `head` does, needs not be told.
+pub fn tell(program: &str, error: &anyhow::Error) {
+    let printing = error.downcast_ref::<io::Error>();
+    if printing.is_none_or(|error| error.kind() != io::ErrorKind::BrokenPipe) {
+        eprintln!("{program}: {}", one_line(error));
+    }
 }
 
 /// Serves until SIGTERM or SIGINT, then drains.

@@ -31,6 +31,17 @@ fn migrate(arguments: &[&str]) -> (i32, String, String) {
     (output.status.code().expect("it ends by itself"), text(&output.stdout), text(&output.stderr))
 }
 
+#[test]
+fn whoever_has_read_enough_is_told_nothing_more() {
+    let (reader, writer) = std::io::pipe().expect("there is room for one");
+    drop(reader);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_selvedge-ingress"));
+    command.current_dir(here()).args(["migrate", "shop"]).stdin(Stdio::null()).stdout(writer);
+    let output = command.stderr(Stdio::piped()).output().expect("the program is there");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(2) && !told.contains("pipe"), "{told}");
+}
+
 fn here() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/migrate")
 }
