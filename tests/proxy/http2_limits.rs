@@ -123,14 +123,15 @@ fn large_answers_on_one_connection_share_it() {
     frames.raw(&window_update(0, MOST - 65_535)).unwrap();
     frames.get(1);
     frames.get(3);
+    // Both are well under way before either is at its end.
     let mut arrived = [0, 0];
-    while arrived.iter().sum::<usize>() < 16 << 20 {
+    while arrived.iter().any(|bytes| *bytes < 1 << 20) {
         let frame = frames.read_frame().unwrap();
         if frame.kind == kind::DATA {
+            assert!(frame.flags & END_STREAM == 0, "{arrived:?}");
             arrived[usize::from(frame.stream == 3)] += frame.payload.len();
         }
     }
-    assert!(arrived.iter().all(|bytes| *bytes > 4 << 20), "{arrived:?}");
 }
 
 #[test]
