@@ -95,8 +95,8 @@ impl Receiver {
                 self.pay(OWN_RESET)?;
                 match self.shared.stream(id) {
                     Some(stream) => self.shared.reset(id, &mut stream.state.borrow_mut(), reason),
-                    // Nobody knows of it, so there is nothing to end.
-                    None if self.shared.is_idle(id) => {}
+                    // What was never opened cannot be reset (RFC 9113 §6.4).
+                    None if self.shared.is_idle(id) => return Err(reason),
                     None => self.shared.send_reset(id, reason),
                 }
                 Ok(())
