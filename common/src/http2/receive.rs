@@ -235,6 +235,10 @@ impl Receiver {
         let decoded = self.decoder.decode(bytes, |field| block.take(what, most, field));
         decoded.map_err(|_| Fault::Connection(Reason::COMPRESSION_ERROR))?;
         let is_sound = block.finish(what);
+        if block.is_too_large {
+            // It was unpacked all the same, as later blocks refer to it.
+            self.pay(OWN_RESET).map_err(Fault::Connection)?;
+        }
         let fault = fault.or((!is_sound).then_some(Reason::PROTOCOL_ERROR));
         match (stream, what) {
             (None, BlockKind::Request) => self.request(id, is_last, fault, begin),
