@@ -12,6 +12,7 @@ pub mod model;
 pub mod near;
 #[cfg(feature = "program")]
 pub mod program;
+mod protobuf;
 pub mod proxy;
 pub mod quote;
 pub mod routing;

@@ -17,6 +17,7 @@ const COMMON: &[(&str, &[&str])] = &[
     ("duration", &[]),
     ("near", &[]),
     ("quote", &[]),
+    ("protobuf", &[]),
     ("filter", &["duration", "id", "message", "near", "quote"]),
     ("model", &["duration", "id", "message", "filter"]),
     ("routing", &["id", "message", "filter", "model"]),
@@ -36,11 +37,12 @@ const COMMON: &[(&str, &[&str])] = &[
             "source",
             "http1",
             "http2",
+            "protobuf",
             "runtime::metrics",
             "runtime::deadline",
         ],
     ),
-    ("spans", &["filter", "model", "upstream::tls", "runtime::metrics", "runtime::spawn"]),
+    ("spans", &["protobuf", "filter", "model", "upstream::tls", "runtime::metrics", "runtime::spawn"]),
     (
         "proxy",
         &[

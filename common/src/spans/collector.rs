@@ -20,6 +20,7 @@ use tokio_rustls::TlsConnector;
 use super::otlp;
 use crate::{
     model::{BackendProtocol, BackendTls, Collector, OtlpProtocol, Trust},
+    protobuf,
     runtime::{metrics::Metrics, spawn::spawn},
     upstream::tls,
 };
@@ -97,7 +98,7 @@ impl Connection {
         let (status, fields, answer) = match &mut open {
             Open::Grpc(sender) => {
                 sender.ready().await?;
-                let request = self.request(GRPC_PATH, "application/grpc", otlp::framed(message))?;
+                let request = self.request(GRPC_PATH, "application/grpc", protobuf::framed(message))?;
                 whole(sender.send_request(request).await?).await?
             }
             Open::Http(sender) => {

@@ -7,7 +7,6 @@ mod collector;
 mod context;
 mod export;
 mod otlp;
-mod protobuf;
 mod queue;
 mod sampler;
 mod span;

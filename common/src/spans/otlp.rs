@@ -2,10 +2,8 @@
 
 use bytes::Bytes;
 
-use super::{
-    protobuf::{self, Value, find},
-    span::attribute_text,
-};
+use super::span::attribute_text;
+use crate::protobuf::{self, Value, find};
 
 /// Name of what writes the spans.
 const SCOPE: &str = "selvedge";
@@ -46,16 +44,6 @@ pub(super) fn rejected(answer: &[u8]) -> u64 {
         Some(Value::Number(count)) => count,
         _ => 0,
     }
-}
-
-/// A message as gRPC frames it: not compressed, with its length before it.
-pub(super) fn framed(message: &[u8]) -> Bytes {
-    let mut out = Vec::with_capacity(5 + message.len());
-    out.push(0);
-    // Batches are bounded far below this.
-    out.extend_from_slice(&u32::try_from(message.len()).unwrap_or(u32::MAX).to_be_bytes());
-    out.extend_from_slice(message);
-    out.into()
 }
 
 /// The message in the body of an answer of gRPC; empty if there is none that can be read.
@@ -99,7 +87,7 @@ mod tests {
         let mut answer = Vec::new();
         protobuf::bytes(&mut answer, 1, &partial);
         assert_eq!(rejected(&answer), 3);
-        assert_eq!(rejected(unframed(&framed(&answer))), 3);
+        assert_eq!(rejected(unframed(&protobuf::framed(&answer))), 3);
         for odd in [&b""[..], b"\x0a", b"\x0a\x00", b"\xff\xff\xff", b"\x01\x00\x00\x00\x01\x00"] {
             assert_eq!((rejected(odd), rejected(unframed(odd))), (0, 0), "{odd:?}");
         }

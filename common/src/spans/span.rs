@@ -2,7 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::{TraceContext, protobuf};
+use super::TraceContext;
+use crate::protobuf;
 
 /// Longest value of an attribute; what is longer is cut.
 const MOST_VALUE_BYTES: usize = 1024;
@@ -107,7 +108,7 @@ fn text(value: &[u8]) -> std::borrow::Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spans::protobuf::{Value, find};
+    use crate::protobuf::{Value, find};
 
     const OWN: TraceContext = TraceContext { trace_id: 0x0102, span_id: 0x0304, is_sampled: true };
 

@@ -1,6 +1,6 @@
-//! A question of gRPC: `grpc.health.v1.Health/Check`, its two messages by hand.
+//! A question of gRPC: `grpc.health.v1.Health/Check` with its two messages.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use h2::{RecvStream, client::SendRequest};
 use http::{HeaderMap, Request, header};
 
@@ -8,7 +8,11 @@ use super::{
     ask::{Fault, MOST_BYTES, Place, USER_AGENT},
     http2::{exchange, uri},
 };
-use crate::{http1::Stream, upstream::Peer};
+use crate::{
+    http1::Stream,
+    protobuf::{self, Value},
+    upstream::Peer,
+};
 
 /// What is called.
 const PATH: &str = "/grpc.health.v1.Health/Check";
@@ -92,26 +96,11 @@ fn status(fields: &HeaderMap) -> u32 {
 
 /// The question with its prefix: `HealthCheckRequest { string service = 1; }`.
 fn question(service: &str) -> Bytes {
-    let mut message = BytesMut::new();
+    let mut message = Vec::new();
     if !service.is_empty() {
-        message.put_u8(1 << 3 | 2);
-        put_varint(&mut message, service.len() as u64);
-        message.put_slice(service.as_bytes());
+        protobuf::bytes(&mut message, 1, service.as_bytes());
     }
-    let mut framed = BytesMut::with_capacity(PREFIX + message.len());
-    framed.put_u8(0);
-    // Names come from objects, which are smaller than that.
-    framed.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
-    framed.put_slice(&message);
-    framed.freeze()
-}
-
-fn put_varint(out: &mut BytesMut, mut value: u64) {
-    while value >= 0x80 {
-        out.put_u8(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.put_u8(value as u8);
+    protobuf::framed(&message)
 }
 
 /// The only message of a body.
@@ -130,46 +119,13 @@ fn unframe(body: &[u8]) -> Result<&[u8], MessageError> {
 fn serving(mut message: &[u8]) -> Result<u64, MessageError> {
     let mut status = 0;
     while !message.is_empty() {
-        let key = varint(&mut message)?;
-        let (field, wire) = (key >> 3, key & 7);
-        match (field, wire) {
-            (0, _) => return Err(MessageError::Encoding),
-            (1, 0) => status = varint(&mut message)?,
-            (1, _) => return Err(MessageError::Encoding),
-            (_, 0) => drop(varint(&mut message)?),
-            (_, 1) => skip(&mut message, 8)?,
-            (_, 2) => {
-                let length = varint(&mut message)?;
-                skip(&mut message, usize::try_from(length).map_err(|_| MessageError::Encoding)?)?;
-            }
-            (_, 5) => skip(&mut message, 4)?,
-            _ => return Err(MessageError::Encoding),
+        match protobuf::next(&mut message).ok_or(MessageError::Encoding)? {
+            (1, Value::Number(number)) => status = number,
+            (1, Value::Bytes(_)) => return Err(MessageError::Encoding),
+            _ => {}
         }
     }
     Ok(status)
-}
-
-/// Takes a number of at most ten bytes.
-fn varint(input: &mut &[u8]) -> Result<u64, MessageError> {
-    let mut value = 0_u64;
-    for shift in (0..64).step_by(7) {
-        let (byte, rest) = input.split_first().ok_or(MessageError::Encoding)?;
-        *input = rest;
-        let bits = u64::from(byte & 0x7f);
-        if shift == 63 && bits > 1 {
-            return Err(MessageError::Encoding);
-        }
-        value |= bits << shift;
-        if byte & 0x80 == 0 {
-            return Ok(value);
-        }
-    }
-    Err(MessageError::Encoding)
-}
-
-fn skip(input: &mut &[u8], count: usize) -> Result<(), MessageError> {
-    *input = input.get(count..).ok_or(MessageError::Encoding)?;
-    Ok(())
 }
 
 #[cfg(test)]

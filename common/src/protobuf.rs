@@ -1,4 +1,6 @@
-//! Protobuf as far as OTLP needs it: fields written one after the other, and those of a short answer read.
+//! Protobuf as far as traces and health checks need it: fields written one after the other, and those of a message read.
+
+use bytes::Bytes;
 
 /// How the value of a field is written.
 const VARINT: u64 = 0;
@@ -7,7 +9,7 @@ const BYTES: u64 = 2;
 const FIXED32: u64 = 5;
 
 /// Appends a number in groups of seven bits.
-pub(super) fn varint(out: &mut Vec<u8>, mut number: u64) {
+pub(crate) fn varint(out: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         out.push(number as u8 | 0x80);
         number >>= 7;
@@ -16,74 +18,90 @@ pub(super) fn varint(out: &mut Vec<u8>, mut number: u64) {
 }
 
 /// How many bytes [`varint`] writes.
-pub(super) fn varint_length(number: u64) -> usize {
+pub(crate) fn varint_length(number: u64) -> usize {
     (70 - (number | 1).leading_zeros() as usize) / 7
 }
 
 /// Appends a field that is a number.
-pub(super) fn number(out: &mut Vec<u8>, field: u64, number: u64) {
+pub(crate) fn number(out: &mut Vec<u8>, field: u64, number: u64) {
     varint(out, field << 3 | VARINT);
     varint(out, number);
 }
 
 /// Appends a field that is always eight bytes long.
-pub(super) fn fixed64(out: &mut Vec<u8>, field: u64, number: u64) {
+pub(crate) fn fixed64(out: &mut Vec<u8>, field: u64, number: u64) {
     varint(out, field << 3 | FIXED64);
     out.extend_from_slice(&number.to_le_bytes());
 }
 
 /// Appends a field that is always four bytes long.
-pub(super) fn fixed32(out: &mut Vec<u8>, field: u64, number: u32) {
+pub(crate) fn fixed32(out: &mut Vec<u8>, field: u64, number: u32) {
     varint(out, field << 3 | FIXED32);
     out.extend_from_slice(&number.to_le_bytes());
 }
 
 /// Appends a field that is bytes, a text or a message.
-pub(super) fn bytes(out: &mut Vec<u8>, field: u64, bytes: &[u8]) {
+pub(crate) fn bytes(out: &mut Vec<u8>, field: u64, bytes: &[u8]) {
     begin(out, field, bytes.len());
     out.extend_from_slice(bytes);
 }
 
 /// Appends what comes before the bytes of such a field.
-pub(super) fn begin(out: &mut Vec<u8>, field: u64, length: usize) {
+pub(crate) fn begin(out: &mut Vec<u8>, field: u64, length: usize) {
     varint(out, field << 3 | BYTES);
     varint(out, length as u64);
 }
 
 /// How many bytes [`bytes`] writes, of a field below 16.
-pub(super) fn bytes_length(length: usize) -> usize {
+pub(crate) fn bytes_length(length: usize) -> usize {
     1 + varint_length(length as u64) + length
 }
 
 /// The value of a field that was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Value<'a> {
+pub(crate) enum Value<'a> {
     /// A number.
     Number(u64),
     /// Bytes, a text or a message.
     Bytes(&'a [u8]),
 }
 
+/// The next field of a message, its number and its value; `None` if it is malformed. Groups are none that we read.
+pub(crate) fn next<'m>(message: &mut &'m [u8]) -> Option<(u64, Value<'m>)> {
+    let key = read_varint(message)?;
+    let value = match key & 7 {
+        VARINT => Value::Number(read_varint(message)?),
+        FIXED64 => Value::Bytes(take(message, 8)?),
+        FIXED32 => Value::Bytes(take(message, 4)?),
+        BYTES => {
+            let length = read_varint(message)?;
+            Value::Bytes(take(message, usize::try_from(length).ok()?)?)
+        }
+        _ => return None,
+    };
+    Some((key >> 3, value)).filter(|(field, _)| *field > 0)
+}
+
 /// The last field of this number in a message; `None` if there is none, or if what comes before it is malformed.
-pub(super) fn find(mut message: &[u8], field: u64) -> Option<Value<'_>> {
+pub(crate) fn find(mut message: &[u8], field: u64) -> Option<Value<'_>> {
     let mut found = None;
     while !message.is_empty() {
-        let key = read_varint(&mut message)?;
-        let value = match key & 7 {
-            VARINT => Value::Number(read_varint(&mut message)?),
-            FIXED64 => Value::Bytes(take(&mut message, 8)?),
-            FIXED32 => Value::Bytes(take(&mut message, 4)?),
-            BYTES => {
-                let length = read_varint(&mut message)?;
-                Value::Bytes(take(&mut message, usize::try_from(length).ok()?)?)
-            }
-            _ => return None,
-        };
-        if key >> 3 == field {
+        let (number, value) = next(&mut message)?;
+        if number == field {
             found = Some(value);
         }
     }
     found
+}
+
+/// A message as gRPC frames it: not compressed, with its length before it.
+pub(crate) fn framed(message: &[u8]) -> Bytes {
+    let mut out = Vec::with_capacity(5 + message.len());
+    out.push(0);
+    // What we send is bounded far below this.
+    out.extend_from_slice(&u32::try_from(message.len()).unwrap_or(u32::MAX).to_be_bytes());
+    out.extend_from_slice(message);
+    out.into()
 }
 
 fn take<'a>(message: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
@@ -92,12 +110,17 @@ fn take<'a>(message: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
     Some(taken)
 }
 
+/// Takes a number of at most ten bytes, of which the last has a bit of 64 left.
 fn read_varint(message: &mut &[u8]) -> Option<u64> {
     let mut number = 0;
-    for place in 0..10 {
+    for shift in (0..64).step_by(7) {
         let (byte, rest) = message.split_first()?;
         *message = rest;
-        number |= u64::from(byte & 0x7f) << (7 * place);
+        let bits = u64::from(byte & 0x7f);
+        if shift == 63 && bits > 1 {
+            return None;
+        }
+        number |= bits << shift;
         if byte & 0x80 == 0 {
             return Some(number);
         }
