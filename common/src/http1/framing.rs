@@ -112,7 +112,8 @@ impl<'a> Framing<'a> {
     }
 }
 
-fn parse_length(value: &[u8]) -> Result<u64, FramingError> {
+/// The length that a `Content-Length` announces (RFC 9110 §8.6): digits and nothing else.
+pub(crate) fn parse_length(value: &[u8]) -> Result<u64, FramingError> {
     let mut length = 0u64;
     for byte in value {
         if !byte.is_ascii_digit() {

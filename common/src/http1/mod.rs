@@ -20,6 +20,7 @@ pub use buffer::{Appetite, Buffer, Buffers};
 pub use chunked::{ChunkError, ChunkedDecoder, ChunkedStep};
 pub use connection::{BodyError, BodyReader, Connection, Writer};
 pub use encode::{Persistence, chunk_prefix, encode_request, encode_response, last_chunk};
+pub(crate) use framing::parse_length;
 pub use framing::{BodyFraming, FramingError};
 pub use request::{HeadLimits, RequestError, RequestStart, parse_request};
 pub use response::{ResponseError, ResponseStart, parse_response};

@@ -1,7 +1,10 @@
 //! Block: the fields of a head or of trailers as they are decoded, and what HTTP/2 forbids of them (RFC 9113 §8.2, §8.3).
 
-use super::hpack::{Field, Name};
-use crate::message::{Fields, Known, Span, token::is_token};
+use super::hpack::{Field, Name, Pseudo};
+use crate::{
+    http1::parse_length,
+    message::{Fields, Known, Span, token::is_token},
+};
 
 /// What each field counts beside its bytes (RFC 9113 §6.5.2).
 const FIELD_COST: usize = 32;
@@ -81,7 +84,7 @@ impl Block {
     fn take_pseudo(&mut self, kind: BlockKind, name: Name, value: &[u8]) {
         // They stand in front of all others (RFC 9113 §8.3).
         self.is_malformed |= self.count > 0;
-        if (kind, name) == (BlockKind::Answer, Name::Status) {
+        if (kind, name) == (BlockKind::Answer, Name::Pseudo(Pseudo::Status)) {
             self.is_malformed |= self.status != 0;
             return match status(value) {
                 Some(status) => self.status = status,
@@ -89,10 +92,10 @@ impl Block {
             };
         }
         let place = match (kind, name) {
-            (BlockKind::Request, Name::Method) => &mut self.method,
-            (BlockKind::Request, Name::Scheme) => &mut self.scheme,
-            (BlockKind::Request, Name::Authority) => &mut self.authority,
-            (BlockKind::Request, Name::Path) => &mut self.path,
+            (BlockKind::Request, Name::Pseudo(Pseudo::Method)) => &mut self.method,
+            (BlockKind::Request, Name::Pseudo(Pseudo::Scheme)) => &mut self.scheme,
+            (BlockKind::Request, Name::Pseudo(Pseudo::Authority)) => &mut self.authority,
+            (BlockKind::Request, Name::Pseudo(Pseudo::Path)) => &mut self.path,
             _ => return self.is_malformed = true,
         };
         let start = self.pseudo.len();
@@ -163,9 +166,7 @@ impl Block {
 
     /// Several that say the same are told apart from one by their number.
     fn take_length(&mut self, value: &[u8]) {
-        let digits = Some(value).filter(|value| !value.is_empty() && value.iter().all(u8::is_ascii_digit));
-        let text = digits.and_then(|digits| std::str::from_utf8(digits).ok());
-        let length = text.and_then(|text| text.parse().ok());
+        let length = parse_length(value).ok();
         self.is_malformed |= length.is_none() || (self.lengths > 0 && self.length != length);
         self.length = length;
         self.lengths += 1;
@@ -248,11 +249,11 @@ mod tests {
 
     fn name(name: &str) -> Name {
         match name {
-            ":method" => Name::Method,
-            ":scheme" => Name::Scheme,
-            ":authority" => Name::Authority,
-            ":path" => Name::Path,
-            ":status" => Name::Status,
+            ":method" => Name::Pseudo(Pseudo::Method),
+            ":scheme" => Name::Pseudo(Pseudo::Scheme),
+            ":authority" => Name::Pseudo(Pseudo::Authority),
+            ":path" => Name::Pseudo(Pseudo::Path),
+            ":status" => Name::Pseudo(Pseudo::Status),
             _ if name.starts_with(':') => Name::OtherPseudo,
             _ => Name::Field(Known::of(name.as_bytes())),
         }

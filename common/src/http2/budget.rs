@@ -74,6 +74,12 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn requests_and_their_bodies_cost_nothing() {
+        assert_eq!([kind::HEADERS, kind::DATA].map(frame_cost), [0, 0]);
+        assert!((kind::PRIORITY..=kind::CONTINUATION).chain([99]).all(|frame| frame_cost(frame) > 0));
+    }
+
     #[tokio::test(start_paused = true)]
     async fn answers_and_time_pay() {
         let mut budget = Budget::new();

@@ -18,11 +18,12 @@ use super::{
     reason::Reason,
     receive::{Begin, Receiver},
     settings::{FIRST_WINDOW, Settings, put_settings},
-    shared::{MOST_UNSENT, Shared, Traffic},
+    shared::{MOST_UNSENT, Shared},
+    traffic::Traffic,
 };
 
 /// What each client begins with (RFC 9113 §3.4).
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// What is read at once: a whole frame.
 const READ_BYTES: usize = MOST_PAYLOAD + LEAST_READ;
 /// What is read at once while more comes than that.
@@ -185,7 +186,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 return Poll::Ready(Ok(()));
             }
             self.is_busy = self.input.len() == self.input.capacity();
-            self.shared.traffic.read.set(self.shared.traffic.read() + count as u64);
+            self.shared.traffic.count_read(count);
         }
     }
 
@@ -238,8 +239,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let Self { stream, shared, is_flushed, .. } = self;
         let written = shared.with_outbox(|outbox| {
             *is_flushed &= outbox.is_empty();
-            let traffic = &shared.traffic;
-            outbox.poll_write(stream, cx, |count| traffic.written.set(traffic.written() + count as u64))
+            outbox.poll_write(stream, cx, |count| shared.traffic.count_written(count))
         })?;
         shared.wake_waiting();
         ready!(written);
@@ -274,7 +274,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.input.reserve(LEAST_READ);
             match ready!(pin!(self.stream.read_buf(&mut self.input)).poll(cx))? {
                 0 => return Poll::Ready(Ok(())),
-                count => self.shared.traffic.read.set(self.shared.traffic.read() + count as u64),
+                count => self.shared.traffic.count_read(count),
             }
         }
     }

@@ -80,7 +80,7 @@ impl Receiver {
         if cost == 0 || !self.shared.is_server || self.budget.spend(cost, traffic.written()) {
             return Ok(());
         }
-        traffic.flooded.set(true);
+        traffic.flood();
         Err(Reason::ENHANCE_YOUR_CALM)
     }
 
@@ -151,7 +151,7 @@ impl Receiver {
         if state.has_received_all {
             return fault(Reason::STREAM_CLOSED);
         }
-        if matches!(state.answer, Answer::Awaited(_) | Answer::AwaitedOfHead(_)) {
+        if state.answer.is_awaited() {
             return fault(Reason::PROTOCOL_ERROR);
         }
         if !state.window.arrive(all as u32) {
@@ -225,10 +225,8 @@ impl Receiver {
         let what = match &stream {
             None if self.shared.is_server => BlockKind::Request,
             None => BlockKind::Answer,
-            Some(stream) => match stream.state.borrow().answer {
-                Answer::Awaited(_) | Answer::AwaitedOfHead(_) => BlockKind::Answer,
-                Answer::None | Answer::Here(_) => BlockKind::Trailers,
-            },
+            Some(stream) if stream.state.borrow().answer.is_awaited() => BlockKind::Answer,
+            Some(_) => BlockKind::Trailers,
         };
         let (block, most) = (&mut self.block, self.shared.settings.header_list_bytes as usize);
         block.clear();
@@ -266,14 +264,11 @@ impl Receiver {
         if let Some(reason) = fault.or(is_too_long.then_some(Reason::PROTOCOL_ERROR)) {
             return Err(Fault::Stream(id, reason));
         }
-        let Some(handle) = self.shared.accept(id)? else { return Ok(()) };
-        if let Some(stream) = self.shared.stream(id) {
-            let mut state = stream.state.borrow_mut();
-            // What a tunnel carries has no length.
-            state.remaining = self.block.length.filter(|_| self.block.method() != b"CONNECT");
-            state.has_received_all = is_last;
+        // What a tunnel carries has no length.
+        let length = self.block.length.filter(|_| self.block.method() != b"CONNECT");
+        if let Some(handle) = self.shared.accept(id, (length, is_last))? {
+            begin(&mut self.block, handle);
         }
-        begin(&mut self.block, handle);
         Ok(())
     }
 

@@ -70,6 +70,13 @@ pub(super) enum Answer {
     Here(Box<ResponseHead>),
 }
 
+impl Answer {
+    /// Whether it is to come.
+    pub fn is_awaited(&self) -> bool {
+        matches!(self, Self::Awaited(_) | Self::AwaitedOfHead(_))
+    }
+}
+
 impl StreamState {
     pub fn new(window: Window, send_window: u32, answer: Answer) -> Self {
         Self {

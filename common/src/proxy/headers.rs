@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     filter::FilterContext,
+    http1::parse_length,
     message::{Fields, Known, KnownSet, ResponseHead, Scheme, lists},
     model::{ClientFields, Listener},
 };
@@ -301,5 +302,5 @@ pub fn name_host(x: &mut Exchange<'_>, endpoint: SocketAddr) {
 
 /// The length that a message announces; its form was checked when it was read.
 pub fn content_length(fields: &Fields) -> Option<u64> {
-    std::str::from_utf8(fields.get(Known::ContentLength)?).ok()?.parse().ok()
+    parse_length(fields.get(Known::ContentLength)?).ok()
 }

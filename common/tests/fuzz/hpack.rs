@@ -165,13 +165,7 @@ fn check_kind(field: &Field<'_>) {
     let (name, value) = (field.name, field.value);
     let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
     let kind = match String::from_utf8_lossy(name).as_ref() {
-        ":method" => Name::Method,
-        ":scheme" => Name::Scheme,
-        ":authority" => Name::Authority,
-        ":path" => Name::Path,
-        ":status" => Name::Status,
-        ":protocol" => Name::Protocol,
-        text if text.starts_with(':') => Name::OtherPseudo,
+        text if text.starts_with(':') => pseudo(name).map_or(Name::OtherPseudo, Name::Pseudo),
         text if text.is_empty() || !name.iter().all(is_token) || text != text.to_lowercase() => {
             Name::Malformed
         }

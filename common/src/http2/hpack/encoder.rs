@@ -9,7 +9,7 @@
 //! since that is done once for all the messages that follow.
 
 use super::{
-    DEFAULT_TABLE_BYTES,
+    DEFAULT_TABLE_BYTES, Pseudo,
     dynamic_table::{self, DynamicTable},
     huffman, integer, places, static_table,
 };
@@ -19,41 +19,6 @@ use crate::message::Known;
 const MOST_NAME_BYTES: usize = 64;
 /// Longest value that is taken into the table.
 const MOST_VALUE_BYTES: usize = 128;
-
-/// A pseudo-header.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pseudo {
-    /// `:method`
-    Method,
-    /// `:scheme`
-    Scheme,
-    /// `:authority`
-    Authority,
-    /// `:path`
-    Path,
-    /// `:status`
-    Status,
-    /// `:protocol` (RFC 8441)
-    Protocol,
-}
-
-impl Pseudo {
-    /// Every one, in the order of their numbers.
-    pub(super) const ALL: [Self; 6] =
-        [Self::Method, Self::Scheme, Self::Authority, Self::Path, Self::Status, Self::Protocol];
-
-    /// The name with its colon.
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::Method => ":method",
-            Self::Scheme => ":scheme",
-            Self::Authority => ":authority",
-            Self::Path => ":path",
-            Self::Status => ":status",
-            Self::Protocol => ":protocol",
-        }
-    }
-}
 
 /// What was sent last with a name of this place.
 #[derive(Clone, Copy, Default)]
@@ -471,8 +436,12 @@ mod tests {
             );
             let mut kinds = Vec::new();
             decoder.decode(&out, |field| kinds.push((field.kind, field.is_sound))).unwrap();
-            let wanted =
-                [Name::Path, Name::Field(Known::ContentType), Name::Field(Known::Other), Name::Protocol];
+            let wanted = [
+                Name::Pseudo(Pseudo::Path),
+                Name::Field(Known::ContentType),
+                Name::Field(Known::Other),
+                Name::Pseudo(Pseudo::Protocol),
+            ];
             assert_eq!(kinds, wanted.map(|kind| (kind, true)));
         }
     }

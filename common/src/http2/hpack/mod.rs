@@ -12,7 +12,7 @@ mod places;
 mod static_table;
 
 pub use decoder::Decoder;
-pub use encoder::{Encoder, Pseudo};
+pub use encoder::Encoder;
 
 use crate::message::{
     Known, scan,
@@ -22,9 +22,9 @@ use crate::message::{
 /// The size of a table of which nobody has said another (RFC 9113 §6.5.2), in bytes.
 const DEFAULT_TABLE_BYTES: usize = 4096;
 
-/// Which field it is, told once when its name enters a table.
+/// A pseudo-header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Name {
+pub enum Pseudo {
     /// `:method`
     Method,
     /// `:scheme`
@@ -37,6 +37,36 @@ pub enum Name {
     Status,
     /// `:protocol` (RFC 8441)
     Protocol,
+}
+
+impl Pseudo {
+    /// Every one, in the order of their numbers.
+    const ALL: [Self; 6] =
+        [Self::Method, Self::Scheme, Self::Authority, Self::Path, Self::Status, Self::Protocol];
+
+    /// The name with its colon.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Method => ":method",
+            Self::Scheme => ":scheme",
+            Self::Authority => ":authority",
+            Self::Path => ":path",
+            Self::Status => ":status",
+            Self::Protocol => ":protocol",
+        }
+    }
+
+    /// The one with this name.
+    fn of(name: &[u8]) -> Option<Self> {
+        Self::ALL.into_iter().find(|pseudo| pseudo.name().as_bytes() == name)
+    }
+}
+
+/// Which field it is, told once when its name enters a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Name {
+    /// A pseudo-header.
+    Pseudo(Pseudo),
     /// An unknown pseudo-header.
     OtherPseudo,
     /// A header or trailer field with a sound name in lower case.
@@ -48,13 +78,7 @@ pub enum Name {
 impl Name {
     fn of(name: &[u8]) -> Self {
         match name {
-            b":method" => Self::Method,
-            b":scheme" => Self::Scheme,
-            b":authority" => Self::Authority,
-            b":path" => Self::Path,
-            b":status" => Self::Status,
-            b":protocol" => Self::Protocol,
-            [b':', ..] => Self::OtherPseudo,
+            [b':', ..] => Pseudo::of(name).map_or(Self::OtherPseudo, Self::Pseudo),
             name if is_lower_token(name) => Self::Field(Known::of_token(name)),
             _ => Self::Malformed,
         }
@@ -147,12 +171,12 @@ mod tests {
     #[test]
     fn names_are_told_apart_and_upper_case_is_malformed() {
         for (name, kind) in [
-            (":method", Name::Method),
-            (":scheme", Name::Scheme),
-            (":authority", Name::Authority),
-            (":path", Name::Path),
-            (":status", Name::Status),
-            (":protocol", Name::Protocol),
+            (":method", Name::Pseudo(Pseudo::Method)),
+            (":scheme", Name::Pseudo(Pseudo::Scheme)),
+            (":authority", Name::Pseudo(Pseudo::Authority)),
+            (":path", Name::Pseudo(Pseudo::Path)),
+            (":status", Name::Pseudo(Pseudo::Status)),
+            (":protocol", Name::Pseudo(Pseudo::Protocol)),
             (":", Name::OtherPseudo),
             (":Method", Name::OtherPseudo),
             ("content-type", Name::Field(Known::ContentType)),

@@ -1,8 +1,7 @@
 //! A place for each name that is sent: those that are known and those of the static table have one of their own.
 
 use super::{
-    Name,
-    encoder::Pseudo,
+    Name, Pseudo,
     static_table::{ENTRIES, STATIC},
 };
 use crate::message::{Known, KnownSet};
@@ -56,11 +55,7 @@ static TABLE: [Place; PLACES] = {
     while index > 0 {
         let entry = STATIC[index - 1];
         let place = match entry.kind {
-            Name::Authority => Pseudo::Authority as usize,
-            Name::Method => Pseudo::Method as usize,
-            Name::Path => Pseudo::Path as usize,
-            Name::Scheme => Pseudo::Scheme as usize,
-            Name::Status => Pseudo::Status as usize,
+            Name::Pseudo(pseudo) => pseudo as usize,
             Name::Field(known) => of(known, entry.name),
             _ => panic!("no other name is in the static table"),
         };

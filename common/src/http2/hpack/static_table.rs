@@ -1,6 +1,6 @@
 //! The table that both sides have from the start (RFC 7541 Appendix A).
 
-use super::{Field, Name};
+use super::{Field, Name, Pseudo};
 use crate::message::Known;
 
 /// Number of entries; the first index of the dynamic table is one above.
@@ -13,20 +13,20 @@ pub(super) static ENTRIES: [Field<'static>; LENGTH] = STATIC;
 
 /// As [`ENTRIES`], for tables made from it.
 pub(super) const STATIC: [Field<'static>; LENGTH] = [
-    entry(Name::Authority, ":authority", ""),
-    entry(Name::Method, ":method", "GET"),
-    entry(Name::Method, ":method", "POST"),
-    entry(Name::Path, ":path", "/"),
-    entry(Name::Path, ":path", "/index.html"),
-    entry(Name::Scheme, ":scheme", "http"),
-    entry(Name::Scheme, ":scheme", "https"),
-    entry(Name::Status, ":status", "200"),
-    entry(Name::Status, ":status", "204"),
-    entry(Name::Status, ":status", "206"),
-    entry(Name::Status, ":status", "304"),
-    entry(Name::Status, ":status", "400"),
-    entry(Name::Status, ":status", "404"),
-    entry(Name::Status, ":status", "500"),
+    pseudo(Pseudo::Authority, ""),
+    pseudo(Pseudo::Method, "GET"),
+    pseudo(Pseudo::Method, "POST"),
+    pseudo(Pseudo::Path, "/"),
+    pseudo(Pseudo::Path, "/index.html"),
+    pseudo(Pseudo::Scheme, "http"),
+    pseudo(Pseudo::Scheme, "https"),
+    pseudo(Pseudo::Status, "200"),
+    pseudo(Pseudo::Status, "204"),
+    pseudo(Pseudo::Status, "206"),
+    pseudo(Pseudo::Status, "304"),
+    pseudo(Pseudo::Status, "400"),
+    pseudo(Pseudo::Status, "404"),
+    pseudo(Pseudo::Status, "500"),
     entry(OTHER, "accept-charset", ""),
     entry(OTHER, "accept-encoding", "gzip, deflate"),
     entry(OTHER, "accept-language", ""),
@@ -75,6 +75,10 @@ pub(super) const STATIC: [Field<'static>; LENGTH] = [
     entry(Name::Field(Known::Via), "via", ""),
     entry(OTHER, "www-authenticate", ""),
 ];
+
+const fn pseudo(pseudo: Pseudo, value: &'static str) -> Field<'static> {
+    entry(Name::Pseudo(pseudo), pseudo.name(), value)
+}
 
 const fn entry(kind: Name, name: &'static str, value: &'static str) -> Field<'static> {
     Field { kind, name: name.as_bytes(), value: value.as_bytes(), is_sound: true, is_never_indexed: false }

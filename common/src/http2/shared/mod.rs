@@ -1,24 +1,31 @@
 //! Shared: what the streams of a connection have in common.
 
+mod flow;
+mod leaving;
+
 use std::{
-    cell::{Cell, RefCell},
+    cell::RefCell,
     collections::{BTreeMap, HashMap, VecDeque},
     rc::Rc,
-    task::{Context, Poll, Waker},
+    task::{Context, Waker},
 };
 
 use bytes::Bytes;
 
 use super::{
-    frame::{FrameHead, MOST, data_head, flag, kind, put, put_goaway, put_reset, put_window_update},
+    frame::{FrameHead, MOST, data_head, flag, kind, put, put_reset},
     head::HeadWriter,
     hpack::Encoder,
     outbox::Outbox,
     reason::{Broken, Fault, Reason},
     settings::{FIRST_WINDOW, PeerSettings, Settings},
     stream::{Answer, Handle, Stream, StreamState},
+    traffic::Traffic,
     window::Window,
 };
+
+pub(super) use flow::widen;
+use leaving::Leaving;
 
 /// Bytes that wait to be written before no more payload is taken.
 pub(super) const MOST_UNSENT: usize = 64 << 10;
@@ -26,34 +33,6 @@ pub(super) const MOST_UNSENT: usize = 64 << 10;
 const FULL: usize = 2 * MOST_UNSENT;
 /// Streams that were reset by us, of which the peer may not know yet: what still comes of them is dropped.
 const RESETS: usize = 512;
-/// Payloads of our PINGs: one that asks whether the peer is there, one behind which it knows that we go.
-const PING_ALIVE: [u8; 8] = *b"selvedge";
-const PING_LEAVE: [u8; 8] = *b"leaving.";
-
-/// What has gone over a connection.
-#[derive(Debug, Default)]
-pub struct Traffic {
-    pub(super) read: Cell<u64>,
-    pub(super) written: Cell<u64>,
-    pub(super) flooded: Cell<bool>,
-}
-
-impl Traffic {
-    /// Bytes that the peer has sent.
-    pub fn read(&self) -> u64 {
-        self.read.get()
-    }
-
-    /// Bytes that the peer's side has taken.
-    pub fn written(&self) -> u64 {
-        self.written.get()
-    }
-
-    /// Whether the connection was ended because of its frames.
-    pub fn is_flooded(&self) -> bool {
-        self.flooded.get()
-    }
-}
 
 /// What the streams of a connection, whoever serves them and the connection itself share.
 pub(super) struct Shared {
@@ -63,17 +42,7 @@ pub(super) struct Shared {
     state: RefCell<State>,
 }
 
-/// How far a connection is on its way to its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Leaving {
-    /// Not at all.
-    No,
-    /// The peer has been told that we go, not yet which streams we still look at.
-    Told,
-    /// No stream behind this one is looked at.
-    Behind(u32),
-}
-
+/// What changes while a connection lasts.
 struct State {
     streams: HashMap<u32, Rc<Stream>, foldhash::fast::RandomState>,
     out: Outbox,
@@ -158,72 +127,6 @@ impl Shared {
     /// What is to be written, and room for a look at it.
     pub fn with_outbox<R>(&self, look: impl FnOnce(&mut Outbox) -> R) -> R {
         look(&mut self.state.borrow_mut().out)
-    }
-
-    /// Bytes that the window of the connection has, and those that wait to be written.
-    pub fn room(&self) -> (usize, usize) {
-        let state = self.state.borrow();
-        (usize::try_from(state.send_window).unwrap_or(0), state.out.len())
-    }
-
-    /// A stream waits until there is more room, in the place that it has had since it got some.
-    pub fn wait(&self, stream: &Rc<Stream>, of: &mut StreamState) {
-        let state = &mut *self.state.borrow_mut();
-        let place = *of.place.get_or_insert_with(|| {
-            state.places += 1;
-            state.places
-        });
-        state.waiting.entry(place).or_insert_with(|| stream.clone());
-    }
-
-    /// A stream got room, or needs none any more.
-    pub fn leave_line(&self, of: &mut StreamState) {
-        if let Some(place) = of.place.take() {
-            self.state.borrow_mut().waiting.remove(&place);
-        }
-    }
-
-    /// Wakes those who wait for room, in the order in which they came, if there is any.
-    pub fn wake_waiting(&self) {
-        let waiting = {
-            let mut state = self.state.borrow_mut();
-            let has_room = state.send_window > 0 && state.out.len() < MOST_UNSENT / 2;
-            if !has_room || state.waiting.is_empty() {
-                return;
-            }
-            std::mem::take(&mut state.waiting)
-        };
-        waiting.into_values().for_each(|stream| stream.state.borrow_mut().wake_writer());
-    }
-
-    /// Payload was taken from a stream: its peer may send as much more.
-    pub fn took(&self, id: u32, stream: &mut StreamState, bytes: usize) {
-        if !stream.has_received_all
-            && stream.broken.is_none()
-            && let Some(update) = stream.window.take(bytes as u32)
-        {
-            self.write(|out| put_window_update(out, id, update));
-        }
-        self.release(bytes);
-    }
-
-    /// Payload is there no more, of whichever stream.
-    pub fn release(&self, bytes: usize) {
-        if bytes == 0 {
-            return;
-        }
-        let update = self.state.borrow_mut().window.take(bytes as u32);
-        if let Some(update) = update {
-            self.write(|out| put_window_update(out, 0, update));
-        }
-    }
-
-    /// Bytes of payload arrive, padding included.
-    pub fn arrive(&self, bytes: usize) -> Result<(), Fault> {
-        match self.state.borrow_mut().window.arrive(bytes as u32) {
-            true => Ok(()),
-            false => Err(Fault::Connection(Reason::FLOW_CONTROL_ERROR)),
-        }
     }
 
     /// Sends a block of fields, in as many frames as it takes.
@@ -333,11 +236,16 @@ impl Shared {
         self.state.borrow_mut().last_peer = id;
     }
 
-    /// A stream that the peer has opened; `None` if it is not looked at.
+    /// A stream that the peer has opened, with the length of its body and whether that ended with the head; `None` if it is
+    /// not looked at.
     ///
     /// # Errors
     /// When there are too many.
-    pub fn accept(self: &Rc<Self>, id: u32) -> Result<Option<Handle>, Fault> {
+    pub fn accept(
+        self: &Rc<Self>,
+        id: u32,
+        (remaining, has_received_all): (Option<u64>, bool),
+    ) -> Result<Option<Handle>, Fault> {
         let mut state = self.state.borrow_mut();
         if matches!(state.leaving, Leaving::Behind(_)) {
             return Ok(None);
@@ -345,7 +253,9 @@ impl Shared {
         if state.streams.len() >= self.settings.streams as usize {
             return Err(Fault::Stream(id, Reason::REFUSED_STREAM));
         }
-        Ok(Some(state.open(self, id, Answer::None)))
+        let mut stream = state.stream(self, Answer::None);
+        (stream.remaining, stream.has_received_all) = (remaining, has_received_all);
+        Ok(Some(state.open(self, id, stream)))
     }
 
     /// Opens a stream of ours.
@@ -363,7 +273,8 @@ impl Shared {
         let id = state.next_own;
         state.next_own += 2;
         state.is_closed |= state.next_own > MOST;
-        Ok(state.open(self, id, answer))
+        let stream = state.stream(self, answer);
+        Ok(state.open(self, id, stream))
     }
 
     /// Whether streams of ours may still be opened.
@@ -401,133 +312,10 @@ impl Shared {
         self.state.borrow_mut().is_acknowledged = true;
     }
 
-    /// The window of the connection is larger.
-    pub fn widen(&self, bytes: u32) -> Result<(), Fault> {
-        let mut state = self.state.borrow_mut();
-        state.send_window += i64::from(bytes);
-        match state.send_window > i64::from(MOST) {
-            true => Err(Fault::Connection(Reason::FLOW_CONTROL_ERROR)),
-            false => Ok(()),
-        }
-    }
-
-    /// The peer answers a PING.
-    pub fn pong(&self, payload: &[u8]) {
-        let mut state = self.state.borrow_mut();
-        if payload == PING_ALIVE {
-            state.has_answered = true;
-            if let Some(waker) = state.asking.take() {
-                waker.wake();
-            }
-        } else if payload == PING_LEAVE && state.leaving == Leaving::Told {
-            let last = state.last_peer;
-            state.leaving = Leaving::Behind(last);
-            state.out.write(|out| put_goaway(out, last, Reason::NO_ERROR));
-        }
-    }
-
-    /// The peer goes, and looks at no stream of ours behind the last one.
-    pub fn goes(&self, last: u32) {
-        let mut state = self.state.borrow_mut();
-        state.is_closed = true;
-        let is_ours = |id: u32| id.is_multiple_of(2) == self.is_server;
-        let unseen: Vec<_> = state.streams.keys().copied().filter(|id| *id > last && is_ours(*id)).collect();
-        let unseen: Vec<_> = unseen.iter().filter_map(|id| state.streams.remove(id)).collect();
-        drop(state);
-        for stream in unseen {
-            let mut state = stream.state.borrow_mut();
-            state.break_off(Broken::Unseen);
-            self.leave_line(&mut state);
-        }
-    }
-
-    /// Asks whether the peer is there.
-    pub fn ping(&self) {
-        let mut state = self.state.borrow_mut();
-        state.has_answered = false;
-        state.out.write(|out| put(out, kind::PING, 0, 0, &PING_ALIVE));
-        state.wake();
-    }
-
-    /// Waits until the peer has answered since it was asked.
-    pub fn poll_pong(&self, cx: &Context<'_>) -> Poll<()> {
-        let mut state = self.state.borrow_mut();
-        if state.has_answered {
-            return Poll::Ready(());
-        }
-        state.asking = Some(cx.waker().clone());
-        Poll::Pending
-    }
-
-    /// Tells the peer that no further streams are taken. Those that it opens before it knows are looked at.
-    pub fn leave(&self) {
-        let mut state = self.state.borrow_mut();
-        if state.leaving == Leaving::No {
-            state.leaving = Leaving::Told;
-            state.out.write(|out| {
-                put_goaway(out, MOST, Reason::NO_ERROR);
-                put(out, kind::PING, 0, 0, &PING_LEAVE);
-            });
-            state.wake();
-        }
-    }
-
-    /// Nobody opens streams of ours any more.
-    pub fn unused(&self) {
-        let mut state = self.state.borrow_mut();
-        state.is_unused = true;
-        state.wake();
-    }
-
-    /// Whether the connection has nothing left to do but to write what waits.
-    pub fn is_done(&self) -> bool {
-        let state = self.state.borrow();
-        let is_leaving = matches!(state.leaving, Leaving::Behind(_));
-        (is_leaving || state.is_unused || state.is_closed) && state.streams.is_empty()
-    }
-
     /// Whether no stream is open.
     pub fn has_no_stream(&self) -> bool {
         self.state.borrow().streams.is_empty()
     }
-
-    /// Writes the last word of a connection, unless it was said.
-    pub fn say_goodbye(&self, reason: Reason) {
-        let mut state = self.state.borrow_mut();
-        let last = match state.leaving {
-            Leaving::Behind(_) if reason == Reason::NO_ERROR => return,
-            // It may not grow (RFC 9113 §6.8).
-            Leaving::Behind(last) => last,
-            Leaving::No | Leaving::Told => state.last_peer,
-        };
-        state.leaving = Leaving::Behind(last);
-        state.out.write(|out| put_goaway(out, last, reason));
-    }
-
-    /// The connection has ended, and with it all its streams.
-    pub fn end(&self) {
-        let streams = {
-            let mut state = self.state.borrow_mut();
-            state.is_closed = true;
-            state.connection = None;
-            state.waiting.clear();
-            std::mem::take(&mut state.streams)
-        };
-        streams.into_values().for_each(|stream| stream.state.borrow_mut().break_off(Broken::Closed));
-    }
-}
-
-/// Changes the window of a stream.
-pub(super) fn widen(stream: &Stream, bytes: i64) -> Result<(), Reason> {
-    let mut state = stream.state.borrow_mut();
-    state.send_window += bytes;
-    if state.send_window > i64::from(MOST) {
-        return Err(Reason::FLOW_CONTROL_ERROR);
-    }
-    if bytes > 0 && state.send_window > 0 {
-        state.wake_writer();
-    }
-    Ok(())
 }
 
 impl State {
@@ -544,10 +332,13 @@ impl State {
         if self.out.len() < FULL { self.peer.streams as usize } else { 0 }
     }
 
-    fn open(&mut self, shared: &Rc<Shared>, id: u32, answer: Answer) -> Handle {
+    fn stream(&self, shared: &Shared, answer: Answer) -> StreamState {
         let size = shared.settings.stream_window_bytes;
         let left = if self.is_acknowledged { size } else { size.max(FIRST_WINDOW) };
-        let state = StreamState::new(Window::new(size, left), self.peer.window, answer);
+        StreamState::new(Window::new(size, left), self.peer.window, answer)
+    }
+
+    fn open(&mut self, shared: &Rc<Shared>, id: u32, state: StreamState) -> Handle {
         let stream = Stream::new(id, shared.clone(), state);
         self.streams.insert(id, stream.clone());
         Handle::new(stream)
