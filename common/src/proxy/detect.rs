@@ -19,11 +19,10 @@ use super::{
 };
 use crate::{
     http1::{Connection, Socket, Stream, proxy_protocol},
+    http2::PREFACE,
     model::{Listener, ListenerProtocol},
 };
 
-/// How a client that speaks HTTP/2 by prior knowledge begins (RFC 9113 §3.4).
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Most bytes of a PROXY protocol header.
 const PROXY_HEADER_BYTES: usize = 8 << 10;
 
@@ -67,7 +66,7 @@ pub async fn serve(
                 return Box::pin(http2::serve_connection(Rc::new(client), stream, limits, age_limit)).await;
             }
             let connection = Connection::new(stream, client.worker.buffers.clone());
-            http1::serve_connection(&client, connection, age_limit).await;
+            http1::serve_connection(&client, connection, limits.keep_alive_idle, age_limit).await;
             "done"
         }
         ListenerProtocol::Tcp(_) => Box::pin(tcp::serve(&client, limits, socket)).await,
@@ -107,7 +106,7 @@ async fn serve_plain(
         let stream = Stream::Plain(socket);
         return Box::pin(http2::serve_connection(Rc::new(client), stream, limits, age_limit)).await;
     }
-    http1::serve_connection(&client, connection, age_limit).await;
+    http1::serve_connection(&client, connection, limits.keep_alive_idle, age_limit).await;
     "done"
 }
 

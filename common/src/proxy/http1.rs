@@ -1,6 +1,7 @@
 //! Http1: serves the requests of one HTTP/1.1 connection, one after the other.
 
 use std::{
+    pin::Pin,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -37,12 +38,17 @@ enum NoRequest {
     Refused(RequestError),
 }
 
-/// Serves a connection until it ends. Bytes that were read ahead are in its input already.
-pub async fn serve_connection(client: &Client, mut connection: Connection, age_limit: Duration) {
+/// Serves a connection until it ends; it may be idle for so long at first, and later as its listener says. Bytes that were read ahead are in its input already.
+pub async fn serve_connection(
+    client: &Client,
+    mut connection: Connection,
+    mut idle: Duration,
+    age_limit: Duration,
+) {
     let oldest = Instant::now() + age_limit;
-    while !connection.input().is_empty() || has_more(client, &mut connection).await {
-        // On the heap: a connection that waits shall not keep room for all that serving a request takes.
-        match Box::pin(serve_next(client, &mut connection, oldest)).await {
+    while !connection.input().is_empty() || has_more(client, idle, &mut connection).await {
+        let Some(serving) = next(client, &mut connection, &mut idle, oldest) else { return };
+        match serving.await {
             Next::Request => {}
             Next::Close => return Box::pin(linger(client, connection)).await,
             Next::Abort => return,
@@ -53,18 +59,28 @@ pub async fn serve_connection(client: &Client, mut connection: Connection, age_l
 }
 
 /// Waits for the first bytes of the next request, as long as the connection may be idle.
-async fn has_more(client: &Client, connection: &mut Connection) -> bool {
-    let Some(Reading { settings, .. }) = reading(client) else { return false };
-    let idle = settings.limits.keep_alive_idle;
+async fn has_more(client: &Client, idle: Duration, connection: &mut Connection) -> bool {
     let idle = if client.is_ending() { idle.min(DRAIN_IDLE) } else { idle };
     let deadlines = &client.worker.deadlines;
     let filled = deadlines.idle_within(idle, client.bound.index, connection.fill()).await;
     matches!(filled, Ok(Ok(1..)))
 }
 
+/// Serves the next request as the listener says now, which may have changed while the connection waited. On the heap: one
+/// that waits shall not keep room for all that serving a request takes.
+fn next<'c>(
+    client: &'c Client,
+    connection: &'c mut Connection,
+    idle: &mut Duration,
+    oldest: Instant,
+) -> Option<Pin<Box<impl Future<Output = Next> + use<'c>>>> {
+    let reading = reading(client)?;
+    *idle = reading.settings.limits.keep_alive_idle;
+    Some(Box::pin(serve_next(client, reading, connection, oldest)))
+}
+
 /// Serves a request of which something has arrived.
-async fn serve_next(client: &Client, connection: &mut Connection, oldest: Instant) -> Next {
-    let Some(reading) = reading(client) else { return Next::Abort };
+async fn serve_next(client: &Client, reading: Reading, connection: &mut Connection, oldest: Instant) -> Next {
     let mut head = client.worker.take_request();
     let start = match read_head(client, &reading, connection, &mut head).await {
         Ok(start) => start,
