@@ -1,7 +1,7 @@
 //! Limits in time and number: whoever is slow, silent or too many is answered or closed.
 
 use std::{
-    io::{Read, Write},
+    io::{ErrorKind, Read, Write},
     time::Duration,
 };
 
@@ -50,6 +50,21 @@ fn idle_connections_are_closed_without_a_word() {
     let mut client = Client::connect(proxy.http());
     assert_eq!(client.get("a", "/").status, 200);
     assert!(client.is_closed(), "after a request");
+}
+
+#[test]
+fn a_client_that_pauses_is_served_again_on_its_connection() {
+    let origin = Origin::named("ok");
+    let proxy = limited(&origin, |_| {});
+    let mut client = Client::connect(proxy.http());
+    for pause in [Duration::from_millis(1), Duration::from_millis(600)] {
+        assert_eq!(client.get("a", "/").status, 200);
+        client.tcp().set_read_timeout(Some(pause)).unwrap();
+        let end = client.tcp().peek(&mut [0]).map_err(|error| error.kind());
+        assert_eq!(end, Err(ErrorKind::WouldBlock), "neither an end nor a word");
+        client.tcp().set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    }
+    assert_eq!(client.get("a", "/").status, 200);
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! Http1: serves the requests of one HTTP/1.1 connection, one after the other.
 
 use std::{
-    pin::Pin,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -17,6 +16,7 @@ use crate::{
     http1::{BodyState, Connection, HeadLimits, RequestError, RequestStart, parse_request},
     message::RequestHead,
     model::Listener,
+    runtime::deadline::Elapsed,
 };
 
 /// Most bytes of method and target in the record of a head that was refused.
@@ -27,6 +27,10 @@ const LINGER: Duration = Duration::from_secs(2);
 /// How long a connection may be silent while the engine drains or its listener leaves. Clients that are at it send their next request
 /// within this time and are told to close; one that is closed in that moment would lose a request.
 pub const DRAIN_IDLE: Duration = Duration::from_secs(1);
+
+/// How long the room for serving a request is kept for the next one. Clients that send one request after the other find it
+/// there; of the others only what waits for the next one stays in memory.
+const ROOM_KEPT: Duration = Duration::from_millis(250);
 
 /// Why no request could be read.
 enum NoRequest {
@@ -46,37 +50,52 @@ pub async fn serve_connection(
     age_limit: Duration,
 ) {
     let oldest = Instant::now() + age_limit;
-    while !connection.input().is_empty() || has_more(client, idle, &mut connection).await {
-        let Some(serving) = next(client, &mut connection, &mut idle, oldest) else { return };
-        match serving.await {
+    while !connection.input().is_empty() || has_more(client, idle, &mut connection).await == Ok(true) {
+        // On the heap: a connection that waits shall not keep room for all that serving a request takes.
+        match Box::pin(serve_row(client, &mut connection, &mut idle, oldest)).await {
             Next::Request => {}
             Next::Close => return Box::pin(linger(client, connection)).await,
             Next::Abort => return,
         }
-        // A client with many requests on one connection does not keep others from being served.
-        tokio::task::consume_budget().await;
     }
 }
 
-/// Waits for the first bytes of the next request, as long as the connection may be idle.
-async fn has_more(client: &Client, idle: Duration, connection: &mut Connection) -> bool {
+/// Waits for the first bytes of the next request, as long as the connection may be idle; `false` if it has ended.
+async fn has_more(client: &Client, idle: Duration, connection: &mut Connection) -> Result<bool, Elapsed> {
     let idle = if client.is_ending() { idle.min(DRAIN_IDLE) } else { idle };
     let deadlines = &client.worker.deadlines;
-    let filled = deadlines.idle_within(idle, client.bound.index, connection.fill()).await;
-    matches!(filled, Ok(Ok(1..)))
+    let filled = deadlines.idle_within(idle, client.bound.index, connection.fill()).await?;
+    Ok(matches!(filled, Ok(1..)))
 }
 
-/// Serves the next request as the listener says now, which may have changed while the connection waited. On the heap: one
-/// that waits shall not keep room for all that serving a request takes.
-fn next<'c>(
-    client: &'c Client,
-    connection: &'c mut Connection,
+/// Serves requests of which the first has begun to arrive, for as long as the next one follows soon.
+async fn serve_row(
+    client: &Client,
+    connection: &mut Connection,
     idle: &mut Duration,
     oldest: Instant,
-) -> Option<Pin<Box<impl Future<Output = Next> + use<'c>>>> {
-    let reading = reading(client)?;
-    *idle = reading.settings.limits.keep_alive_idle;
-    Some(Box::pin(serve_next(client, reading, connection, oldest)))
+) -> Next {
+    loop {
+        // As the listener says now, which may have changed while the connection waited.
+        let Some(reading) = reading(client) else { return Next::Abort };
+        *idle = reading.settings.limits.keep_alive_idle;
+        match serve_next(client, reading, connection, oldest).await {
+            Next::Request => {}
+            last => return last,
+        }
+        // A client with many requests on one connection does not keep others from being served.
+        tokio::task::consume_budget().await;
+        if connection.input().is_empty() {
+            match has_more(client, ROOM_KEPT.min(*idle), connection).await {
+                Ok(true) => {}
+                Err(Elapsed::Limit) if *idle > ROOM_KEPT => {
+                    *idle -= ROOM_KEPT;
+                    return Next::Request;
+                }
+                Ok(false) | Err(_) => return Next::Abort,
+            }
+        }
+    }
 }
 
 /// Serves a request of which something has arrived.

@@ -217,7 +217,7 @@ async fn answer_head(
     });
     let answer = worker.deadlines.within_looking(this.answer_limit, answer);
     let answer = until(this.plan.exact_end(this.answer_limit), answer).await;
-    answer.unwrap_or(Err(Elapsed)).unwrap_or(Err(Failure::RequestTimeout))
+    answer.unwrap_or(Err(Elapsed::Limit)).unwrap_or(Err(Failure::RequestTimeout))
 }
 
 async fn pass_on(

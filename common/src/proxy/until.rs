@@ -32,7 +32,7 @@ impl<F: Future> Future for Until<F> {
         let this = self.project();
         match (this.future.poll(cx), this.end) {
             (Poll::Ready(output), _) => Poll::Ready(Ok(output)),
-            (Poll::Pending, Some(end)) => end.as_mut().poll(cx).map(|()| Err(Elapsed)),
+            (Poll::Pending, Some(end)) => end.as_mut().poll(cx).map(|()| Err(Elapsed::Limit)),
             (Poll::Pending, None) => Poll::Pending,
         }
     }
@@ -48,7 +48,7 @@ mod tests {
     async fn a_wait_ends_at_its_moment() {
         let start = tokio::time::Instant::now();
         let end = start + Duration::from_millis(7);
-        assert_eq!(until(Some(end.into_std()), pending::<()>()).await, Err(Elapsed));
+        assert_eq!(until(Some(end.into_std()), pending::<()>()).await, Err(Elapsed::Limit));
         assert_eq!(start.elapsed(), Duration::from_millis(7));
         assert_eq!(until(Some(end.into_std()), async { 1 }).await, Ok(1), "what is ready is not late");
         assert_eq!(until(None, async { 2 }).await, Ok(2));

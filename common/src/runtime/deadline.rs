@@ -18,10 +18,16 @@ const SWEEP: Duration = Duration::from_millis(100);
 /// How often a future is polled that looks at things which cannot wake it.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// The time that was given is over.
+/// Why a wait ended without what was waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("time limit reached")]
-pub struct Elapsed;
+pub enum Elapsed {
+    /// The time that was given is over.
+    #[error("time limit reached")]
+    Limit,
+    /// An idle wait was ended before its time.
+    #[error("no longer waited for")]
+    Early,
+}
 
 /// All deadlines of one worker.
 ///
@@ -42,8 +48,11 @@ struct Slots {
     free: Vec<usize>,
 }
 
+/// The end of a wait that is over before its time.
+const EARLY: u64 = 0;
+
 struct Slot {
-    /// Milliseconds since the start; `u64::MAX` in a free slot.
+    /// Milliseconds since the start; [`EARLY`], and `u64::MAX` in a free slot.
     at: u64,
     /// Group of an idle wait.
     idle: Option<u32>,
@@ -97,7 +106,7 @@ impl Deadlines {
             }
             left -= step;
             if left.is_zero() {
-                return Err(Elapsed);
+                return Err(Elapsed::Limit);
             }
         }
     }
@@ -112,14 +121,14 @@ impl Deadlines {
     pub fn expire_idle(&self, count: usize) -> usize {
         let mut slots = self.slots.borrow_mut();
         let mut idle: Vec<(u64, usize)> = (slots.list.iter().enumerate())
-            .filter(|(_, slot)| slot.idle.is_some() && slot.at > 0 && slot.at != u64::MAX)
+            .filter(|(_, slot)| slot.idle.is_some() && slot.at != EARLY && slot.at != u64::MAX)
             .map(|(index, slot)| (slot.since, index))
             .collect();
         idle.sort_unstable();
         idle.truncate(count);
         for (_, index) in &idle {
             let slot = &mut slots.list[*index];
-            slot.at = 0;
+            slot.at = EARLY;
             if let Some(waker) = slot.waker.take() {
                 waker.wake();
             }
@@ -142,7 +151,7 @@ impl Deadlines {
         let Some(latest) = latest else { return };
         for slot in &mut self.slots.borrow_mut().list {
             if slot.idle.is_some_and(&is_meant) && slot.since <= latest {
-                slot.at = 0;
+                slot.at = EARLY;
                 if let Some(waker) = slot.waker.take() {
                     waker.wake();
                 }
@@ -245,8 +254,10 @@ impl Place<'_> {
     fn poll<T>(&self, cx: &Context<'_>) -> Poll<Result<T, Elapsed>> {
         let mut slots = self.deadlines.slots.borrow_mut();
         let slot = &mut slots.list[self.index];
-        if slot.at <= self.deadlines.now.get() {
-            return Poll::Ready(Err(Elapsed));
+        match slot.at {
+            EARLY => return Poll::Ready(Err(Elapsed::Early)),
+            at if at <= self.deadlines.now.get() => return Poll::Ready(Err(Elapsed::Limit)),
+            _ => {}
         }
         match &mut slot.waker {
             Some(waker) => waker.clone_from(cx.waker()),
@@ -289,7 +300,7 @@ mod tests {
         with_deadlines(|deadlines| async move {
             let start = Instant::now();
             let result = deadlines.within(Duration::from_secs(5), pending::<()>()).await;
-            assert_eq!(result, Err(Elapsed));
+            assert_eq!(result, Err(Elapsed::Limit));
             let waited = start.elapsed();
             assert!(waited >= Duration::from_secs(5) && waited < Duration::from_millis(5300), "{waited:?}");
         })
@@ -320,10 +331,10 @@ mod tests {
             let busy = tokio::task::spawn_local(async move { busy.within(limit, pending::<()>()).await });
             sleep(Duration::from_secs(1)).await;
             assert_eq!(deadlines.expire_idle(1), 1);
-            assert_eq!(old.await.unwrap(), Err(Elapsed));
+            assert_eq!(old.await.unwrap(), Err(Elapsed::Early));
             assert!(!young.is_finished() && !busy.is_finished());
             assert_eq!(deadlines.expire_idle(9), 1);
-            assert_eq!(young.await.unwrap(), Err(Elapsed));
+            assert_eq!(young.await.unwrap(), Err(Elapsed::Early));
             assert!(!busy.is_finished());
         })
         .await;
@@ -341,7 +352,7 @@ mod tests {
                 tokio::task::spawn_local(async move { two.idle_within(limit, 0, pending::<()>()).await });
             sleep(Duration::from_millis(500)).await;
             deadlines.expire_idle_for(Duration::from_secs(1));
-            assert_eq!(old.await.unwrap(), Err(Elapsed));
+            assert_eq!(old.await.unwrap(), Err(Elapsed::Early));
             assert!(!young.is_finished());
         })
         .await;
@@ -360,7 +371,7 @@ mod tests {
             let (meant, other) = (wait(1), wait(2));
             sleep(Duration::from_secs(2)).await;
             deadlines.expire_idle_of(1, Duration::from_secs(1));
-            assert_eq!(meant.await.unwrap(), Err(Elapsed));
+            assert_eq!(meant.await.unwrap(), Err(Elapsed::Early));
             assert!(!other.is_finished());
         })
         .await;
