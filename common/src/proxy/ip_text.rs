@@ -3,7 +3,7 @@
 use std::{
     fmt,
     io::{Cursor, Write},
-    net::IpAddr,
+    net::{IpAddr, Ipv4Addr},
 };
 
 /// Longest text of an address.
@@ -20,9 +20,32 @@ pub struct IpText {
 impl IpText {
     /// The text of an address.
     pub fn new(address: IpAddr) -> Self {
-        let mut text = Cursor::new([0; LONGEST]);
-        write!(text, "{}", address.to_canonical()).expect("no address is longer");
-        Self { length: text.position() as u8, bytes: text.into_inner() }
+        match address.to_canonical() {
+            IpAddr::V4(address) => Self::of_ipv4(address),
+            IpAddr::V6(address) => {
+                let mut text = Cursor::new([0; LONGEST]);
+                write!(text, "{address}").expect("no address is longer");
+                Self { length: text.position() as u8, bytes: text.into_inner() }
+            }
+        }
+    }
+
+    /// Each connection needs it, and the formatter of the standard library takes long for it.
+    fn of_ipv4(address: Ipv4Addr) -> Self {
+        let mut text = Self { bytes: [0; LONGEST], length: 0 };
+        for (index, octet) in address.octets().into_iter().enumerate() {
+            if index > 0 {
+                text.push(b".");
+            }
+            text.push(itoa::Buffer::new().format(octet).as_bytes());
+        }
+        text
+    }
+
+    fn push(&mut self, part: &[u8]) {
+        let start = usize::from(self.length);
+        self.bytes[start..start + part.len()].copy_from_slice(part);
+        self.length += part.len() as u8;
     }
 
     /// The bytes of it.
@@ -45,6 +68,8 @@ mod tests {
     fn addresses_are_written_as_usual() {
         let rows = [
             ("192.0.2.1", "192.0.2.1"),
+            ("0.0.0.0", "0.0.0.0"),
+            ("255.255.255.255", "255.255.255.255"),
             ("::ffff:192.0.2.1", "192.0.2.1"),
             ("2001:db8::1", "2001:db8::1"),
             ("1111:2222:3333:4444:5555:6666:7777:8888", "1111:2222:3333:4444:5555:6666:7777:8888"),
