@@ -1,6 +1,9 @@
 //! Bodies of HTTP/1.1 messages: how much of what arrives is payload, and how payload is written.
 
-use std::io::{self, IoSlice};
+use std::{
+    cell::Cell,
+    io::{self, IoSlice},
+};
 
 use super::{
     Appetite, BodyError, BodyFraming, Buffer, Buffers, ChunkedDecoder, ChunkedStep, Writer, chunk_prefix,
@@ -229,6 +232,11 @@ impl<'a> BodyWriter<'a> {
             last_chunk(trailers, &mut self.pending);
         }
         self.flush().await
+    }
+
+    /// Bytes that were written to the connection in this exchange, as they grow.
+    pub fn written(&self) -> &'a Cell<u64> {
+        self.writer.written()
     }
 
     /// Gives the text back that held the head.

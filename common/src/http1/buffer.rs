@@ -14,15 +14,18 @@ use super::Stream;
 
 /// Size of a buffer for heads and small bodies; also what a connection starts with. A head with a body of 16 KiB fits.
 const SMALL_BYTES: usize = 20 << 10;
-/// Size of a buffer for large bodies and for heads that do not fit a small one.
-pub const LARGE_BYTES: usize = 128 << 10;
+/// Size of a buffer for large bodies, and most for a head that does not fit a small one. A body goes on in fewer and larger
+/// pieces the more of what has arrived is read at once; more than this gains nothing.
+const LARGE_BYTES: usize = 384 << 10;
 /// Size of a buffer for anything while very many are lent: clients that are slow on purpose hold theirs for long.
 const TINY_BYTES: usize = 2 << 10;
 /// Lent buffers of either size from which on smaller ones are lent. Bodies need more steps then, and arrive as well.
-const MANY_LARGE: usize = 64;
+const MANY_LARGE: usize = 24;
 const MANY_SMALL: usize = 256;
-/// How many buffers of a size a worker keeps; more go back to the allocator.
+/// How many small buffers and texts a worker keeps; more go back to the allocator.
 const KEPT: usize = 64;
+/// Longest text that is kept.
+const KEPT_TEXT_BYTES: usize = 128 << 10;
 
 /// The buffers of one worker that nobody uses at the moment.
 pub struct Buffers {
@@ -120,7 +123,7 @@ impl Buffers {
     /// Takes a text back.
     pub fn give_text(&self, mut text: Vec<u8>) {
         let mut texts = self.texts.borrow_mut();
-        if texts.len() < KEPT && text.capacity() <= LARGE_BYTES {
+        if texts.len() < KEPT && text.capacity() <= KEPT_TEXT_BYTES {
             text.clear();
             texts.push(text);
         }
@@ -271,12 +274,12 @@ mod tests {
         let buffers = Buffers::default();
         let _many = lend(&buffers, Appetite::Large, MANY_LARGE + MANY_SMALL);
         let mut buffer = Buffer::default();
-        let mut size = TINY_BYTES;
-        while size <= LARGE_BYTES {
+        let mut size = 0;
+        while size < LARGE_BYTES {
+            size = (size * 2).clamp(TINY_BYTES, LARGE_BYTES);
             buffer.make_room(&buffers, Appetite::Small).unwrap();
             assert_eq!(buffer.memory.bytes.len(), size);
             buffer.end = size;
-            size *= 2;
         }
         assert_eq!(
             buffer.make_room(&buffers, Appetite::Small).unwrap_err().kind(),

@@ -19,8 +19,8 @@ pub struct Connection {
     stream: RefCell<Stream>,
     input: Buffer,
     buffers: Rc<Buffers>,
-    /// Whether any byte was written since [`Connection::split`].
-    wrote: Cell<bool>,
+    /// Bytes that were written since [`Connection::split`].
+    written: Cell<u64>,
 }
 
 /// Why a body could not be read to its end.
@@ -43,7 +43,7 @@ pub enum BodyError {
 impl Connection {
     /// A connection on a fresh stream.
     pub fn new(stream: Stream, buffers: Rc<Buffers>) -> Self {
-        Self { stream: RefCell::new(stream), input: Buffer::default(), buffers, wrote: Cell::new(false) }
+        Self { stream: RefCell::new(stream), input: Buffer::default(), buffers, written: Cell::new(0) }
     }
 
     /// What was received and not used yet.
@@ -71,7 +71,7 @@ impl Connection {
 
     /// The half that reads a body in this state, and the half that writes.
     pub fn split<'a>(&'a mut self, body: &'a mut BodyState) -> (BodyReader<'a>, Writer<'a>) {
-        self.wrote.set(false);
+        self.written.set(0);
         let reader = BodyReader {
             stream: &self.stream,
             input: &mut self.input,
@@ -79,12 +79,12 @@ impl Connection {
             body,
             greeting: b"",
         };
-        (reader, Writer { stream: &self.stream, wrote: &self.wrote })
+        (reader, Writer { stream: &self.stream, written: &self.written })
     }
 
     /// The half that writes.
     pub fn writer(&self) -> Writer<'_> {
-        Writer { stream: &self.stream, wrote: &self.wrote }
+        Writer { stream: &self.stream, written: &self.written }
     }
 
     /// Lets the other side see that what was sent is not complete, even where only the end of the connection
@@ -202,10 +202,10 @@ impl BodyReader<'_> {
 #[derive(Clone, Copy)]
 pub struct Writer<'a> {
     stream: &'a RefCell<Stream>,
-    wrote: &'a Cell<bool>,
+    written: &'a Cell<u64>,
 }
 
-impl Writer<'_> {
+impl<'a> Writer<'a> {
     /// Writes all of these, one after the other, in as few system calls as can be.
     ///
     /// # Errors
@@ -225,15 +225,15 @@ impl Writer<'_> {
             if count == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
             }
-            self.wrote.set(true);
+            self.written.set(self.written.get() + count as u64);
             IoSlice::advance_slices(&mut rest, count);
         }
         Ok(())
     }
 
-    /// Whether any byte was written since the connection was split.
-    pub fn has_written(&self) -> bool {
-        self.wrote.get()
+    /// Bytes that were written since the connection was split, as they grow.
+    pub fn written(&self) -> &'a Cell<u64> {
+        self.written
     }
 
     /// Sends what TLS may still hold; nothing to do on a plain stream.

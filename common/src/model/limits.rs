@@ -32,7 +32,7 @@ pub struct Limits {
     /// Longest time a connection may stay open between two requests.
     #[serde(with = "super::duration")]
     pub keep_alive_idle: Duration,
-    /// Longest time a client may take for what is written to it at once: a piece of a response of up to 128 KiB.
+    /// Longest time a client may take for a piece of a response, of 128 KiB or what there is.
     #[serde(with = "super::duration")]
     pub write_stall: Duration,
     /// Longest time a tunnel (WebSocket) may carry nothing in either direction.

@@ -1,6 +1,7 @@
 //! Bodies of either protocol, and how one is pumped into another with backpressure and limits in time.
 
 use std::{
+    cell::Cell,
     future::poll_fn,
     io,
     task::{Context, Poll},
@@ -15,7 +16,7 @@ use crate::{
     http1::{BodyError, BodyReader, BodyWriter},
     http2::{BrokenOff, Http2Incoming, Http2Outgoing},
     message::Fields,
-    runtime::deadline::Deadlines,
+    runtime::deadline::{Deadlines, Elapsed},
 };
 
 /// A body that is being received.
@@ -178,7 +179,7 @@ pub enum Outgoing<'a> {
     Nobody,
 }
 
-impl Outgoing<'_> {
+impl<'a> Outgoing<'a> {
     async fn send(&mut self, from: &mut Incoming<'_>) -> io::Result<u64> {
         match self {
             Self::Http1(writer) => {
@@ -206,6 +207,14 @@ impl Outgoing<'_> {
                 from.consume(count);
                 Ok(count as u64)
             }
+        }
+    }
+
+    /// Bytes that were written, as they grow, where a piece of any size is written at once.
+    fn written(&self) -> Option<&'a Cell<u64>> {
+        match self {
+            Self::Http1(writer) => Some(writer.written()),
+            Self::Http2(_) | Self::Nobody => None,
         }
     }
 
@@ -264,6 +273,9 @@ fn broken(error: BrokenOff) -> io::Error {
     io::Error::new(io::ErrorKind::BrokenPipe, error)
 }
 
+/// So many bytes have to be taken at least in the time for a piece, if more of them are there.
+const PIECE_BYTES: u64 = 128 << 10;
+
 /// How slow either side of a pump may be.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
@@ -271,7 +283,7 @@ pub struct Pace {
     pub idle: Duration,
     /// Lowest rate of the side that is read once `idle` has been spent waiting for it, in bytes per second.
     pub min_rate_bytes: u64,
-    /// Longest time the side that is written may take nothing.
+    /// Longest time the side that is written may take for a piece of [`PIECE_BYTES`], or for what there is.
     pub stall: Duration,
 }
 
@@ -308,7 +320,7 @@ pub async fn pump(
     from: &mut Incoming<'_>,
     to: &mut Outgoing<'_>,
     pace: Pace,
-    moved: &std::cell::Cell<u64>,
+    moved: &Cell<u64>,
 ) -> Result<(), PumpError> {
     let mut waited = Duration::ZERO;
     loop {
@@ -337,10 +349,28 @@ pub async fn pump(
         if !more {
             break;
         }
-        let count = write_within(deadlines, pace.stall, to.send(from)).await?;
+        let count = send_within(deadlines, pace.stall, from, to).await?;
         moved.set(moved.get() + count);
     }
     write_within(deadlines, pace.stall, to.finish(from.trailers())).await
+}
+
+/// Sends what has arrived, in the time that is given for each piece of it.
+fn send_within<'p>(
+    deadlines: &'p Deadlines,
+    stall: Duration,
+    from: &'p mut Incoming<'_>,
+    to: &'p mut Outgoing<'_>,
+) -> impl Future<Output = Result<u64, PumpError>> {
+    let written = to.written();
+    let mut before = written.map_or(0, Cell::get);
+    let goes_on = move || {
+        let now = written.map_or(0, Cell::get);
+        let is_piece = now - before >= PIECE_BYTES;
+        before = now;
+        is_piece
+    };
+    deadlines.within_each(stall, to.send(from), goes_on).map(write_result)
 }
 
 /// Not an `async fn`, which would hold the write twice.
@@ -349,9 +379,13 @@ fn write_within<'d, T, W: Future<Output = io::Result<T>>>(
     stall: Duration,
     write: W,
 ) -> impl Future<Output = Result<T, PumpError>> + use<'d, T, W> {
-    deadlines.within(stall, write).map(|result| match result {
+    deadlines.within(stall, write).map(write_result)
+}
+
+fn write_result<T>(result: Result<io::Result<T>, Elapsed>) -> Result<T, PumpError> {
+    match result {
         Ok(Ok(done)) => Ok(done),
         Ok(Err(error)) => Err(PumpError::Write(error)),
         Err(_) => Err(PumpError::WriteTimeout),
-    })
+    }
 }

@@ -175,7 +175,7 @@ impl Hop<'_, '_, '_> {
         let mut sending = Sending::new(future);
         let start = self.answer_head(&mut sending, wanted, &mut reader, responder).await;
         self.x.received.set(received.get());
-        let start = start.map_err(|error| error.unless_sent(writer.has_written()))?;
+        let start = start.map_err(|error| error.unless_sent(writer.written().get() > 0))?;
         if self.answer.status == 101 {
             return self.switch(responder).await;
         }

@@ -111,6 +111,16 @@ impl Deadlines {
         }
     }
 
+    /// As [`Deadlines::within`], but the time begins anew whenever it is over and `goes_on` says so.
+    pub fn within_each<F: Future, G: FnMut() -> bool>(
+        &self,
+        limit: Duration,
+        future: F,
+        goes_on: G,
+    ) -> WithinEach<'_, F, G> {
+        WithinEach { wait: self.within(limit, future), goes_on }
+    }
+
     /// As [`Deadlines::within`], for a wait between two requests: [`Deadlines::expire_idle`] may end it early, and so
     /// may [`Deadlines::expire_idle_of`] for those of its group.
     pub fn idle_within<F: Future>(&self, limit: Duration, group: usize, future: F) -> Within<'_, F> {
@@ -244,6 +254,29 @@ impl<F: Future> Future for Within<'_, F> {
     }
 }
 
+pin_project! {
+    /// A wait whose time may begin anew.
+    pub struct WithinEach<'d, F, G> {
+        #[pin]
+        wait: Within<'d, F>,
+        goes_on: G,
+    }
+}
+
+impl<F: Future, G: FnMut() -> bool> Future for WithinEach<'_, F, G> {
+    type Output = Result<F::Output, Elapsed>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let result = this.wait.as_mut().poll(cx);
+        if matches!(result, Poll::Ready(Err(_))) && (this.goes_on)() {
+            *this.wait.as_mut().project().place = None;
+            return this.wait.poll(cx);
+        }
+        result
+    }
+}
+
 /// A taken slot; dropping it frees the slot.
 struct Place<'a> {
     deadlines: &'a Deadlines,
@@ -313,6 +346,27 @@ mod tests {
             let work = sleep(Duration::from_secs(3));
             assert_eq!(deadlines.within(Duration::from_secs(5), work).await, Ok(()));
             assert_eq!(deadlines.slots.borrow().free.len(), 1, "the slot is free again");
+        })
+        .await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_that_goes_on_has_its_time_anew() {
+        with_deadlines(|deadlines| async move {
+            let (start, mut rounds) = (Instant::now(), 0);
+            let goes_on = || {
+                rounds += 1;
+                rounds < 3
+            };
+            let result = deadlines.within_each(Duration::from_secs(5), pending::<()>(), goes_on).await;
+            assert_eq!((result, rounds), (Err(Elapsed::Limit), 3));
+            let waited = start.elapsed();
+            assert!(
+                waited >= Duration::from_secs(15) && waited < Duration::from_millis(15_900),
+                "{waited:?}"
+            );
+            let done = deadlines.within_each(Duration::from_secs(5), sleep(Duration::from_secs(12)), || true);
+            assert_eq!(done.await, Ok(()));
         })
         .await;
     }

@@ -49,7 +49,7 @@ pub struct ClientArgs {
     /// Longest time a connection may stay open between two requests
     #[arg(long, env = "SELVEDGE_KEEP_ALIVE_TIMEOUT", value_name = "TIME", default_value = "75s", value_parser = duration)]
     pub keep_alive_timeout: Duration,
-    /// Longest time a client may take for a piece of a response, of up to 128 KiB
+    /// Longest time a client may take for a piece of a response, of 128 KiB or what there is
     #[arg(long, env = "SELVEDGE_WRITE_STALL_TIMEOUT", value_name = "TIME", default_value = "60s", value_parser = duration)]
     pub write_stall_timeout: Duration,
     /// Longest time a tunnel (WebSocket) may carry nothing in either direction
