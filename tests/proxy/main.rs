@@ -32,6 +32,7 @@ mod hostile;
 mod http2;
 mod http2_backend;
 mod http2_hostile;
+mod http2_interim;
 mod http2_limits;
 mod limits;
 mod listeners;

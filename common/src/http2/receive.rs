@@ -294,14 +294,25 @@ impl Receiver {
     fn answer(&mut self, stream: &Stream, is_last: bool, fault: Option<Reason>) -> Result<(), Fault> {
         let state = &mut *stream.state.borrow_mut();
         let is_interim = self.block.status < 200;
-        // Nothing follows an interim answer by that, and no protocol is switched (RFC 9113 §8.1, §8.6).
-        let is_wrong = self.block.is_too_large || (is_interim && (is_last || self.block.status == 101));
+        // Nothing follows an interim answer by that, it has no body, and no protocol is switched (RFC 9113 §8.1, §8.6).
+        let has_body = self.block.length.is_some_and(|length| length > 0);
+        let is_wrong_interim = is_interim && (is_last || has_body || self.block.status == 101);
+        let is_wrong = self.block.is_too_large || is_wrong_interim;
         if let Some(reason) = fault.or(is_wrong.then_some(Reason::PROTOCOL_ERROR)) {
             return Err(Fault::Stream(stream.id, reason));
         }
-        if !is_interim {
-            self.final_answer(stream, state, is_last)?;
+        match is_interim {
+            true => self.interim_answer(stream, state),
+            false => self.final_answer(stream, state, is_last),
         }
+    }
+
+    fn interim_answer(&mut self, stream: &Stream, state: &mut StreamState) -> Result<(), Fault> {
+        let most_bytes = self.shared.settings.header_list_bytes as usize;
+        if !state.interim.get_or_insert_default().arrive(&self.block, most_bytes) {
+            return Err(Fault::Stream(stream.id, Reason::ENHANCE_YOUR_CALM));
+        }
+        state.wake_reader();
         Ok(())
     }
 
