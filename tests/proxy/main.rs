@@ -57,6 +57,7 @@ mod tls_passthrough;
 mod tls_table;
 mod traces;
 mod upgrades;
+mod vanished;
 mod web_filters;
 mod zones;
 
