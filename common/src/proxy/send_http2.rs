@@ -288,8 +288,12 @@ async fn pass_on(
     let result = {
         let mut passing = pin!(pump(&worker.deadlines, &mut from, &mut out, this.plan.answer_pace, &x.sent));
         let both = poll_fn(|cx| {
-            sending.poll(cx);
-            passing.as_mut().poll(cx)
+            let sent = sending.poll(cx);
+            match passing.as_mut().poll(cx) {
+                // A client that goes away shall not keep the backend busy until the next byte for it.
+                Poll::Pending if sent => responder.poll_closed(cx).map(|()| Err(PumpError::gone())),
+                result => result,
+            }
         });
         until(this.plan.deadline, both).await
     };
