@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::{
     block::{Block, BlockKind},
-    budget::{Budget, EMPTY_DATA, OWN_RESET, frame_cost},
+    budget::{Budget, DROPPED_BLOCK, EMPTY_DATA, OWN_RESET, frame_cost},
     frame::{FrameHead, MOST, MOST_PAYLOAD, flag, kind, put},
     hpack::Decoder,
     reason::{Broken, Fault, Reason},
@@ -240,7 +240,7 @@ impl Receiver {
         let fault = fault.or((!is_sound).then_some(Reason::PROTOCOL_ERROR));
         match (stream, what) {
             (None, BlockKind::Request) => self.request(id, is_last, fault, begin),
-            (None, _) => self.absent(id).map(|_| ()),
+            (None, _) => self.dropped_block(id),
             (Some(stream), BlockKind::Answer) => self.answer(&stream, is_last, fault),
             (Some(stream), _) => self.trailers(&stream, is_last, fault),
         }
@@ -257,7 +257,7 @@ impl Receiver {
             return Err(PROTOCOL_ERROR);
         }
         if !self.shared.is_idle(id) {
-            return self.absent(id).map(|_| ());
+            return self.dropped_block(id);
         }
         self.shared.opened(id);
         let is_too_long = is_last && self.block.length.is_some_and(|length| length > 0);
@@ -266,10 +266,17 @@ impl Receiver {
         }
         // What a tunnel carries has no length.
         let length = self.block.length.filter(|_| self.block.method() != b"CONNECT");
-        if let Some(handle) = self.shared.accept(id, (length, is_last))? {
-            begin(&mut self.block, handle);
+        match self.shared.accept(id, (length, is_last))? {
+            Some(handle) => begin(&mut self.block, handle),
+            None => self.pay(DROPPED_BLOCK).map_err(Fault::Connection)?,
         }
         Ok(())
+    }
+
+    /// A block came for a stream that is not there. It was unpacked all the same, as later ones refer to it.
+    fn dropped_block(&mut self, id: u32) -> Result<(), Fault> {
+        self.absent(id)?;
+        self.pay(DROPPED_BLOCK).map_err(Fault::Connection)
     }
 
     fn trailers(&mut self, stream: &Stream, is_last: bool, fault: Option<Reason>) -> Result<(), Fault> {
