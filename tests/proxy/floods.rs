@@ -126,6 +126,19 @@ fn frames_that_are_answered_or_dropped_at_once() {
 }
 
 #[test]
+fn heads_of_a_stream_that_was_reset() {
+    let (_origin, proxy) = quick();
+    let mut block = post_block();
+    literal(&mut block, "content-length", "1");
+    let code = flood(&proxy, 20_000, |index| match index {
+        // More than its length: we reset the stream, and drop what still comes of it.
+        0 => [encode(kind::HEADERS, END_HEADERS, 1, &block), encode(kind::DATA, 0, 1, b"xx")].concat(),
+        _ => encode(kind::HEADERS, END_HEADERS, 1, &post_block()).repeat(100),
+    });
+    assert!(CALM.contains(&code), "{code:?}");
+}
+
+#[test]
 fn goaway_again_and_again() {
     let (_origin, proxy) = quick();
     let code = flood(&proxy, 20_000, |_| encode(kind::GOAWAY, 0, 0, &[0; 8]).repeat(100));

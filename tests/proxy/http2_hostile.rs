@@ -55,6 +55,10 @@ fn head(stream: u32, flags: u8, fields: &[(&str, &str)]) -> Vec<u8> {
     encode(kind::HEADERS, flags | END_HEADERS, stream, &block)
 }
 
+fn hints(stream: u32) -> Vec<u8> {
+    head(stream, 0, &[(":status", "103"), ("link", "</a>")])
+}
+
 fn ok(stream: u32) -> Vec<u8> {
     encode(kind::HEADERS, END_HEADERS, stream, &[OK])
 }
@@ -139,8 +143,35 @@ const HEADS: &[(&str, Answering, Got, Scope)] = &[
     ),
     (
         "a flood of interim answers",
-        |s| [head(s, 0, &[(":status", "103"), ("link", "</a>")]).repeat(2000), no_content(s)].concat(),
+        |s| [hints(s).repeat(2000), no_content(s)].concat(),
+        Whole(502, ""),
+        Scope::Stream,
+    ),
+    (
+        "an interim answer too many",
+        |s| [hints(s).repeat(15), head(s, 0, &[(":status", "100")]), no_content(s)].concat(),
+        Whole(502, ""),
+        Scope::Stream,
+    ),
+    (
+        "as many interim answers as there may be",
+        |s| [hints(s).repeat(15), no_content(s)].concat(),
         Whole(204, ""),
+        Scope::Stream,
+    ),
+    (
+        "70 KB of interim answers",
+        |s| {
+            let hints = head(s, 0, &[(":status", "103"), ("link", &"v".repeat(10_000))]);
+            [hints.repeat(7), no_content(s)].concat()
+        },
+        Whole(502, ""),
+        Scope::Stream,
+    ),
+    (
+        "an interim answer that announces a body",
+        |s| [head(s, 0, &[(":status", "103"), ("content-length", "5")]), no_content(s)].concat(),
+        Whole(502, ""),
         Scope::Stream,
     ),
     ("two heads", |s| [ok(s), ok(s)].concat(), Broken, Scope::Stream),
@@ -292,7 +323,7 @@ async fn play((name, answering, wanted, scope): &(&str, Answering, Got, Scope), 
         answer.map(|whole| (whole.status(), whole.body.to_vec())).map_err(std::io::Error::other)
     } else {
         let mut second = post(proxy.http());
-        second.try_answer().map(|Answer { status, body, .. }| (status, body))
+        second.final_answer("POST").map(|Answer { status, body, .. }| (status, body))
     };
     check(name, got, wanted);
     assert_eq!(post(proxy.http()).answer().status, 204, "{name}: others go on");

@@ -32,6 +32,7 @@ mod hostile;
 mod http2;
 mod http2_backend;
 mod http2_hostile;
+mod http2_interim;
 mod http2_limits;
 mod limits;
 mod listeners;
@@ -56,6 +57,7 @@ mod tls_passthrough;
 mod tls_table;
 mod traces;
 mod upgrades;
+mod vanished;
 mod web_filters;
 mod zones;
 

@@ -5,9 +5,15 @@ use std::{
     time::Duration,
 };
 
-use selvedge_common::id::RouteId;
+use http::Response;
+use hyper::body::Frame;
+use selvedge_common::{
+    id::RouteId,
+    model::{Backend, BackendProtocol},
+};
 use selvedge_tests::{
     client::Client,
+    http2::{Http2Origin, pieces},
     log::{Lines, lines},
     origin::{After, Origin},
     proxy::{Proxy, nowhere},
@@ -170,6 +176,48 @@ fn a_client_that_goes_away_while_the_backend_works_is_499_and_frees_the_backend(
         }
         drop(client);
         assert_eq!(freed.recv_timeout(Duration::from_secs(60)), Ok(0), "the backend is let go");
+        let line = lines.next_line();
+        let status = if begun { 200 } else { 499 };
+        assert_eq!((&line["status"], &line["reason"]), (&json!(status), &json!("client_closed")), "{line}");
+    }
+}
+
+#[test]
+fn a_client_that_goes_away_frees_a_backend_that_speaks_http_2() {
+    for begun in [false, true] {
+        let (sender, freed) = std::sync::mpsc::channel();
+        let (begin, has_begun) = std::sync::mpsc::channel();
+        let origin = Http2Origin::start(100, move |_| {
+            let (sender, begin) = (sender.clone(), begin.clone());
+            async move {
+                let (writer, body) = pieces();
+                begin.send(()).unwrap();
+                // The body is dropped when the stream is reset, answered or not.
+                tokio::task::spawn_local(async move {
+                    let _ = writer.send(Ok(Frame::data("ok".into()))).await;
+                    writer.closed().await;
+                    sender.send(()).unwrap();
+                });
+                if !begun {
+                    std::future::pending::<()>().await;
+                }
+                Response::new(body)
+            }
+        });
+        let (proxy, lines) = logged(|proxy| {
+            let backend = Backend { protocol: BackendProtocol::Http2, ..Backend::default() };
+            proxy.route_all(&[origin.address]);
+            proxy.backend("test/origin:80", backend);
+            proxy.apply(&[("test/origin:80", &[origin.address])]);
+        });
+        let mut client = Client::connect(proxy.http());
+        client.send(GET);
+        has_begun.recv().unwrap();
+        if begun {
+            assert_eq!(client.head().unwrap().status, 200);
+        }
+        drop(client);
+        assert_eq!(freed.recv_timeout(Duration::from_secs(60)), Ok(()), "the backend is let go");
         let line = lines.next_line();
         let status = if begun { 200 } else { 499 };
         assert_eq!((&line["status"], &line["reason"]), (&json!(status), &json!("client_closed")), "{line}");

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    io::Write,
+    io::{BufReader, Write},
     net::SocketAddr,
     sync::{Arc, Mutex},
 };
@@ -10,10 +10,13 @@ use std::{
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use hyper::{body::Frame, body::Incoming};
+use rustls::{ServerConnection, StreamOwned};
+use selvedge_common::model::Certificate;
 
 use crate::{
     http2::{Body, Http2Origin, full, grpc_trailers, pieces},
-    origin::{After, Origin},
+    origin::{After, Origin, Seen, read_request},
+    tls,
     waiting::until,
 };
 
@@ -94,23 +97,43 @@ impl Collector {
         Self { address: grpc.address, sent, _grpc: Some(grpc) }
     }
 
+    /// A collector over gRPC under TLS with this certificate, that takes everything.
+    pub fn secure(certificate: &Certificate) -> Self {
+        let sent = Arc::<Mutex<Sent>>::default();
+        let kept = sent.clone();
+        let grpc = Http2Origin::under(tls::settings_with(certificate, None, &["h2"]), move |request| {
+            let kept = kept.clone();
+            async move { answer(request, &kept, &|_| Verdict::Take).await }
+        });
+        Self { address: grpc.address, sent, _grpc: Some(grpc) }
+    }
+
     /// A collector over HTTP that takes everything that is posted to `/v1/traces` and nothing else.
     pub fn over_http() -> Self {
         let sent = Arc::<Mutex<Sent>>::default();
         let kept = sent.clone();
         let origin = Origin::scripted(move |seen, stream| {
-            let is_right = seen.line == "POST /v1/traces HTTP/1.1"
-                && seen.field("content-type") == Some("application/x-protobuf");
-            let mut kept = kept.lock().expect("nobody panics with it");
-            kept.requests += 1;
-            let status = if is_right { "200 OK" } else { "404 Not Found" };
-            if is_right {
-                kept.messages.push(seen.body.clone());
-            }
-            let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n");
-            match stream.write_all(answer.as_bytes()) {
+            match stream.write_all(answer_http(seen, &kept).as_bytes()) {
                 Ok(()) => After::KeepOpen,
                 Err(_) => After::Close,
+            }
+        });
+        Self { address: origin.address, sent, _grpc: None }
+    }
+
+    /// The same under TLS with this certificate.
+    pub fn over_https(certificate: &Certificate) -> Self {
+        let sent = Arc::<Mutex<Sent>>::default();
+        let (kept, settings) = (sent.clone(), tls::settings_with(certificate, None, &["http/1.1"]));
+        let origin = Origin::raw(move |_, tcp| {
+            let session = ServerConnection::new(settings.clone()).expect("the settings are complete");
+            let mut reader = BufReader::new(StreamOwned::new(session, tcp));
+            while let Some(seen) = read_request(&mut reader) {
+                let stream = reader.get_mut();
+                let answer = answer_http(&seen, &kept);
+                if stream.write_all(answer.as_bytes()).and_then(|()| stream.flush()).is_err() {
+                    break;
+                }
             }
         });
         Self { address: origin.address, sent, _grpc: None }
@@ -153,6 +176,19 @@ impl Collector {
     pub fn only(&self) -> Span {
         self.wait_for(1).remove(0)
     }
+}
+
+/// Takes what is posted to the right path, and says what to answer.
+fn answer_http(seen: &Seen, kept: &Mutex<Sent>) -> String {
+    let is_right = seen.line == "POST /v1/traces HTTP/1.1"
+        && seen.field("content-type") == Some("application/x-protobuf");
+    let mut kept = kept.lock().expect("nobody panics with it");
+    kept.requests += 1;
+    if is_right {
+        kept.messages.push(seen.body.clone());
+    }
+    let status = if is_right { "200 OK" } else { "404 Not Found" };
+    format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n")
 }
 
 async fn answer(

@@ -21,6 +21,7 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::ServerConfig;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::mpsc,
@@ -201,7 +202,18 @@ impl Http2Origin {
     where
         F: Future<Output = Response<Body>> + 'static,
     {
-        Self::on(100, Some(TlsAcceptor::from(tls::server_settings(&["h2"]))), answer)
+        Self::under(tls::server_settings(&["h2"]), answer)
+    }
+
+    /// The same with these settings.
+    pub fn under<F>(
+        settings: Arc<ServerConfig>,
+        answer: impl Fn(Request<Incoming>) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Response<Body>> + 'static,
+    {
+        Self::on(100, Some(TlsAcceptor::from(settings)), answer)
     }
 
     fn on<F>(

@@ -184,6 +184,12 @@ pub fn read_head(reader: &mut impl BufRead) -> Option<Seen> {
     Some(Seen { line, fields: read_fields(reader)?, ..Seen::default() })
 }
 
+/// Reads a request whole; `None` at the end of the connection.
+pub fn read_request(reader: &mut impl BufRead) -> Option<Seen> {
+    let mut seen = read_head(reader)?;
+    read_body_into(reader, &mut seen).map(|()| seen)
+}
+
 fn read_body_into(reader: &mut impl BufRead, seen: &mut Seen) -> Option<()> {
     if seen.field("transfer-encoding").is_some() {
         loop {

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::{
     ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned,
     SupportedProtocolVersion, client::danger::ServerCertVerifier, crypto::aws_lc_rs,
@@ -31,6 +32,38 @@ pub fn certificate(names: &[&str]) -> Arc<Certificate> {
     let made = rcgen::generate_simple_self_signed(names).expect("names of tests are valid");
     let (chain, key) = (made.cert.pem(), made.signing_key.serialize_pem());
     Arc::new(Certificate { chain_pem: chain.into_bytes().into(), key_pem: key.into_bytes().into() })
+}
+
+/// An authority of a test's own.
+pub struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+impl Authority {
+    /// One of this name.
+    pub fn named(name: &str) -> Self {
+        let mut params = CertificateParams::new([]).expect("no name is wrong");
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        Self(CertifiedIssuer::self_signed(params, key()).expect("the key fits"))
+    }
+
+    /// Its own certificate, for whoever shall believe it.
+    pub fn pem(&self) -> String {
+        self.0.pem()
+    }
+
+    /// A certificate for these names or addresses that it vouches for.
+    pub fn certificate(&self, names: &[&str]) -> Certificate {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let params = CertificateParams::new(names).expect("names of tests are valid");
+        let key = key();
+        let chain = params.signed_by(&key, &self.0).expect("the key fits").pem();
+        let key = key.serialize_pem();
+        Certificate { chain_pem: chain.into_bytes().into(), key_pem: key.into_bytes().into() }
+    }
+}
+
+fn key() -> KeyPair {
+    KeyPair::generate().expect("the system gives random numbers")
 }
 
 /// The first certificate of a chain.

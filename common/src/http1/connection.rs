@@ -1,7 +1,7 @@
 //! One HTTP/1.1 connection: its stream and what was read ahead, lent out as a reading and a writing half.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, Ref, RefCell},
     future::poll_fn,
     io::{self, IoSlice},
     pin::Pin,
@@ -9,7 +9,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use tokio::io::AsyncWrite;
+use tokio::{io::AsyncWrite, net::TcpStream};
 
 use super::{Appetite, BodyFraming, BodyState, Buffer, Buffers, ChunkError, Stream};
 use crate::message::Fields;
@@ -93,6 +93,11 @@ impl Connection {
         let stream = self.stream.borrow();
         // If that fails, the connection is broken already.
         let _ = socket2::SockRef::from(stream.tcp()).set_linger(Some(std::time::Duration::ZERO));
+    }
+
+    /// The socket beneath.
+    pub fn tcp(&self) -> Ref<'_, TcpStream> {
+        Ref::map(self.stream.borrow(), Stream::tcp)
     }
 
     /// Gives the stream up, with what was read ahead and not used.

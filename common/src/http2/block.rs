@@ -48,7 +48,8 @@ pub struct Block {
     cookies: Vec<u8>,
     /// Length of the body that the fields announce.
     pub length: Option<u64>,
-    bytes: usize,
+    /// What all of them count (RFC 9113 §6.5.2).
+    pub(super) bytes: usize,
     is_malformed: bool,
 }
 

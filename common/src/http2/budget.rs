@@ -13,13 +13,15 @@ const BYTES_PER_COST: u64 = 32;
 
 /// What it costs when a peer's fault makes us reset a stream, or when we refuse one.
 pub(super) const OWN_RESET: u64 = 20;
+/// What a block of fields costs that is dropped once it was unpacked.
+pub(super) const DROPPED_BLOCK: u64 = 4;
 /// What a DATA frame without payload costs that does not end its stream.
 pub(super) const EMPTY_DATA: u64 = 1;
 
 /// What is left of it.
 ///
 /// Frames that are answered or dropped at once come in any number otherwise: PING, SETTINGS, PRIORITY, WINDOW_UPDATE,
-/// CONTINUATION, unknown frames, resets and what makes us reset. Each of these costs something; answers pay for them,
+/// CONTINUATION, unknown frames, resets, what makes us reset and blocks of streams that are gone. Each of these costs something; answers pay for them,
 /// as an honest client sends them beside requests, and so does time.
 #[derive(Debug)]
 pub(super) struct Budget {

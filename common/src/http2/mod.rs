@@ -8,6 +8,7 @@ mod frame;
 mod head;
 pub mod hpack;
 mod incoming;
+mod interim;
 mod outbox;
 mod outgoing;
 mod reason;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::{
     block::{Block, BlockKind},
-    budget::{Budget, EMPTY_DATA, OWN_RESET, frame_cost},
+    budget::{Budget, DROPPED_BLOCK, EMPTY_DATA, OWN_RESET, frame_cost},
     frame::{FrameHead, MOST, MOST_PAYLOAD, flag, kind, put},
     hpack::Decoder,
     reason::{Broken, Fault, Reason},
@@ -240,7 +240,7 @@ impl Receiver {
         let fault = fault.or((!is_sound).then_some(Reason::PROTOCOL_ERROR));
         match (stream, what) {
             (None, BlockKind::Request) => self.request(id, is_last, fault, begin),
-            (None, _) => self.absent(id).map(|_| ()),
+            (None, _) => self.dropped_block(id),
             (Some(stream), BlockKind::Answer) => self.answer(&stream, is_last, fault),
             (Some(stream), _) => self.trailers(&stream, is_last, fault),
         }
@@ -257,7 +257,7 @@ impl Receiver {
             return Err(PROTOCOL_ERROR);
         }
         if !self.shared.is_idle(id) {
-            return self.absent(id).map(|_| ());
+            return self.dropped_block(id);
         }
         self.shared.opened(id);
         let is_too_long = is_last && self.block.length.is_some_and(|length| length > 0);
@@ -266,10 +266,17 @@ impl Receiver {
         }
         // What a tunnel carries has no length.
         let length = self.block.length.filter(|_| self.block.method() != b"CONNECT");
-        if let Some(handle) = self.shared.accept(id, (length, is_last))? {
-            begin(&mut self.block, handle);
+        match self.shared.accept(id, (length, is_last))? {
+            Some(handle) => begin(&mut self.block, handle),
+            None => self.pay(DROPPED_BLOCK).map_err(Fault::Connection)?,
         }
         Ok(())
+    }
+
+    /// A block came for a stream that is not there. It was unpacked all the same, as later ones refer to it.
+    fn dropped_block(&mut self, id: u32) -> Result<(), Fault> {
+        self.absent(id)?;
+        self.pay(DROPPED_BLOCK).map_err(Fault::Connection)
     }
 
     fn trailers(&mut self, stream: &Stream, is_last: bool, fault: Option<Reason>) -> Result<(), Fault> {
@@ -294,14 +301,25 @@ impl Receiver {
     fn answer(&mut self, stream: &Stream, is_last: bool, fault: Option<Reason>) -> Result<(), Fault> {
         let state = &mut *stream.state.borrow_mut();
         let is_interim = self.block.status < 200;
-        // Nothing follows an interim answer by that, and no protocol is switched (RFC 9113 §8.1, §8.6).
-        let is_wrong = self.block.is_too_large || (is_interim && (is_last || self.block.status == 101));
+        // Nothing follows an interim answer by that, it has no body, and no protocol is switched (RFC 9113 §8.1, §8.6).
+        let has_body = self.block.length.is_some_and(|length| length > 0);
+        let is_wrong_interim = is_interim && (is_last || has_body || self.block.status == 101);
+        let is_wrong = self.block.is_too_large || is_wrong_interim;
         if let Some(reason) = fault.or(is_wrong.then_some(Reason::PROTOCOL_ERROR)) {
             return Err(Fault::Stream(stream.id, reason));
         }
-        if !is_interim {
-            self.final_answer(stream, state, is_last)?;
+        match is_interim {
+            true => self.interim_answer(stream, state),
+            false => self.final_answer(stream, state, is_last),
         }
+    }
+
+    fn interim_answer(&mut self, stream: &Stream, state: &mut StreamState) -> Result<(), Fault> {
+        let most_bytes = self.shared.settings.header_list_bytes as usize;
+        if !state.interim.get_or_insert_default().arrive(&self.block, most_bytes) {
+            return Err(Fault::Stream(stream.id, Reason::ENHANCE_YOUR_CALM));
+        }
+        state.wake_reader();
         Ok(())
     }
 

@@ -11,6 +11,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::{
     head::HeadWriter,
+    interim::Interim,
     reason::{Broken, Reason},
     shared::{MOST_UNSENT, Shared},
     window::Window,
@@ -41,6 +42,8 @@ pub(super) struct StreamState {
     trailers: Option<Fields>,
     /// The answer to a request of ours.
     pub answer: Answer,
+    /// What came before it.
+    pub interim: Option<Box<Interim>>,
     /// Bytes that are still to come by the word of the head.
     pub remaining: Option<u64>,
     /// The peer has ended its half.
@@ -83,6 +86,7 @@ impl StreamState {
             data: VecDeque::new(),
             trailers: None,
             answer,
+            interim: None,
             remaining: None,
             has_received_all: false,
             window,
@@ -202,9 +206,13 @@ impl Handle {
         self.0.id
     }
 
-    /// Waits for the head of the answer to a request of ours.
+    /// Waits for the head of the answer to a request of ours. Interim answers other than 100 come before it, each with
+    /// its status below 200.
     pub fn poll_answer(&self, cx: &mut Context<'_>) -> Poll<Result<Box<ResponseHead>, Broken>> {
         let state = &mut *self.0.state.borrow_mut();
+        if let Some(head) = state.interim.as_mut().and_then(|interim| interim.take()) {
+            return Poll::Ready(Ok(head));
+        }
         if matches!(state.answer, Answer::Here(_))
             && let Answer::Here(head) = std::mem::replace(&mut state.answer, Answer::None)
         {

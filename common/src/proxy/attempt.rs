@@ -11,8 +11,13 @@ use crate::{
     message::ResponseHead,
     model::Limits,
     runtime::metrics::OpenConnection,
-    upstream::{Asker, ConnectError, Peer, Upstream, connect_for},
+    upstream::{Asker, ConnectError, Peer, Upstream, connect_for, give_up_after},
 };
+
+/// Our own limit may be too short to say that a peer that acknowledges nothing is gone; then this counts.
+const LEAST_PATIENCE: Duration = Duration::from_secs(50);
+/// How much longer than that the system waits, so that our own limit says first what was wrong.
+const MORE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How far a try that failed had got, which decides whether another one is safe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,12 +160,15 @@ impl Try<'_> {
     }
 }
 
-/// Opens a connection to the peer of a try; it counts as open while the guard lives.
+/// Opens a connection for requests to the peer of a try; it counts as open while the guard lives. A peer that takes
+/// nothing for longer than our own limit allows is gone: who waits for its answer is told so.
 ///
 /// # Errors
 /// As [`connect_for()`], with nothing sent.
 pub async fn open(x: &Exchange<'_>, this: &Try<'_>) -> Result<(Stream, OpenConnection), TryError> {
-    open_to(x, this.peer, this.connect_timeout).await
+    let opened = open_to(x, this.peer, this.connect_timeout).await?;
+    give_up_after(opened.0.tcp(), Some(x.write_stall().max(LEAST_PATIENCE).saturating_add(MORE_PATIENCE)));
+    Ok(opened)
 }
 
 /// Opens a connection to a peer, TLS included, within this time; it counts as open while the guard lives.

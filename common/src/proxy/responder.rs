@@ -203,7 +203,8 @@ impl Http2Responder<'_> {
     fn interim(&self, head: &ResponseHead) -> Result<(), ResponderError> {
         let sent = self.stream.stream.send_head(false, |out| {
             out.status(head.status);
-            out.fields(&head.fields, KnownSet::HOP_BY_HOP);
+            // None has content (RFC 9110 §8.6).
+            out.fields(&head.fields, KnownSet::HOP_BY_HOP.with(KnownSet::of(&[Known::ContentLength])));
         });
         sent.map_err(|_| ResponderError::Closed)
     }

@@ -15,7 +15,6 @@ use super::{
     shaped::Shaped,
     turn::{self, Turn},
     until::until,
-    worker::Worker,
 };
 use crate::{
     http1::BodyFraming,
@@ -71,8 +70,7 @@ pub async fn send(
     let pace = Pace { idle: Duration::MAX, min_rate_bytes: 0, stall: this.plan.request_pace.stall };
     let future = pin!(pump(&worker.deadlines, body, &mut out, pace, &received));
     let mut sending = Sending::new(future);
-    let answer = answer_head(&asked, &mut sending, (&worker, this, &received), responder);
-    let answer = until(this.plan.deadline, answer).await.unwrap_or(Err(Failure::Deadline));
+    let answer = answer_head((x, this), (&asked, &received), &mut sending, responder).await;
     x.received.set(received.get());
     let head = match answer {
         Ok(Ok(head)) => head,
@@ -179,18 +177,51 @@ async fn connect(x: &Exchange<'_>, this: &Try<'_>, slot: Option<Slot>) -> Result
     Ok(x.worker().pool.share_http2(this.peer, client))
 }
 
-/// Sends the request while waiting for the head of the answer. While the request is being sent its own limits
-/// hold, and those of the answer afterwards. An error is what the client is to be told.
+/// The head of an answer, or what became of the stream.
+type Answered = Result<Box<ResponseHead>, Broken>;
+
+/// Sends the request while waiting for the head of the final answer, and passes interim ones on. While the request is
+/// being sent its own limits hold, and those of the answer afterwards. An error is what the client is to be told.
 async fn answer_head(
-    asked: &Handle,
+    (x, this): (&Exchange<'_>, &Try<'_>),
+    (asked, received): (&Handle, &Cell<u64>),
     sending: &mut Sending<'_, impl Future<Output = Result<(), PumpError>>>,
-    (worker, this, received): (&Worker, &Try<'_>, &Cell<u64>),
     responder: &mut Responder<'_>,
-) -> Result<Result<Box<ResponseHead>, Broken>, Failure> {
+) -> Result<Answered, Failure> {
+    if let Some(answer) = early_head((x, this), (asked, received), sending, responder).await? {
+        return Ok(answer);
+    }
+    check_sent(sending.result())?;
+    this.choice.sent();
+    let deadlines = &x.worker().deadlines;
+    let by = deadlines.now().saturating_add(this.answer_limit);
+    let exact = this.plan.exact_end(this.answer_limit);
+    loop {
+        let answer = poll_fn(|cx| match asked.poll_answer(cx) {
+            Poll::Ready(answer) => Poll::Ready(Ok(answer)),
+            Poll::Pending => responder.poll_closed(cx).map(|()| Err(Failure::ClientClosed)),
+        });
+        let answer = until(exact, deadlines.within_looking(by.saturating_sub(deadlines.now()), answer));
+        let answer = until(this.plan.deadline, answer).await.map_err(|_| Failure::Deadline)?;
+        match answer.unwrap_or(Err(Elapsed)).unwrap_or(Err(Failure::RequestTimeout))? {
+            Ok(head) if is_interim(&head) => pass_interim(x, head, responder).await?,
+            answer => return Ok(answer),
+        }
+    }
+}
+
+/// The same as long as the request is being sent; nothing once that has ended.
+async fn early_head(
+    (x, this): (&Exchange<'_>, &Try<'_>),
+    (asked, received): (&Handle, &Cell<u64>),
+    sending: &mut Sending<'_, impl Future<Output = Result<(), PumpError>>>,
+    responder: &mut Responder<'_>,
+) -> Result<Option<Answered>, Failure> {
+    let deadlines = &x.worker().deadlines;
     let Pace { idle, min_rate_bytes, .. } = this.plan.request_pace;
     let mut waited = Duration::ZERO;
+    let (mut before, mut look) = (received.get(), deadlines.now().saturating_add(idle));
     loop {
-        let before = received.get();
         let early = poll_fn(|cx| {
             let sent = sending.poll(cx);
             match asked.poll_answer(cx) {
@@ -199,25 +230,35 @@ async fn answer_head(
                 Poll::Pending => Poll::Pending,
             }
         });
-        match worker.deadlines.within(idle, early).await {
-            Ok(Some(answer)) => return Ok(answer),
-            Ok(None) => break,
-            Err(_) => waited += idle,
-        }
-        let slow = received.get() < min_rate_bytes.saturating_mul(waited.as_secs());
-        if received.get() == before || slow {
-            return Err(Failure::ClientBodyTimeout);
+        let early = deadlines.within(look.saturating_sub(deadlines.now()), early);
+        match until(this.plan.deadline, early).await.map_err(|_| Failure::Deadline)? {
+            Ok(Some(Ok(head))) if is_interim(&head) => pass_interim(x, head, responder).await?,
+            Ok(answer) => return Ok(answer),
+            Err(_) => {
+                waited += idle;
+                let slow = received.get() < min_rate_bytes.saturating_mul(waited.as_secs());
+                if received.get() == before || slow {
+                    return Err(Failure::ClientBodyTimeout);
+                }
+                (before, look) = (received.get(), deadlines.now().saturating_add(idle));
+            }
         }
     }
-    check_sent(sending.result())?;
-    this.choice.sent();
-    let answer = poll_fn(|cx| match asked.poll_answer(cx) {
-        Poll::Ready(answer) => Poll::Ready(Ok(answer)),
-        Poll::Pending => responder.poll_closed(cx).map(|()| Err(Failure::ClientClosed)),
-    });
-    let answer = worker.deadlines.within_looking(this.answer_limit, answer);
-    let answer = until(this.plan.exact_end(this.answer_limit), answer).await;
-    answer.unwrap_or(Err(Elapsed::Limit)).unwrap_or(Err(Failure::RequestTimeout))
+}
+
+fn is_interim(head: &ResponseHead) -> bool {
+    head.status < 200
+}
+
+/// Passes an interim answer on. That is never given up in the middle, as an answer has to follow it.
+async fn pass_interim(
+    x: &Exchange<'_>,
+    mut head: Box<ResponseHead>,
+    responder: &mut Responder<'_>,
+) -> Result<(), Failure> {
+    headers::strip_interim(&mut head);
+    let passed = responder.interim(x, &head).await;
+    passed.map_err(|_| Failure::ClientClosed)
 }
 
 async fn pass_on(
@@ -247,8 +288,12 @@ async fn pass_on(
     let result = {
         let mut passing = pin!(pump(&worker.deadlines, &mut from, &mut out, this.plan.answer_pace, &x.sent));
         let both = poll_fn(|cx| {
-            sending.poll(cx);
-            passing.as_mut().poll(cx)
+            let sent = sending.poll(cx);
+            match passing.as_mut().poll(cx) {
+                // A client that goes away shall not keep the backend busy until the next byte for it.
+                Poll::Pending if sent => responder.poll_closed(cx).map(|()| Err(PumpError::gone())),
+                result => result,
+            }
         });
         until(this.plan.deadline, both).await
     };

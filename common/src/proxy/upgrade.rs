@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     http1::{BodyFraming, BodyState, BodyWriter, Connection, Writer},
-    upstream::Http1Link,
+    upstream::{Http1Link, give_up_after},
 };
 
 /// One side broke off.
@@ -33,6 +33,8 @@ pub async fn tunnel(
     if let Incoming::Http1(reader) = client {
         reader.begin(0, BodyFraming::UntilClose);
     }
+    // Who is busy with what came through a tunnel may not read on for a long time.
+    give_up_after(&upstream.connection.tcp(), None);
     join(x, idle, (client, responder.writer), &mut upstream.connection).await
 }
 

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 
 use crate::{
     id::ListenerName,
@@ -21,6 +21,11 @@ use crate::{
 
 /// Connections that the system keeps for a listener until a worker accepts them.
 const BACKLOG: i32 = 4096;
+/// Silence after which a client is asked whether it is still there, and what passes between the questions; after four
+/// without an answer it is taken for gone. Requests have their own limits, but a tunnel may be silent for an hour.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+const ASK_AGAIN: Duration = Duration::from_secs(15);
+const QUESTIONS: u32 = 4;
 /// Longest wait for the workers to close the sockets of listeners that are gone; they do so at once.
 const CLOSE_TIME: Duration = Duration::from_secs(5);
 
@@ -211,7 +216,32 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = socket(address)?;
     socket.set_reuse_port(true)?;
     socket.set_nonblocking(true)?;
+    // The connections that are accepted have it from here.
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(ASK_AGAIN).with_retries(QUESTIONS);
+    socket.set_tcp_keepalive(&keepalive)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream;
+
+    use socket2::SockRef;
+
+    use super::*;
+
+    #[test]
+    fn a_client_that_is_gone_is_found_out() {
+        let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        listener.set_nonblocking(false).unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (accepted, _) = listener.accept().unwrap();
+        let socket = SockRef::from(&accepted);
+        assert!(socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), KEEPALIVE);
+        assert_eq!(socket.tcp_keepalive_interval().unwrap(), ASK_AGAIN);
+        assert_eq!(socket.tcp_keepalive_retries().unwrap(), QUESTIONS);
+    }
 }

@@ -57,17 +57,24 @@ pub async fn connect_for(peer: &Peer, asker: Asker, limit: Duration) -> Result<S
     }
 }
 
+/// Has the system give a peer up that acknowledges nothing of what it was sent for so long, or takes nothing of what
+/// waits for it; `None` is as the system has it, a quarter of an hour as a rule. While something is on its way the peer
+/// is not asked whether it is there, so that alone would not find out. Elsewhere than on Linux this does nothing.
+pub fn give_up_after(tcp: &TcpStream, limit: Option<Duration>) {
+    #[cfg(target_os = "linux")]
+    // If that fails, the connection is broken already.
+    let _ = SockRef::from(tcp).set_tcp_user_timeout(limit);
+    #[cfg(not(target_os = "linux"))]
+    let _ = (tcp, limit);
+}
+
 async fn open(peer: &Peer, asker: Asker) -> Result<Stream, ConnectError> {
     let mut tcp =
         TcpStream::connect(peer.address).await.map_err(|error| match is_shortage(&error, peer.address) {
             true => ConnectError::Shortage(error),
             false => ConnectError::Tcp(error),
         })?;
-    tcp.set_nodelay(true).map_err(ConnectError::Tcp)?;
-    // A peer whose machine is gone says nothing. PING of HTTP/2 would find out too, but gRPC servers close a
-    // connection that sends it more than once in five minutes.
-    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 3).with_retries(3);
-    SockRef::from(&tcp).set_tcp_keepalive(&keepalive).map_err(ConnectError::Tcp)?;
+    prepare(&tcp).map_err(ConnectError::Tcp)?;
     if let Some(version) = peer.proxy_protocol {
         tcp.write_all(&header(version, asker.client, peer.address)).await.map_err(ConnectError::Tcp)?;
     }
@@ -79,6 +86,15 @@ async fn open(peer: &Peer, asker: Asker) -> Result<Stream, ConnectError> {
     let name = backend_name(&secured.tls, peer.address);
     let stream = connector.connect(name, socket).await.map_err(ConnectError::Tls)?;
     Ok(Stream::TlsClient(Box::new(stream)))
+}
+
+/// Sets what each connection to a peer has.
+fn prepare(tcp: &TcpStream) -> io::Result<()> {
+    tcp.set_nodelay(true)?;
+    // A peer whose machine is gone says nothing. PING of HTTP/2 would find out too, but gRPC servers close a
+    // connection that sends it more than once in five minutes.
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 3).with_retries(3);
+    SockRef::from(tcp).set_tcp_keepalive(&keepalive)
 }
 
 /// Whether the system or this process is short of something that it needs for a connection to this address.
@@ -111,6 +127,24 @@ mod tests {
         for (errno, address, wanted) in rows {
             let error = io::Error::from_raw_os_error(errno.raw_os_error());
             assert_eq!(is_shortage(&error, address.parse().unwrap()), wanted, "{errno} {address}");
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_peer_that_is_gone_is_found_out() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let tcp = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        prepare(&tcp).unwrap();
+        let socket = SockRef::from(&tcp);
+        assert!(socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), KEEPALIVE);
+        assert_eq!(socket.tcp_keepalive_interval().unwrap(), KEEPALIVE / 3);
+        assert_eq!(socket.tcp_keepalive_retries().unwrap(), 3);
+        assert_eq!(socket.tcp_user_timeout().unwrap(), None);
+        for limit in [Some(Duration::from_secs(70)), None] {
+            give_up_after(&tcp, limit);
+            assert_eq!(socket.tcp_user_timeout().unwrap(), limit);
         }
     }
 }

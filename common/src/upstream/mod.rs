@@ -30,7 +30,7 @@ use std::{
 
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 
-pub use connect::{Asker, ConnectError, connect, connect_for};
+pub use connect::{Asker, ConnectError, connect, connect_for, give_up_after};
 pub use destinations::{Asking, Destination, Destinations, Looking, Lookup, NoDestination, Question};
 pub use fair::{Share, Turn, Waiter};
 pub use hashing::hash;

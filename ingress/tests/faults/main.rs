@@ -6,6 +6,7 @@ mod backends;
 mod certificates;
 mod changes;
 mod cluster;
+mod collectors;
 mod crowds;
 mod descriptors;
 mod floods;

@@ -266,7 +266,7 @@ impl<'a> Run<'a> {
             encoder.pseudo(&mut block, Pseudo::Path, &[b'/', plan | 0x80]);
             encoder.pseudo(&mut block, Pseudo::Authority, b"a");
         } else {
-            let status = ["200", "204", "304", "404", "100"][usize::from(plan) % 5];
+            let status = ["200", "204", "304", "404", "100", "103"][usize::from(plan) % 6];
             encoder.pseudo(&mut block, Pseudo::Status, status.as_bytes());
         }
         if how & 0x20 != 0 {

@@ -20,6 +20,8 @@ use selvedge_common::{
 
 use super::{seen::byte, sent::Sent};
 
+/// Interim answers that are passed on at most.
+const MOST_INTERIM: usize = 15;
 /// More polls than any input needs.
 const MOST_POLLS: usize = 200_000;
 
@@ -265,7 +267,17 @@ impl Side {
         }
         self.pause().await;
         self.log.is_reading.set(true);
-        let answer = poll_fn(|cx| self.handle.poll_answer(cx)).await;
+        let mut interim = 0;
+        let answer = loop {
+            match poll_fn(|cx| self.handle.poll_answer(cx)).await {
+                Ok(head) if head.status < 200 => {
+                    assert!((102..200).contains(&head.status));
+                    interim += 1;
+                    assert!(interim <= MOST_INTERIM);
+                }
+                answer => break answer,
+            }
+        };
         self.log.is_reading.set(false);
         assert!((200..1000).contains(&answer?.status));
         match self.plan % 8 {
