@@ -26,7 +26,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use k8s_openapi::{api::networking::v1 as networking, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use selvedge_common::{
-    filter::{Field, FieldBlock, FieldChanges, Networks, StrictTransport},
+    filter::{Compression, Field, FieldBlock, FieldChanges, Networks, StrictTransport},
     model::Problem,
 };
 
@@ -80,6 +80,8 @@ pub struct Globals {
     pub request_fields: Option<ObjectName>,
     /// ConfigMap with fields of answers.
     pub answer_fields: Option<ObjectName>,
+    /// How answers are compressed.
+    pub compression: Option<Arc<Compression>>,
     /// What these ConfigMaps hold: changes of requests.
     pub request_changes: FieldChanges,
     /// Fields of requests whose values have variables.
@@ -110,6 +112,7 @@ impl Default for Globals {
             hidden_fields: Vec::new(),
             request_fields: None,
             answer_fields: None,
+            compression: None,
             request_changes: FieldChanges::default(),
             request_templates: Vec::new(),
             answer_changes: FieldChanges::default(),

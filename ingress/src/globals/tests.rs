@@ -172,3 +172,19 @@ fn unknown_names_are_refused_on_listeners_where_the_setting_says_so() {
     assert!(refuses(&[("ssl-reject-handshake", "true")]));
     assert!(!refuses(&[]) && !refuses(&[("ssl-reject-handshake", "false")]));
 }
+
+#[test]
+fn answers_are_compressed_as_settings_say() {
+    let made = |data: &[_]| read(data).0.compression;
+    assert_eq!(made(&[("gzip-level", "5"), ("use-gzip", "false")]), None);
+    let usual = made(&[("use-gzip", "true"), ("enable-brotli", "true")]).unwrap();
+    let (gzip, brotli) = (usual.gzip.as_ref().unwrap(), usual.brotli.as_ref().unwrap());
+    assert_eq!((gzip.level, gzip.min_bytes, gzip.types.len()), (1, 256, 18));
+    assert_eq!((brotli.level, brotli.min_bytes, brotli.types.len()), (4, 20, 19));
+    let set = made(&[("use-gzip", "true"), ("gzip-types", "text/CSS"), ("gzip-disable", "msie6")]).unwrap();
+    let types: Vec<&str> = set.gzip.as_ref().unwrap().types.iter().map(|one| &**one).collect();
+    assert_eq!((types, &set.brotli), (vec!["text/css", "text/html"], &None));
+    let old = set.no_gzip_for.as_ref().unwrap();
+    let agents = ["Mozilla/4.0 (compatible; MSIE 6.0; Windows NT 5.1)", "Mozilla/5.0 (MSIE 10.0)"];
+    assert_eq!(agents.map(|agent| old.regex().is_match(agent.as_bytes())), [true, false]);
+}
