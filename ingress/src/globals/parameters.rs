@@ -246,7 +246,8 @@ mod tests {
             "use-forwarded-headers enable-real-ip proxy-real-ip-cidr forwarded-for-header compute-full-forwarded-for \
              use-proxy-protocol use-http2 ssl-protocols ssl-ciphers ssl-ecdh-curve keep-alive client-header-timeout \
              client-body-timeout large-client-header-buffers http2-max-concurrent-streams enable-underscores-in-headers \
-             ssl-reject-handshake",
+             ssl-reject-handshake skip-access-log-urls disable-stream-access-log proxy-stream-timeout \
+             forwarded-for-proxy-protocol-header",
         ),
         (
             "spans of all classes go the same way",
@@ -265,7 +266,8 @@ mod tests {
         ("the field headers says it", "proxy-set-headers add-headers hide-headers"),
         (
             "it concerns what annotations and applications of ingress-nginx are used to",
-            "global-allowed-response-headers proxy-add-original-uri-header gzip-disable",
+            "global-allowed-response-headers proxy-add-original-uri-header gzip-disable \
+             forwarded-host-header",
         ),
     ];
 

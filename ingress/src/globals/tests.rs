@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use selvedge_common::{
     id::ObjectRef,
-    model::{Listener, ListenerProtocol, Severity},
+    model::{Listener, ListenerProtocol, Severity, TcpRoute},
 };
 
 use super::*;
@@ -171,6 +171,65 @@ fn unknown_names_are_refused_on_listeners_where_the_setting_says_so() {
     };
     assert!(refuses(&[("ssl-reject-handshake", "true")]));
     assert!(!refuses(&[]) && !refuses(&[("ssl-reject-handshake", "false")]));
+}
+
+#[test]
+fn each_kind_of_listener_gets_what_concerns_it() {
+    let address = std::net::SocketAddr::from(([127, 0, 0, 1], 443));
+    let listener = |protocol, data: &[_]| {
+        let mut listener = Listener::new(address, protocol, "edge".into());
+        read(data).0.listener.apply(&mut listener);
+        listener
+    };
+    let tcp = || ListenerProtocol::Tcp(TcpRoute { backends: Vec::new(), connect_retries: 1 });
+    let rows: [(&[_], _); 4] = [
+        (&[("disable-stream-access-log", "true")], (true, 3600)),
+        (&[("disable-access-log", "true"), ("proxy-stream-timeout", "10m")], (true, 600)),
+        (&[("disable-http-access-log", "true"), ("proxy-stream-timeout", "90")], (false, 90)),
+        (&[("proxy-stream-timeout", "0"), ("skip-access-log-urls", "/a")], (false, 3600)),
+    ];
+    for (data, wanted) in rows {
+        let of_tcp = listener(tcp(), data);
+        assert_eq!((of_tcp.unlogged, of_tcp.limits.tunnel_idle.as_secs()), wanted, "{data:?}");
+        let of_http = listener(ListenerProtocol::Http, data);
+        assert_eq!((of_http.unlogged, of_http.limits.tunnel_idle.as_secs()), (false, 3600), "{data:?}");
+    }
+    let skips = listener(ListenerProtocol::Http, &[("skip-access-log-urls", "/healthz, ~^/(live|ready)")]);
+    let targets = ["/healthz", "/HEALTHZ", "/healthz?a", "/a/healthz", "/live", "/readyz", "/a/live"];
+    assert_eq!(
+        targets.map(|target| !skips.is_logged(target.as_bytes())),
+        [true, true, false, false, true, true, false]
+    );
+}
+
+#[test]
+fn fields_of_proxies_have_the_names_that_settings_give() {
+    let names = |data: &[_]| {
+        let (globals, problems) = read(data);
+        let name = |name: Option<Arc<str>>| name.as_deref().unwrap_or_default().to_owned();
+        let listener = globals.listener;
+        ([name(listener.forwarded_host), name(listener.proxied_client)], problems.len())
+    };
+    let owned = |names: [&str; 2]| names.map(str::to_owned);
+    let (believe, header) = (("use-forwarded-headers", "true"), ("use-proxy-protocol", "true"));
+    let usual = "X-Forwarded-For-Proxy-Protocol";
+    let field = |name| ("forwarded-for-proxy-protocol-header", name);
+    let rows: [(&[_], _, _); 7] = [
+        (&[], ["", ""], 0),
+        (&[believe], ["", ""], 0),
+        (&[header], ["", ""], 0),
+        (&[believe, header], ["", usual], 0),
+        (
+            &[believe, header, field("X-Client"), ("forwarded-host-header", "X-Host")],
+            ["X-Host", "X-Client"],
+            0,
+        ),
+        (&[believe, header, field("Content-Length")], ["", ""], 1),
+        (&[("forwarded-host-header", "x-forwarded-host")], ["", ""], 0),
+    ];
+    for (data, wanted, problems) in rows {
+        assert_eq!(names(data), (owned(wanted), problems), "{data:?}");
+    }
 }
 
 #[test]
