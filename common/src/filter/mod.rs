@@ -117,6 +117,8 @@ pub enum Flow {
     Count {
         /// What counts them.
         id: Arc<str>,
+        /// What tells one client from another; `None` is his address.
+        key: Option<Vec<u8>>,
         /// Most at once.
         most: u32,
         /// Status of a refusal.

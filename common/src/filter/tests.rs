@@ -154,6 +154,7 @@ fn one_of_each() -> Vec<Filter> {
         Filter::RequestLimit(RequestLimit {
             id: "shop/orders".into(),
             most: 5,
+            key: Some(template("$http_x_user")),
             except: Networks::default(),
             status: 503,
         }),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use selvedge_common::{
-    filter::{SubjectPattern, check_token},
+    filter::{SubjectPattern, Template, check_token},
     message::pattern::SearchPattern,
     model::{Collector, OtlpProtocol},
 };
@@ -220,6 +220,31 @@ impl Form for ClientPattern {
     fn why_not(text: &str) -> Option<String> {
         SearchPattern::new(text.trim()).err().map(|why| why.to_string())
     }
+}
+
+/// What requests are counted by; `None` is the address of the client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LimitKey(pub Option<Template>);
+
+impl Form for LimitKey {
+    const NAME: &'static str = "a text with variables such as `$http_x_user`";
+
+    fn parse(text: &str) -> Option<Self> {
+        let template = Template::parse(&with_readable_address(text)).ok()?;
+        let is_address = matches!(&**template.text(), "$remote_addr" | "${remote_addr}");
+        Some(Self((!is_address).then_some(template)))
+    }
+
+    fn why_not(text: &str) -> Option<String> {
+        Template::parse(&with_readable_address(text)).err().map(|why| why.to_string())
+    }
+}
+
+/// nginx: the same address in fewer bytes, which makes no other key.
+fn with_readable_address(text: &str) -> String {
+    text.trim()
+        .replace("$binary_remote_addr", "$remote_addr")
+        .replace("${binary_remote_addr}", "${remote_addr}")
 }
 
 /// A port.

@@ -267,7 +267,7 @@ mod tests {
         (
             "it concerns what annotations and applications of ingress-nginx are used to",
             "global-allowed-response-headers proxy-add-original-uri-header gzip-disable \
-             forwarded-host-header",
+             forwarded-host-header limit-conn-zone-variable",
         ),
     ];
 

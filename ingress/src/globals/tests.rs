@@ -233,6 +233,25 @@ fn fields_of_proxies_have_the_names_that_settings_give() {
 }
 
 #[test]
+fn limits_count_by_what_the_setting_names() {
+    let key =
+        |text| read(&[("limit-conn-zone-variable", text)]).0.limit_key.map(|key| key.text().to_string());
+    let rows = [
+        ("$binary_remote_addr", None),
+        ("${remote_addr}", None),
+        ("$http_x_user", Some("$http_x_user")),
+        ("$binary_remote_addr$host", Some("$remote_addr$host")),
+        ("$no_such_thing", None),
+    ];
+    for (text, wanted) in rows {
+        assert_eq!(key(text).as_deref(), wanted, "{text}");
+    }
+    let (_, problems) = read(&[("limit-conn-zone-variable", "$no_such_thing")]);
+    assert_eq!(reasons(&problems), ["InvalidSetting"]);
+    assert!(problems[0].message.contains("there is no variable $no_such_thing"), "{problems:?}");
+}
+
+#[test]
 fn answers_are_compressed_as_settings_say() {
     let made = |data: &[_]| read(data).0.compression;
     assert_eq!(made(&[("gzip-level", "5"), ("use-gzip", "false")]), None);
