@@ -111,7 +111,8 @@ super::settings! {
         /// Countries of clients by their addresses.
         geoip: bool = setting("use-geoip").default("`true`").example("`false`").no_effect("nobody looks up countries");
         /// The same with the newer form.
-        geoip2: bool = setting("use-geoip2").default("`false`").example("`true`").not_yet("nobody looks up countries");
+        geoip2: bool = setting("use-geoip2").default("`false`").example("`true`")
+            .refused("nobody looks up countries, as the database is not free: have the proxy in front tell the country in a field, or keep networks out with block-cidrs");
         /// How often its data are read anew.
         geoip2_reload: Count = setting("geoip2-autoreload-in-minutes").default("`0`").example("`60`")
             .no_effect("nobody looks up countries");
