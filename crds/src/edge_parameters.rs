@@ -4,7 +4,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{action::HeaderChanges, duration::Duration, limits, status::Status};
+use crate::{action::HeaderChanges, compression::Compression, duration::Duration, limits, status::Status};
 
 /// What is written in EdgeParameters.
 ///
@@ -92,6 +92,10 @@ pub struct EdgeParametersSpec {
     /// How fast answers go to clients. Absent: as fast as clients take them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub response_rate: Option<ResponseRate>,
+    /// How answers of backends are compressed for clients that take them so: those with status 200, 403 or 404 that are not
+    /// compressed already and have no `Cache-Control: no-transform`. Absent: they are not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compression: Option<Compression>,
     /// Answers of backends in whose place another Service answers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error_pages: Option<ErrorPages>,

@@ -4,6 +4,7 @@
 
 pub mod action;
 pub mod balance;
+pub mod compression;
 pub mod connection;
 pub mod definition;
 pub mod duration;

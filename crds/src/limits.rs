@@ -107,6 +107,18 @@ pub fn path_beginnings(schema: &mut Schema) {
     });
 }
 
+/// Types of media, without parameters.
+pub fn media_types(schema: &mut Schema) {
+    each(schema, |item| {
+        text(
+            item,
+            128,
+            "^([*]|[a-zA-Z0-9.+-]+/[a-zA-Z0-9.+-]+)$",
+            "a type is written as type/subtype without parameters, such as text/css; * is all of them",
+        );
+    });
+}
+
 /// Networks of addresses.
 pub fn networks(schema: &mut Schema) {
     each(schema, |item| {

@@ -96,6 +96,46 @@ fn a_route_may_tell_of_clients_as_ingress_nginx_does() {
 }
 
 #[test]
+fn who_opened_a_connection_is_told_in_a_field_of_its_own() {
+    fn named(listener: &mut Listener) {
+        listener.proxied_client = Some("X-Client".into());
+        listener.forwarded_host = Some("X-Named".into());
+    }
+    let claims = format!("{CLAIMS}x-client: 5.5.5.5\r\nX-Named: c.example\r\n");
+    let doubted = seen_as_with_nginx(named, &claims);
+    let believed = seen_as_with_nginx(
+        |listener| {
+            named(listener);
+            trusting(listener);
+        },
+        &claims,
+    );
+    assert_eq!(
+        (all(&doubted, "x-client"), all(&believed, "x-client")),
+        (vec!["127.0.0.1"], vec!["9.9.9.9, 10.1.2.3"])
+    );
+    for seen in [&doubted, &believed] {
+        assert_eq!(all(seen, "x-original-forwarded-host"), ["c.example"]);
+    }
+    assert_eq!(
+        (all(&doubted, "x-forwarded-host"), all(&believed, "x-forwarded-host")),
+        (vec!["a.example:81"], vec!["b.example"])
+    );
+    let other = seen_as_with_nginx(
+        |listener| {
+            named(listener);
+            trusting(listener);
+            listener.forwarded_for = Some("CF-Connecting-IP".into());
+        },
+        "CF-Connecting-IP: 4.4.4.4\r\nX-Forwarded-Host: b.example\r\n",
+    );
+    assert_eq!(
+        (all(&other, "x-client"), all(&other, "x-original-forwarded-host")),
+        (vec!["4.4.4.4"], vec![])
+    );
+}
+
+#[test]
 fn of_several_schemes_that_trusted_proxies_add_the_first_is_the_clients() {
     let rows = [
         ("https, http", "https"),

@@ -11,6 +11,7 @@ mod breaking;
 mod buffering;
 mod callers;
 mod client_certificates;
+mod compression;
 mod connect;
 mod deadlines;
 mod drain;

@@ -8,6 +8,7 @@ use std::{
 use http::Response;
 use hyper::body::Frame;
 use selvedge_common::{
+    filter::SubjectPattern,
     id::RouteId,
     model::{Backend, BackendProtocol},
 };
@@ -307,4 +308,23 @@ fn an_endpoint_is_not_charged_with_what_its_client_does_wrong() {
     let request = "POST /p HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n";
     let (_, metrics) = only_line(to(&origin), request);
     assert!(!metrics.contains("selvedge_upstream_failures_total{"), "{metrics}");
+}
+
+#[test]
+fn what_a_listener_leaves_out_has_no_line() {
+    let origin = Origin::named("ok");
+    let (access_log, lines) = lines();
+    let mut proxy = crate::proxy_with(|setup| {
+        setup.access_log = access_log;
+        setup.listener =
+            |listener| listener.unlogged_targets = vec![SubjectPattern::new("^(?i:/healthz)$").unwrap()];
+    });
+    proxy.route_all(&[origin.address]);
+    let mut client = Client::connect(proxy.http());
+    for path in ["/healthz", "/HealthZ", "/healthz?a", "/", "/healthz/a", "/healthz"] {
+        assert_eq!(client.get("a", path).status, 200);
+    }
+    drop((client, proxy));
+    let targets: Vec<_> = lines.rest().iter().map(|line| line["target"].clone()).collect();
+    assert_eq!(targets, ["/healthz?a", "/", "/healthz/a"]);
 }

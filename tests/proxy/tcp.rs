@@ -191,6 +191,20 @@ fn two_silent_sides_are_closed_after_the_limit() {
 }
 
 #[test]
+fn a_listener_may_leave_its_connections_out_of_the_access_log() {
+    let origin = echo();
+    let (access_log, lines) = lines();
+    let settings = Listener { unlogged: true, ..tcp(one()) };
+    let (proxy, address) = proxy(Setup { access_log, ..Setup::default() }, settings, &[origin.address]);
+    let mut client = Client::connect(address);
+    client.exactly(2);
+    client.finish();
+    assert_eq!(client.rest().unwrap(), b"bye");
+    drop(proxy);
+    assert_eq!(lines.rest(), Vec::<serde_json::Value>::new());
+}
+
+#[test]
 fn a_backend_that_breaks_off_is_passed_on_as_such() {
     let origin = Origin::raw(|_, stream| {
         // Closed with bytes that nobody has read: the system resets it.

@@ -215,7 +215,13 @@ fn a_client_has_only_so_many_requests_going_on() {
         stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").unwrap();
         After::KeepOpen
     });
-    let limit = RequestLimit { id: "test".into(), most: 1, except: networks(&["127.0.0.9/32"]), status: 503 };
+    let limit = RequestLimit {
+        id: "test".into(),
+        most: 1,
+        key: None,
+        except: networks(&["127.0.0.9/32"]),
+        status: 503,
+    };
     let proxy = filtered(&origin, &[Filter::RequestLimit(limit)]);
     let connect = |last| Client::connect_from(Ipv4Addr::new(127, 0, 0, last), proxy.http());
     let request = "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n";

@@ -83,7 +83,7 @@ impl SubjectPattern {
     }
 
     /// Whether some part of a text is a match.
-    pub(super) fn is_match(&self, text: &[u8]) -> bool {
+    pub fn is_match(&self, text: &[u8]) -> bool {
         self.compiled.is_match(text)
     }
 }

@@ -6,6 +6,7 @@ mod auth_request;
 mod basic_auth;
 mod body_limit;
 mod client_certificate;
+mod compression;
 mod cors;
 mod fault;
 mod field_block;
@@ -40,6 +41,7 @@ pub use body_limit::BodyLimit;
 pub use client_certificate::{
     CertificateNeed, CertificateVerdict, ClientCertificate, ShownCertificate, SubjectPattern,
 };
+pub use compression::{Choice as CompressionChoice, Compressible, Compression, ContentCoding};
 pub use cors::{Cors, CorsOrigin};
 pub use fault::{Abort, AbortWith, Delay, Fault};
 pub use field_block::FieldBlock;
@@ -115,6 +117,8 @@ pub enum Flow {
     Count {
         /// What counts them.
         id: Arc<str>,
+        /// What tells one client from another; `None` is his address.
+        key: Option<Vec<u8>>,
         /// Most at once.
         most: u32,
         /// Status of a refusal.
@@ -273,6 +277,8 @@ filters! {
     StrictTransport(StrictTransport),
     /// Bounds how fast answers are sent.
     ResponseRate(ResponseRate),
+    /// Compresses answers.
+    Compression(Arc<Compression>),
 }
 
 impl Filter {

@@ -4,7 +4,7 @@ use std::{io::Write, net::IpAddr, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{FilterContext, Flow, Networks, Reply};
+use super::{FilterContext, Flow, Networks, Reply, Template};
 use crate::{
     duration,
     message::{RequestHead, ResponseHead},
@@ -44,6 +44,8 @@ pub enum RateKey {
     Header(Arc<str>),
     /// Those of one workload; where it is not known, those from one address.
     Caller,
+    /// Those that this text is the same for; where it is empty they are not counted.
+    Text(Template),
 }
 
 impl RateLimit {
@@ -61,6 +63,14 @@ impl RateLimit {
                 Some(caller) => cx.rates.take(self, caller.as_bytes(), cx.now),
                 None => self.take_source(cx),
             },
+            RateKey::Text(template) => {
+                let mut text = Vec::new();
+                template.render((cx, head), &[], &mut text);
+                match text.is_empty() {
+                    true => Ok(()),
+                    false => cx.rates.take(self, &text, cx.now),
+                }
+            }
         };
         match taken {
             Ok(()) => Flow::Next,
@@ -111,6 +121,7 @@ mod tests {
     #[test]
     fn each_key_counts_what_it_names() {
         let header = || RateKey::Header("X-Tenant".into());
+        let text = |text: &str| RateKey::Text(Template::parse(text).unwrap());
         let ip = "\u{1}\u{2}\u{3}\u{4}";
         let rows = [
             (RateKey::All, None, ""),
@@ -118,6 +129,7 @@ mod tests {
             (header(), None, "blue"),
             (RateKey::Caller, Some("web/front"), "web/front"),
             (RateKey::Caller, None, ip),
+            (text("$http_x_tenant of $remote_addr"), None, "blue of 1.2.3.4"),
         ];
         for (key, caller, wanted) in rows {
             let given = Given::default();
@@ -131,6 +143,9 @@ mod tests {
         let given = Given::default();
         let _ = limit(header()).request(&given.cx(), &mut RequestHead::default());
         assert_eq!(*given.rates.keys.borrow(), [""], "those without the field are one");
+        let given = Given::default();
+        let none = limit(text("$http_x_tenant")).request(&given.cx(), &mut RequestHead::default());
+        assert_eq!((none, &*given.rates.keys.borrow()), (Flow::Next, &vec![]), "an empty text is none");
     }
 
     #[test]

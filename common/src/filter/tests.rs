@@ -110,6 +110,12 @@ fn strict_transport() -> StrictTransport {
     StrictTransport { max_age_seconds: 60, include_subdomains: true, preload: false }
 }
 
+fn compression() -> Compression {
+    let gzip = Compressible { level: 5, min_bytes: 256, types: vec!["text/html".into()] };
+    let no_gzip_for = Some(SearchPattern::new("old").unwrap());
+    Compression { gzip: Some(gzip), brotli: None, no_gzip_for }
+}
+
 fn one_of_each() -> Vec<Filter> {
     let limit = RateLimit {
         id: "shop/orders".into(),
@@ -148,6 +154,7 @@ fn one_of_each() -> Vec<Filter> {
         Filter::RequestLimit(RequestLimit {
             id: "shop/orders".into(),
             most: 5,
+            key: Some(template("$http_x_user")),
             except: Networks::default(),
             status: 503,
         }),
@@ -187,6 +194,7 @@ fn one_of_each() -> Vec<Filter> {
         Filter::CookieRewrite(CookieRewrite { domain: None, path: change() }),
         Filter::StrictTransport(strict_transport()),
         Filter::ResponseRate(ResponseRate { bytes_per_second: 1000, after_bytes: 0 }),
+        Filter::Compression(Arc::new(compression())),
     ]
 }
 

@@ -6,7 +6,10 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::{BackendRef, Limits, PassThrough};
-use crate::id::{CertificateId, RouteSetId};
+use crate::{
+    filter::SubjectPattern,
+    id::{CertificateId, RouteSetId},
+};
 
 /// An address on which clients are served.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +40,13 @@ pub struct Listener {
     /// alone without it.
     #[serde(default, skip_serializing_if = "super::is_default")]
     pub full_forwarded_for: bool,
+    /// Field whose value routes of ingress-nginx pass on in `X-Original-Forwarded-Host`; `None` is `X-Forwarded-Host`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forwarded_host: Option<Arc<str>>,
+    /// Field that tells backends of routes of ingress-nginx who opened the connection, or, if that is a trusted proxy,
+    /// what it says of the client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxied_client: Option<Arc<str>>,
     /// Send `Forwarded` (RFC 7239) beside the `X-Forwarded-…` fields.
     #[serde(default)]
     pub forwarded_field: bool,
@@ -66,6 +76,12 @@ pub struct Listener {
     /// Refuse requests that went in a circle through us; `None` lets them go round.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loop_protection: Option<LoopProtection>,
+    /// Leave all that comes in here out of the access log.
+    #[serde(default, skip_serializing_if = "super::is_default")]
+    pub unlogged: bool,
+    /// Leave requests out of it whose target, as the client sent it, has a part that matches one of these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unlogged_targets: Vec<SubjectPattern>,
     /// Tell clients that ask by `x-selvedge-timing: 1` in `Server-Timing` where the time went.
     #[serde(default, skip_serializing_if = "super::is_default")]
     pub server_timing: bool,
@@ -84,6 +100,8 @@ impl Listener {
             trusted_cidrs: Vec::new(),
             forwarded_for: None,
             full_forwarded_for: false,
+            forwarded_host: None,
+            proxied_client: None,
             forwarded_field: false,
             identify: false,
             limits: Limits::default(),
@@ -93,8 +111,15 @@ impl Listener {
             takes_service_field: false,
             pass_through: None,
             loop_protection: None,
+            unlogged: false,
+            unlogged_targets: Vec::new(),
             server_timing: false,
         }
+    }
+
+    /// Whether a request with this target is in the access log, as far as the listener has a say in it.
+    pub fn is_logged(&self, target: &[u8]) -> bool {
+        !self.unlogged && !self.unlogged_targets.iter().any(|pattern| pattern.is_match(target))
     }
 }
 

@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use futures_util::FutureExt;
 
-use super::{limited::Limited, replay::Replay, shaped::Shaped};
+use super::{compressed::Compressed, limited::Limited, replay::Replay, shaped::Shaped};
 use crate::{
     http1::{BodyError, BodyReader, BodyWriter},
     http2::{BrokenOff, Http2Incoming, Http2Outgoing},
@@ -31,6 +31,8 @@ pub enum Incoming<'a> {
     Limited(Box<Limited<'a>>),
     /// From either, no faster than it may come.
     Shaped(Box<Shaped<'a>>),
+    /// From either, compressed on its way.
+    Compressed(Box<Compressed<'a>>),
     /// None any more: another value holds the body.
     Taken(Fields),
 }
@@ -47,6 +49,7 @@ impl Incoming<'_> {
             Self::Replay(replay) => replay.poll_data(cx),
             Self::Limited(limited) => limited.poll_data(cx),
             Self::Shaped(shaped) => shaped.poll_data(cx),
+            Self::Compressed(compressed) => compressed.poll_data(cx),
             Self::Taken(_) => Poll::Ready(Ok(false)),
         }
     }
@@ -59,6 +62,7 @@ impl Incoming<'_> {
             Self::Replay(replay) => replay.data(),
             Self::Limited(limited) => limited.inner().data(),
             Self::Shaped(shaped) => shaped.data(),
+            Self::Compressed(compressed) => compressed.data(),
             Self::Taken(_) => b"",
         }
     }
@@ -71,6 +75,7 @@ impl Incoming<'_> {
             Self::Replay(replay) => replay.consume(count),
             Self::Limited(limited) => limited.consume(count),
             Self::Shaped(shaped) => shaped.consume(count),
+            Self::Compressed(compressed) => compressed.consume(count),
             Self::Taken(_) => debug_assert_eq!(count, 0),
         }
     }
@@ -88,6 +93,7 @@ impl Incoming<'_> {
             Self::Replay(replay) => replay.take(most_bytes),
             Self::Limited(limited) => limited.take(most_bytes),
             Self::Shaped(shaped) => shaped.take(most_bytes),
+            Self::Compressed(compressed) => compressed.take(most_bytes),
             Self::Taken(_) => Bytes::new(),
         }
     }
@@ -97,7 +103,7 @@ impl Incoming<'_> {
         match self {
             Self::Http2(incoming) => incoming.look_ahead(cx),
             Self::Replay(replay) => replay.look_ahead(cx),
-            Self::Http1(_) | Self::Limited(_) | Self::Shaped(_) | Self::Taken(_) => {}
+            Self::Http1(_) | Self::Limited(_) | Self::Shaped(_) | Self::Compressed(_) | Self::Taken(_) => {}
         }
     }
 
@@ -109,6 +115,7 @@ impl Incoming<'_> {
             Self::Replay(replay) => replay.trailers(),
             Self::Limited(limited) => limited.inner().trailers(),
             Self::Shaped(shaped) => shaped.inner().trailers(),
+            Self::Compressed(compressed) => compressed.trailers(),
             Self::Taken(none) => none,
         }
     }
@@ -121,6 +128,7 @@ impl Incoming<'_> {
             Self::Replay(replay) => replay.is_done(),
             Self::Limited(limited) => limited.inner().is_done(),
             Self::Shaped(shaped) => shaped.inner().is_done(),
+            Self::Compressed(compressed) => compressed.is_done(),
             Self::Taken(_) => true,
         }
     }
@@ -131,7 +139,7 @@ impl Incoming<'_> {
             Self::Replay(replay) => replay.inner().http1(),
             Self::Limited(limited) => limited.inner().http1(),
             Self::Shaped(shaped) => shaped.inner().http1(),
-            Self::Http2(_) | Self::Taken(_) => None,
+            Self::Http2(_) | Self::Compressed(_) | Self::Taken(_) => None,
         }
     }
 

@@ -30,7 +30,15 @@ pub struct Counted {
 impl Counts {
     /// Counts a request and says by which key, if there are fewer than `most`.
     fn enter(&self, id: &str, client: IpAddr, most: u32) -> Option<u64> {
-        let key = self.hasher.hash_one((id, client.to_canonical()));
+        self.enter_by(self.hasher.hash_one((id, client.to_canonical())), most)
+    }
+
+    /// The same for whoever has this text.
+    fn enter_as(&self, id: &str, text: &[u8], most: u32) -> Option<u64> {
+        self.enter_by(self.hasher.hash_one((id, text)), most)
+    }
+
+    fn enter_by(&self, key: u64, most: u32) -> Option<u64> {
         let mut part = self.part(key).lock().unwrap_or_else(PoisonError::into_inner);
         let count = part.get(&key).copied().unwrap_or(0);
         if count >= most {
@@ -54,10 +62,18 @@ impl Counts {
     }
 }
 
-/// Counts a request until it ends, or says how it is refused as there are too many.
-pub fn enter(x: &mut Exchange<'_>, (id, most, status): (&str, u32, u16)) -> Result<(), Reply> {
+/// Counts a request until it ends, by a text or by the address of its client, or says how it is refused as there are too
+/// many.
+pub fn enter(
+    x: &mut Exchange<'_>,
+    (id, text): (&str, Option<&[u8]>),
+    (most, status): (u32, u16),
+) -> Result<(), Reply> {
     let shared = x.worker().shared.clone();
-    let key = shared.counts.enter(id, x.client_ip, most);
+    let key = match text {
+        None => shared.counts.enter(id, x.client_ip, most),
+        Some(text) => shared.counts.enter_as(id, text, most),
+    };
     let key = key.ok_or_else(|| Reply::refusal(status, "too_many_requests"))?;
     x.counted.push(Counted { shared, key });
     Ok(())
@@ -83,6 +99,8 @@ mod tests {
         assert_eq!(counts.enter("a", "::ffff:192.0.2.1".parse().unwrap(), 2), None);
         assert!(counts.enter("a", client(2), 1).is_some() && counts.enter("b", client(1), 1).is_some());
         assert_eq!(counts.enter("c", client(1), 0), None);
+        assert!(counts.enter_as("a", b"mia", 1).is_some() && counts.enter_as("a", b"ben", 1).is_some());
+        assert_eq!(counts.enter_as("a", b"mia", 1), None);
         counts.leave(first);
         assert_eq!(counts.enter("a", client(1), 2), Some(first));
     }

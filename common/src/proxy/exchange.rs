@@ -354,7 +354,8 @@ impl Exchange<'_> {
             worker.shared.metrics.own_responses.add(reason);
         }
         let is_unlogged = self.outer.as_deref().or(route).is_some_and(|route| route.route.unlogged);
-        if worker.log.is_on() && !is_unlogged {
+        let is_logged = || self.listener.as_ref().is_none_or(|to| to.is_logged(self.head.target()));
+        if worker.log.is_on() && !is_unlogged && is_logged() {
             worker.log.record(&AccessRecord {
                 time: SystemTime::now() - duration,
                 client: self.client_ip,

@@ -58,8 +58,8 @@ pub async fn serve(
             Flow::Next => break,
             // Who was answered does not ask again.
             Flow::Ask(_) => return refuse(x, body, responder, Failure::NoRoute).await,
-            Flow::Count { id, most, status } => {
-                if let Err(reply) = counting::enter(x, (&id, most, status)) {
+            Flow::Count { id, key, most, status } => {
+                if let Err(reply) = counting::enter(x, (&id, key.as_deref()), (most, status)) {
                     return answer(x, body, responder, &reply).await;
                 }
             }

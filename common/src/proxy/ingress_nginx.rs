@@ -21,7 +21,15 @@ const COMMAND: &[u8] = b"x-accel-";
 pub fn add(x: &mut Exchange<'_>, listener: &Listener, trusted: bool) {
     let fields = &mut x.head.fields;
     let original_for = joined(fields, Known::XForwardedFor);
-    let original_host = joined(fields, Known::XForwardedHost);
+    let forwarded_host = joined(fields, Known::XForwardedHost);
+    let original_host = match &listener.forwarded_host {
+        None => forwarded_host.clone(),
+        Some(name) => named(fields, name),
+    };
+    if let Some(name) = &listener.proxied_client {
+        add_proxied_client(x, listener, (name, trusted));
+    }
+    let fields = &mut x.head.fields;
     let request_id = joined(fields, Known::XRequestId);
     let port = fields.get(Known::XForwardedPort).filter(|_| trusted).map(<[u8]>::to_vec);
     fields.retain(|_, name, _| !OWN.iter().any(|own| own.as_bytes().eq_ignore_ascii_case(name)));
@@ -42,7 +50,7 @@ pub fn add(x: &mut Exchange<'_>, listener: &Listener, trusted: bool) {
         }
         None => fields.push_known(Known::XForwardedFor, client.as_bytes()),
     }
-    let host = original_host.as_ref().filter(|_| trusted).unwrap_or(&authority);
+    let host = forwarded_host.as_ref().filter(|_| trusted).unwrap_or(&authority);
     if !host.is_empty() {
         fields.push_known(Known::XForwardedHost, host);
     }
@@ -70,6 +78,28 @@ pub fn drop_commands(fields: &mut Fields) {
     if fields.iter().any(|(name, _)| is_command(name)) {
         fields.retain(|_, name, _| !is_command(name));
     }
+}
+
+/// Says who opened the connection or, if that is a trusted proxy, what it says of the client.
+fn add_proxied_client(x: &mut Exchange<'_>, listener: &Listener, (name, trusted): (&str, bool)) {
+    let fields = &mut x.head.fields;
+    let said = match &listener.forwarded_for {
+        None => joined(fields, Known::XForwardedFor),
+        Some(name) => named(fields, name),
+    };
+    fields.retain(|_, other, _| !other.eq_ignore_ascii_case(name.as_bytes()));
+    let client = x.client.address_text.as_bytes();
+    match said.filter(|_| trusted) {
+        Some(said) => x.head.fields.push(name.as_bytes(), &said),
+        None => x.head.fields.push(name.as_bytes(), client),
+    }
+}
+
+/// All values of a field of any name as one; `None` if there is none.
+fn named(fields: &Fields, name: &str) -> Option<Vec<u8>> {
+    let values = fields.iter().filter(|(other, _)| other.eq_ignore_ascii_case(name.as_bytes()));
+    let values: Vec<_> = values.map(|(_, value)| value).collect();
+    (!values.is_empty()).then(|| values.join(&b", "[..]))
 }
 
 /// All values of a field as one; `None` if there is none.

@@ -9,6 +9,7 @@ use rustls::sign::CertifiedKey;
 
 use super::tls::LiveCertificates;
 use crate::{
+    filter::{Compression, Filter},
     http1::HeadLimits,
     id::{ListenerName, ObjectRef, RouteId, RouteSetId},
     model::{
@@ -74,6 +75,8 @@ pub struct LiveRoute {
     pub mirrors: Vec<LiveMirror>,
     /// Who answers instead of an error.
     pub pages: Option<Box<LivePages>>,
+    /// How its answers are compressed.
+    pub compression: Option<Arc<Compression>>,
     /// Counters of the route.
     pub metrics: Arc<RouteMetrics>,
 }
@@ -270,8 +273,12 @@ impl LiveRoute {
             let upstream = live_side(&settings.target, parts.registry);
             Box::new(LivePages { settings: settings.clone(), upstream })
         });
+        let compression = route.filters.iter().find_map(|filter| match filter {
+            Filter::Compression(compression) => Some(compression.clone()),
+            _ => None,
+        });
         let metrics = parts.metrics.route(&labels(route, &targets));
-        Self { route: route.clone(), targets, total_weight, mirrors, pages, metrics }
+        Self { route: route.clone(), targets, total_weight, mirrors, pages, compression, metrics }
     }
 
     /// Chooses a target by weight; `None` if no target has any.

@@ -16,6 +16,7 @@ mod buffering;
 mod carry;
 mod certificate_text;
 mod client_tls;
+mod compressed;
 mod connect;
 mod counting;
 mod detect;

@@ -11,6 +11,7 @@ use std::{
 use super::{
     attempt::{Progress, Try, TryError, open},
     body::{Incoming, Outgoing, Pace, PumpError, pump},
+    compressed::{self, Compressed},
     error_pages,
     exchange::Exchange,
     headers, http,
@@ -313,10 +314,11 @@ impl Hop<'_, '_, '_> {
         http::filter_response(self.x, &mut self.answer);
         let has_body = has_body(self.x.head.method, self.answer.status);
         let framing = if has_body { framing } else { BodyFraming::None };
+        let (compressor, framing) = compressed::begin(self.x, &mut self.answer, framing);
         let started = responder.start(self.x, &self.answer, framing).await;
         let mut out = started.map_err(|_| self.error(Failure::ClientClosed, Progress::Answered))?;
         let worker = self.x.worker().clone();
-        let mut from = Shaped::apply(self.x, Incoming::Http1(reader));
+        let mut from = Shaped::apply(self.x, Compressed::apply(compressor, Incoming::Http1(reader)));
         let result = {
             let pace = self.this.plan.answer_pace;
             let mut passing = pin!(pump(&worker.deadlines, &mut from, &mut out, pace, &self.x.sent));

@@ -5,6 +5,7 @@ use std::{cell::Cell, future::poll_fn, pin::pin, task::Poll, time::Duration};
 use super::{
     attempt::{Progress, Try, TryError, open},
     body::{Incoming, Outgoing, Pace, PumpError, pump},
+    compressed::{self, Compressed},
     error_pages,
     exchange::Exchange,
     grpc_timeout, headers, http as stage,
@@ -281,10 +282,11 @@ async fn pass_on(
         (true, None) if from.is_done() && x.head.version == Version::Http2 => BodyFraming::None,
         (true, None) => BodyFraming::Chunked,
     };
+    let (compressor, framing) = compressed::begin(x, &mut head, framing);
     let started = responder.start(x, &head, framing).await;
     worker.give_response(head);
     let mut out = started.map_err(|_| Failure::ClientClosed)?;
-    let mut from = Shaped::apply(x, from);
+    let mut from = Shaped::apply(x, Compressed::apply(compressor, from));
     let result = {
         let mut passing = pin!(pump(&worker.deadlines, &mut from, &mut out, this.plan.answer_pace, &x.sent));
         let both = poll_fn(|cx| {

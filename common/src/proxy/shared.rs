@@ -69,6 +69,8 @@ pub struct Shared {
     pub auth_answers: AuthAnswers,
     /// Bytes of bodies that are held whole for a while.
     pub buffered: AtomicU64,
+    /// Memory of what compresses answers now.
+    pub compressing: AtomicU64,
     /// Settings of handshakes that verify clients.
     pub verifiers: ClientVerifiers,
     /// What it takes to look passwords up.
@@ -119,6 +121,7 @@ impl Shared {
             rate_limits: RateLimits::default(),
             auth_answers: AuthAnswers::default(),
             buffered: AtomicU64::new(0),
+            compressing: AtomicU64::new(0),
             verifiers: ClientVerifiers::default(),
             passwords: Passwords::default(),
             counts: Counts::default(),

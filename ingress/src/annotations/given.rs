@@ -90,7 +90,7 @@ impl<'a> Given<'a> {
         let Some(reason) = key.reason() else { return };
         let (verdict, detail) = key.verdict.text();
         match key.verdict {
-            Verdict::Refused(_) | Verdict::NotYet(_) => {
+            Verdict::Refused(_) => {
                 self.unprotected |= key.protects;
                 let closed = if key.protects { "; it protects its paths, so they answer 503" } else { "" };
                 self.error(whole, &reason, format!("{verdict}: {detail}{closed}"));

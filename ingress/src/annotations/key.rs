@@ -38,8 +38,6 @@ pub enum Verdict {
     NoEffect(&'static str),
     /// It is not taken: why, and what to use instead.
     Refused(&'static str),
-    /// It is not honoured yet: what happens meanwhile.
-    NotYet(&'static str),
 }
 
 /// An annotation that ingress-nginx and we have.
@@ -94,11 +92,6 @@ macro_rules! declared {
                 Self { verdict: $crate::annotations::Verdict::Refused(why), ..self }
             }
 
-            #[allow(dead_code, reason = "some settings are not honoured yet, all annotations are decided")]
-            pub(super) const fn not_yet(self, meanwhile: &'static str) -> Self {
-                Self { verdict: $crate::annotations::Verdict::NotYet(meanwhile), ..self }
-            }
-
             pub(super) const fn protects(self) -> Self {
                 Self { protects: true, ..self }
             }
@@ -136,7 +129,6 @@ impl Verdict {
             Self::Approximated(how) => ("approximated", how),
             Self::NoEffect(why) => ("no effect here", why),
             Self::Refused(why) => ("refused", why),
-            Self::NotYet(meanwhile) => ("not honoured yet", meanwhile),
         }
     }
 
@@ -147,7 +139,6 @@ impl Verdict {
             Self::Approximated(_) => "Approximated",
             Self::NoEffect(_) => "WithoutEffect",
             Self::Refused(_) => "Refused",
-            Self::NotYet(_) => "NotSupported",
         };
         Some(format!("{of}{fate}"))
     }

@@ -38,6 +38,7 @@ impl Effect for Rate {
     fn apply(&self, route: &mut RouteDraft<'_>) {
         let except = self.allowlist.as_ref().map(|list| list.0.clone()).unwrap_or_default();
         let burst = self.burst_multiplier.map_or(BURST, |times| times.0).max(1);
+        let globals = route.said.globals.clone();
         let id = |what: &str| format!("{} of {}", what, route.speaker_name()).into();
         let limit = |what, count: Option<Count>, per| {
             let requests = count.map(|count| count.0).filter(|count| *count > 0)?;
@@ -47,7 +48,7 @@ impl Effect for Rate {
                 per,
                 // One beyond those that wait, as it is on its way already.
                 burst: requests.saturating_mul(burst).saturating_add(1),
-                key: RateKey::Source,
+                key: globals.limit_key.clone().map_or(RateKey::Source, RateKey::Text),
                 status: route.said.globals.rate_status,
                 except: except.clone(),
             }))
@@ -58,7 +59,8 @@ impl Effect for Rate {
         if let Some(most) = self.connections.map(|count| count.0).filter(|count| *count > 0) {
             let (id, except) = (id("limit-connections"), except.clone());
             let status = route.said.globals.connections_status;
-            filters.push(Filter::RequestLimit(RequestLimit { id, most, except, status }));
+            let key = globals.limit_key.clone();
+            filters.push(Filter::RequestLimit(RequestLimit { id, most, key, except, status }));
         }
         let kib = |count: Option<Count>| count.map_or(0, |count| u64::from(count.0) << 10);
         if kib(self.rate) > 0 {

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use selvedge_common::{
-    filter::SubjectPattern,
+    filter::{SubjectPattern, Template, check_token},
+    message::pattern::SearchPattern,
     model::{Collector, OtlpProtocol},
 };
 
@@ -158,6 +159,92 @@ impl Form for Positive {
     fn parse(text: &str) -> Option<Self> {
         Count::parse(text).filter(|count| count.0 > 0).map(|count| Self(count.0))
     }
+}
+
+/// How much effort gzip makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GzipLevel(pub u8);
+
+impl Form for GzipLevel {
+    const NAME: &'static str = "a whole number from 1 to 9";
+
+    fn parse(text: &str) -> Option<Self> {
+        text.trim().parse::<u8>().ok().filter(|level| (1..=9).contains(level)).map(Self)
+    }
+}
+
+/// How much effort Brotli makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BrotliLevel(pub u8);
+
+impl Form for BrotliLevel {
+    const NAME: &'static str = "a whole number from 0 to 11";
+
+    fn parse(text: &str) -> Option<Self> {
+        text.trim().parse::<u8>().ok().filter(|level| *level <= 11).map(Self)
+    }
+}
+
+/// Types of media, in lower case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MediaTypes(pub Arc<[Arc<str>]>);
+
+impl Form for MediaTypes {
+    const NAME: &'static str =
+        "types such as `text/css` without parameters, separated by blanks, or `*` for all";
+
+    fn parse(text: &str) -> Option<Self> {
+        let is_type = |word: &str| {
+            let halves = word.split_once('/').map(|(one, other)| [one, other]);
+            word == "*" || halves.is_some_and(|halves| halves.iter().all(|half| check_token(half).is_ok()))
+        };
+        let words = text.split_ascii_whitespace();
+        let types = words.map(|word| is_type(word).then(|| word.to_ascii_lowercase().into()));
+        types.collect::<Option<Arc<[_]>>>().filter(|types| types.len() <= MOST_VALUES).map(Self)
+    }
+}
+
+/// What stands in `User-Agent` of some clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientPattern(pub SearchPattern);
+
+impl Form for ClientPattern {
+    const NAME: &'static str = "a regular expression, or `msie6`";
+
+    fn parse(text: &str) -> Option<Self> {
+        // nginx: a name for such clients.
+        let pattern = if text.trim() == "msie6" { r"MSIE [4-6]\." } else { text.trim() };
+        SearchPattern::new(pattern).ok().map(Self)
+    }
+
+    fn why_not(text: &str) -> Option<String> {
+        SearchPattern::new(text.trim()).err().map(|why| why.to_string())
+    }
+}
+
+/// What requests are counted by; `None` is the address of the client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LimitKey(pub Option<Template>);
+
+impl Form for LimitKey {
+    const NAME: &'static str = "a text with variables such as `$http_x_user`";
+
+    fn parse(text: &str) -> Option<Self> {
+        let template = Template::parse(&with_readable_address(text)).ok()?;
+        let is_address = matches!(&**template.text(), "$remote_addr" | "${remote_addr}");
+        Some(Self((!is_address).then_some(template)))
+    }
+
+    fn why_not(text: &str) -> Option<String> {
+        Template::parse(&with_readable_address(text)).err().map(|why| why.to_string())
+    }
+}
+
+/// nginx: the same address in fewer bytes, which makes no other key.
+fn with_readable_address(text: &str) -> String {
+    text.trim()
+        .replace("$binary_remote_addr", "$remote_addr")
+        .replace("${binary_remote_addr}", "${remote_addr}")
 }
 
 /// A port.

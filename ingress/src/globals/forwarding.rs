@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use selvedge_common::{
-    filter::{Field, Networks},
+    filter::{Field, Networks, RequestHeaders, SubjectPattern},
     model::{Listener, ListenerProtocol},
 };
 
@@ -16,6 +16,9 @@ use crate::annotations::{
 /// Whom forwarded fields are believed from where nobody says it: addresses that no client of the Internet has.
 const PRIVATE: &str =
     "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,127.0.0.0/8,::1/128,fc00::/7,fe80::/10";
+
+/// ingress-nginx: the field with who opened a connection.
+const PROXIED_CLIENT: &str = "X-Forwarded-For-Proxy-Protocol";
 
 /// ingress-nginx: the field with the target as the client sent it.
 const ORIGINAL_URI: &str = "X-Original-URI";
@@ -41,12 +44,11 @@ super::settings! {
         /// Longest wait for that header.
         proxy_protocol_time: Time = setting("proxy-protocol-header-timeout").default("`5s`").example("`10s`")
             .no_effect("the header must come within the time for a TLS handshake, --handshake-timeout");
-        /// Field that `X-Forwarded-For` of such a connection is kept in.
+        /// Field that tells backends of classes of ingress-nginx who opened such a connection, or what a believed proxy says of the client; sent together with `use-forwarded-headers`.
         proxy_protocol_field: FieldName = setting("forwarded-for-proxy-protocol-header")
-            .default("`X-Forwarded-For-Proxy-Protocol`").example("`X-Client`").not_yet("no such field is sent");
-        /// Field with the host that the client named.
-        host_field: FieldName = setting("forwarded-host-header").default("`X-Forwarded-Host`").example("`X-Host`")
-            .not_yet("X-Forwarded-Host is read");
+            .default("`X-Forwarded-For-Proxy-Protocol`").example("`X-Client`");
+        /// Field whose value backends of classes of ingress-nginx find in `X-Original-Forwarded-Host`.
+        host_field: FieldName = setting("forwarded-host-header").default("`X-Forwarded-Host`").example("`X-Host`");
         /// Tell backends the target as the client sent it in `X-Original-URI`.
         original_uri: bool = setting("proxy-add-original-uri-header").default("`false`").example("`true`");
         /// Give each request an `X-Request-ID` that has none.
@@ -95,14 +97,29 @@ pub struct ListenerGlobals {
     pub underscores: bool,
     /// Whether handshakes are refused of clients that name no known host.
     pub refuse_unknown_names: bool,
+    /// Targets of requests that are not in the access log.
+    pub unlogged_targets: Vec<SubjectPattern>,
+    /// Whether connections over TCP are not in it.
+    pub tcp_unlogged: bool,
+    /// Longest silence of connections over TCP.
+    pub tcp_idle: Option<Duration>,
+    /// Field with the host that the client named, if it is not `X-Forwarded-Host`.
+    pub forwarded_host: Option<Arc<str>>,
+    /// Field that tells backends who opened a connection with a PROXY protocol header.
+    pub proxied_client: Option<Arc<str>>,
 }
 
 impl ListenerGlobals {
     /// Changes a listener; what nobody says stays as flags have it.
     pub fn apply(&self, listener: &mut Listener) {
         if matches!(listener.protocol, ListenerProtocol::Tcp(_)) {
+            listener.unlogged |= self.tcp_unlogged;
+            listener.limits.tunnel_idle = self.tcp_idle.unwrap_or(listener.limits.tunnel_idle);
             return;
         }
+        listener.unlogged_targets.clone_from(&self.unlogged_targets);
+        listener.forwarded_host.clone_from(&self.forwarded_host);
+        listener.proxied_client.clone_from(&self.proxied_client);
         listener.trusted_cidrs.extend(self.trusted.iter());
         listener.trusted_cidrs.sort();
         listener.trusted_cidrs.dedup();
@@ -120,11 +137,32 @@ impl ListenerGlobals {
     }
 }
 
+impl Forwarding {
+    /// The field that tells backends who opened a connection, if it is none that a request depends on.
+    fn proxied_client(&self, given: &mut Given<'_>) -> Option<Arc<str>> {
+        let name = self.proxy_protocol_field.as_ref().map_or(PROXIED_CLIENT.into(), |field| field.0.clone());
+        match RequestHeaders::check_name(&name) {
+            Ok(()) => Some(name),
+            Err(why) => {
+                let message = format!("{why}; no such field is sent");
+                given.tell("forwarded-for-proxy-protocol-header", "InvalidSetting", message);
+                None
+            }
+        }
+    }
+}
+
 impl Effect for Forwarding {
     fn apply(&self, globals: &mut Globals, given: &mut Given<'_>) {
         let listener = &mut globals.listener;
         let believes = self.use_forwarded == Some(true) || self.real_ip == Some(true);
         listener.proxy_protocol = self.proxy_protocol == Some(true);
+        let host = self.host_field.as_ref().map(|field| field.0.clone());
+        listener.forwarded_host = host.filter(|field| !field.eq_ignore_ascii_case("x-forwarded-host"));
+        // ingress-nginx: such a field is sent with both settings.
+        if listener.proxy_protocol && self.use_forwarded == Some(true) {
+            listener.proxied_client = self.proxied_client(given);
+        }
         if self.original_uri == Some(true) {
             let (name, value) = (ORIGINAL_URI.into(), "$request_uri".into());
             globals.request_templates.push(Field { name, value });

@@ -75,7 +75,7 @@ impl<'a> Given<'a> {
         let (verdict, detail) = setting.verdict.text();
         let message = format!("{verdict}: {detail}");
         match setting.verdict {
-            Verdict::Refused(_) | Verdict::NotYet(_) => self.tell(setting.name, &reason, message),
+            Verdict::Refused(_) => self.tell(setting.name, &reason, message),
             _ => self.warn(setting.name, &reason, message),
         }
     }

@@ -75,7 +75,8 @@ super::settings! {
         /// Refuse the handshake of clients that name no host of an Ingress, or none at all. Rules without host do not make a name known.
         reject_handshake: bool = setting("ssl-reject-handshake").default("`false`").example("`true`");
         /// Staple what the authority says of the certificate.
-        ocsp: bool = setting("enable-ocsp").default("`false`").example("`true`").not_yet("nothing is stapled");
+        ocsp: bool = setting("enable-ocsp").default("`false`").example("`true`")
+            .refused("nothing is stapled; certificates that are good for days need no such word, and large authorities give none any more");
         /// Set up TLS to backends for paths and not for hosts.
         location_only: bool = setting("proxy-ssl-location-only").default("`false`").example("`true`")
             .no_effect("TLS to backends is set up for each path in any case");

@@ -1,6 +1,6 @@
 //! Settings group: what is written about requests.
 
-use super::{Effect, Globals, given::Given, setting::setting};
+use super::{Effect, Globals, form::Values, given::Given, setting::setting};
 use crate::annotations::form::{Count, Forgiving, Text};
 
 /// Why nothing has to be set.
@@ -9,16 +9,14 @@ const OUTPUT: &str = "the access log goes to the standard output, and --access-l
 super::settings! {
     /// Logs
     Logs {
-        /// Write no access log.
+        /// Write no access log, neither of requests nor of connections over TCP.
         disabled: bool = setting("disable-access-log").default("`false`").example("`true`");
         /// The same for HTTP alone.
         http_disabled: bool = setting("disable-http-access-log").default("`false`").example("`true`");
         /// The same for TCP alone.
-        stream_disabled: bool = setting("disable-stream-access-log").default("`false`").example("`true`")
-            .not_yet("connections are in the access log");
-        /// URLs that are not in it.
-        skipped: Text = setting("skip-access-log-urls").example("`/healthz`")
-            .not_yet("they are in the access log; use the annotation enable-access-log");
+        stream_disabled: bool = setting("disable-stream-access-log").default("`false`").example("`true`");
+        /// Paths with their query, as clients send them, whose requests are not in it. They are left out on every listener, whichever class or route they are for.
+        skipped: Values = setting("skip-access-log-urls").example("`/healthz`");
         /// Write requests for the default backend into it.
         of_default: bool = setting("enable-access-log-for-default-backend").default("`false`").example("`true`")
             .no_effect("all requests are in the access log");
@@ -55,7 +53,11 @@ super::settings! {
 }
 
 impl Effect for Logs {
-    fn apply(&self, _: &mut Globals, given: &mut Given<'_>) {
+    fn apply(&self, globals: &mut Globals, given: &mut Given<'_>) {
+        globals.listener.tcp_unlogged = self.disabled == Some(true) || self.stream_disabled == Some(true);
+        if let Some(skipped) = &self.skipped {
+            globals.listener.unlogged_targets = skipped.0.to_vec();
+        }
         if self.disabled == Some(true) || self.http_disabled == Some(true) {
             given.usual.insert("enable-access-log", "false");
         }

@@ -26,7 +26,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use k8s_openapi::{api::networking::v1 as networking, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use selvedge_common::{
-    filter::{Field, FieldBlock, FieldChanges, Networks, StrictTransport},
+    filter::{Compression, Field, FieldBlock, FieldChanges, Networks, StrictTransport, Template},
     model::Problem,
 };
 
@@ -68,6 +68,8 @@ pub struct Globals {
     pub rate_status: u16,
     /// Status of requests of an address that has too many going on.
     pub connections_status: u16,
+    /// What requests are counted by where that is not the address of the client.
+    pub limit_key: Option<Template>,
     /// Addresses that nobody comes in from.
     pub blocked: Networks,
     /// Fields by whose values requests are turned away.
@@ -80,6 +82,8 @@ pub struct Globals {
     pub request_fields: Option<ObjectName>,
     /// ConfigMap with fields of answers.
     pub answer_fields: Option<ObjectName>,
+    /// How answers are compressed.
+    pub compression: Option<Arc<Compression>>,
     /// What these ConfigMaps hold: changes of requests.
     pub request_changes: FieldChanges,
     /// Fields of requests whose values have variables.
@@ -104,12 +108,14 @@ impl Default for Globals {
             unasked: vec![ACME.into()],
             rate_status: LIMIT_STATUS,
             connections_status: LIMIT_STATUS,
+            limit_key: None,
             blocked: Networks::default(),
             blocked_fields: Vec::new(),
             custom_fields: None,
             hidden_fields: Vec::new(),
             request_fields: None,
             answer_fields: None,
+            compression: None,
             request_changes: FieldChanges::default(),
             request_templates: Vec::new(),
             answer_changes: FieldChanges::default(),

@@ -1,6 +1,6 @@
 //! Settings groups: the inner workings of nginx, which there are none of here, and its streams of TCP and UDP.
 
-use super::{Effect, setting::setting};
+use super::{Effect, Globals, given::Given, setting::setting};
 use crate::annotations::form::{Count, Forgiving, Time};
 
 /// Why nothing has to be set for tables.
@@ -55,9 +55,8 @@ super::settings! {
 super::settings! {
     /// TCP and UDP
     Streams {
-        /// Longest silence of a connection over TCP.
-        idle: Time = setting("proxy-stream-timeout").default("`600s`").example("`1h`")
-            .not_yet("the time that --tunnel-idle-timeout gives holds");
+        /// Longest silence of a connection to one of the TCP services; without it the time that `--tunnel-idle-timeout` gives.
+        idle: Time = setting("proxy-stream-timeout").example("`10m`");
         /// Try another endpoint where one cannot be reached.
         next: bool = setting("proxy-stream-next-upstream").default("`true`").example("`false`")
             .no_effect("the flag --retries says how often another one is tried");
@@ -74,4 +73,13 @@ super::settings! {
 
 impl Effect for Workings {}
 
-impl Effect for Streams {}
+impl Effect for Streams {
+    fn apply(&self, globals: &mut Globals, given: &mut Given<'_>) {
+        let idle = self.idle.map(|time| time.0);
+        if idle.is_some_and(|idle| idle.is_zero()) {
+            let message = "a time of 0 would end every connection; it has no effect".to_owned();
+            given.tell("proxy-stream-timeout", "InvalidSetting", message);
+        }
+        globals.listener.tcp_idle = idle.filter(|idle| !idle.is_zero());
+    }
+}

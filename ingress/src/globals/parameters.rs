@@ -9,6 +9,7 @@ use selvedge_common::{
 };
 use selvedge_crds::{
     Duration, EdgeParameters, EdgeParametersSpec,
+    compression::Compression,
     edge_parameters::{AuthCacheTime, EdgeAccess, ExternalAuth, RedirectWhen, StrictTransport},
 };
 
@@ -70,6 +71,24 @@ const MEANINGS: &[Meaning] = &[
     }),
     meaning("responseRate.afterKibibytes", "limit-rate-after", |spec| {
         text(spec.response_rate.as_ref()?.after_kibibytes)
+    }),
+    meaning("compression.gzip.level", "use-gzip", |spec| Some(compression(spec)?.gzip.is_some().to_string())),
+    meaning("compression.gzip.level", "gzip-level", |spec| text(compression(spec)?.gzip.as_ref()?.level)),
+    meaning("compression.gzip.minBytes", "gzip-min-length", |spec| {
+        text(compression(spec)?.gzip.as_ref()?.min_bytes)
+    }),
+    meaning("compression.gzip.types", "gzip-types", |spec| words(&compression(spec)?.gzip.as_ref()?.types)),
+    meaning("compression.brotli.level", "enable-brotli", |spec| {
+        Some(compression(spec)?.brotli.is_some().to_string())
+    }),
+    meaning("compression.brotli.level", "brotli-level", |spec| {
+        text(compression(spec)?.brotli.as_ref()?.level)
+    }),
+    meaning("compression.brotli.minBytes", "brotli-min-length", |spec| {
+        text(compression(spec)?.brotli.as_ref()?.min_bytes)
+    }),
+    meaning("compression.brotli.types", "brotli-types", |spec| {
+        words(&compression(spec)?.brotli.as_ref()?.types)
     }),
     meaning("errorPages.statuses", "custom-http-errors", |spec| list(&spec.error_pages.as_ref()?.statuses)),
     meaning("access.allow", "whitelist-source-range", |spec| list(&access(spec)?.allow)),
@@ -169,6 +188,10 @@ fn strict(spec: &EdgeParametersSpec) -> Option<&StrictTransport> {
     spec.strict_transport.as_ref()
 }
 
+fn compression(spec: &EdgeParametersSpec) -> Option<&Compression> {
+    spec.compression.as_ref()
+}
+
 fn access(spec: &EdgeParametersSpec) -> Option<&EdgeAccess> {
     spec.access.as_ref()
 }
@@ -196,6 +219,10 @@ fn list(items: &[impl ToString]) -> Option<String> {
 }
 
 /// `200 202 5m`, and `any 5m` for all statuses.
+fn words(items: &[String]) -> Option<String> {
+    (!items.is_empty()).then(|| items.join(" "))
+}
+
 fn cache_time(time: &AuthCacheTime) -> String {
     let statuses: Vec<_> = time.statuses.iter().map(ToString::to_string).collect();
     let statuses = if statuses.is_empty() { "any".to_owned() } else { statuses.join(" ") };
@@ -219,7 +246,8 @@ mod tests {
             "use-forwarded-headers enable-real-ip proxy-real-ip-cidr forwarded-for-header compute-full-forwarded-for \
              use-proxy-protocol use-http2 ssl-protocols ssl-ciphers ssl-ecdh-curve keep-alive client-header-timeout \
              client-body-timeout large-client-header-buffers http2-max-concurrent-streams enable-underscores-in-headers \
-             ssl-reject-handshake",
+             ssl-reject-handshake skip-access-log-urls disable-stream-access-log proxy-stream-timeout \
+             forwarded-for-proxy-protocol-header",
         ),
         (
             "spans of all classes go the same way",
@@ -238,7 +266,8 @@ mod tests {
         ("the field headers says it", "proxy-set-headers add-headers hide-headers"),
         (
             "it concerns what annotations and applications of ingress-nginx are used to",
-            "global-allowed-response-headers proxy-add-original-uri-header",
+            "global-allowed-response-headers proxy-add-original-uri-header gzip-disable \
+             forwarded-host-header limit-conn-zone-variable",
         ),
     ];
 
@@ -334,6 +363,17 @@ mod tests {
                     ("global-auth-url", "http://a/"),
                 ],
             ),
+            (
+                json!({"compression": {"gzip": {}, "brotli": {"level": 5, "minBytes": 10, "types": ["a/b", "*"]}}}),
+                &[
+                    ("brotli-level", "5"),
+                    ("brotli-min-length", "10"),
+                    ("brotli-types", "a/b *"),
+                    ("enable-brotli", "true"),
+                    ("use-gzip", "true"),
+                ],
+            ),
+            (json!({"compression": {}}), &[("enable-brotli", "false"), ("use-gzip", "false")]),
             (
                 json!({"accessLog": false}),
                 &[("disable-access-log", "true"), ("disable-http-access-log", "true")],

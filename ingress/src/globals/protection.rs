@@ -4,7 +4,7 @@ use selvedge_common::filter::FieldBlock;
 
 use super::{
     Effect, Globals,
-    form::{Paths, Risk, Status, Values},
+    form::{LimitKey, Paths, Risk, Status, Values},
     given::Given,
     setting::{setting, usual},
 };
@@ -65,9 +65,8 @@ super::settings! {
         rate_status: Status = setting("limit-req-status-code").default("`503`").example("`429`");
         /// Status of requests of an address that has too many going on.
         connections_status: Status = setting("limit-conn-status-code").default("`503`").example("`429`");
-        /// What of a request its connections are counted by.
-        variable: Text = setting("limit-conn-zone-variable").default("`$binary_remote_addr`").example("`$http_x_user`")
-            .not_yet("they are counted by the address of the client");
+        /// What of a request it is counted by where annotations limit the rate or the number of requests; requests where that is empty are not counted.
+        variable: LimitKey = setting("limit-conn-zone-variable").default("`$binary_remote_addr`").example("`$http_x_user`");
     }
 }
 
@@ -112,7 +111,8 @@ super::settings! {
         /// Countries of clients by their addresses.
         geoip: bool = setting("use-geoip").default("`true`").example("`false`").no_effect("nobody looks up countries");
         /// The same with the newer form.
-        geoip2: bool = setting("use-geoip2").default("`false`").example("`true`").not_yet("nobody looks up countries");
+        geoip2: bool = setting("use-geoip2").default("`false`").example("`true`")
+            .refused("nobody looks up countries, as the database is not free: have the proxy in front tell the country in a field, or keep networks out with block-cidrs");
         /// How often its data are read anew.
         geoip2_reload: Count = setting("geoip2-autoreload-in-minutes").default("`0`").example("`60`")
             .no_effect("nobody looks up countries");
@@ -142,6 +142,7 @@ impl Effect for Rates {
         globals.rate_status = self.rate_status.map_or(globals.rate_status, |status| status.0);
         globals.connections_status =
             self.connections_status.map_or(globals.connections_status, |status| status.0);
+        globals.limit_key = self.variable.as_ref().and_then(|key| key.0.clone());
     }
 }
 

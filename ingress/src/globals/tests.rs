@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use selvedge_common::{
     id::ObjectRef,
-    model::{Listener, ListenerProtocol, Severity},
+    model::{Listener, ListenerProtocol, Severity, TcpRoute},
 };
 
 use super::*;
@@ -171,4 +171,98 @@ fn unknown_names_are_refused_on_listeners_where_the_setting_says_so() {
     };
     assert!(refuses(&[("ssl-reject-handshake", "true")]));
     assert!(!refuses(&[]) && !refuses(&[("ssl-reject-handshake", "false")]));
+}
+
+#[test]
+fn each_kind_of_listener_gets_what_concerns_it() {
+    let address = std::net::SocketAddr::from(([127, 0, 0, 1], 443));
+    let listener = |protocol, data: &[_]| {
+        let mut listener = Listener::new(address, protocol, "edge".into());
+        read(data).0.listener.apply(&mut listener);
+        listener
+    };
+    let tcp = || ListenerProtocol::Tcp(TcpRoute { backends: Vec::new(), connect_retries: 1 });
+    let rows: [(&[_], _); 4] = [
+        (&[("disable-stream-access-log", "true")], (true, 3600)),
+        (&[("disable-access-log", "true"), ("proxy-stream-timeout", "10m")], (true, 600)),
+        (&[("disable-http-access-log", "true"), ("proxy-stream-timeout", "90")], (false, 90)),
+        (&[("proxy-stream-timeout", "0"), ("skip-access-log-urls", "/a")], (false, 3600)),
+    ];
+    for (data, wanted) in rows {
+        let of_tcp = listener(tcp(), data);
+        assert_eq!((of_tcp.unlogged, of_tcp.limits.tunnel_idle.as_secs()), wanted, "{data:?}");
+        let of_http = listener(ListenerProtocol::Http, data);
+        assert_eq!((of_http.unlogged, of_http.limits.tunnel_idle.as_secs()), (false, 3600), "{data:?}");
+    }
+    let skips = listener(ListenerProtocol::Http, &[("skip-access-log-urls", "/healthz, ~^/(live|ready)")]);
+    let targets = ["/healthz", "/HEALTHZ", "/healthz?a", "/a/healthz", "/live", "/readyz", "/a/live"];
+    assert_eq!(
+        targets.map(|target| !skips.is_logged(target.as_bytes())),
+        [true, true, false, false, true, true, false]
+    );
+}
+
+#[test]
+fn fields_of_proxies_have_the_names_that_settings_give() {
+    let names = |data: &[_]| {
+        let (globals, problems) = read(data);
+        let name = |name: Option<Arc<str>>| name.as_deref().unwrap_or_default().to_owned();
+        let listener = globals.listener;
+        ([name(listener.forwarded_host), name(listener.proxied_client)], problems.len())
+    };
+    let owned = |names: [&str; 2]| names.map(str::to_owned);
+    let (believe, header) = (("use-forwarded-headers", "true"), ("use-proxy-protocol", "true"));
+    let usual = "X-Forwarded-For-Proxy-Protocol";
+    let field = |name| ("forwarded-for-proxy-protocol-header", name);
+    let rows: [(&[_], _, _); 7] = [
+        (&[], ["", ""], 0),
+        (&[believe], ["", ""], 0),
+        (&[header], ["", ""], 0),
+        (&[believe, header], ["", usual], 0),
+        (
+            &[believe, header, field("X-Client"), ("forwarded-host-header", "X-Host")],
+            ["X-Host", "X-Client"],
+            0,
+        ),
+        (&[believe, header, field("Content-Length")], ["", ""], 1),
+        (&[("forwarded-host-header", "x-forwarded-host")], ["", ""], 0),
+    ];
+    for (data, wanted, problems) in rows {
+        assert_eq!(names(data), (owned(wanted), problems), "{data:?}");
+    }
+}
+
+#[test]
+fn limits_count_by_what_the_setting_names() {
+    let key =
+        |text| read(&[("limit-conn-zone-variable", text)]).0.limit_key.map(|key| key.text().to_string());
+    let rows = [
+        ("$binary_remote_addr", None),
+        ("${remote_addr}", None),
+        ("$http_x_user", Some("$http_x_user")),
+        ("$binary_remote_addr$host", Some("$remote_addr$host")),
+        ("$no_such_thing", None),
+    ];
+    for (text, wanted) in rows {
+        assert_eq!(key(text).as_deref(), wanted, "{text}");
+    }
+    let (_, problems) = read(&[("limit-conn-zone-variable", "$no_such_thing")]);
+    assert_eq!(reasons(&problems), ["InvalidSetting"]);
+    assert!(problems[0].message.contains("there is no variable $no_such_thing"), "{problems:?}");
+}
+
+#[test]
+fn answers_are_compressed_as_settings_say() {
+    let made = |data: &[_]| read(data).0.compression;
+    assert_eq!(made(&[("gzip-level", "5"), ("use-gzip", "false")]), None);
+    let usual = made(&[("use-gzip", "true"), ("enable-brotli", "true")]).unwrap();
+    let (gzip, brotli) = (usual.gzip.as_ref().unwrap(), usual.brotli.as_ref().unwrap());
+    assert_eq!((gzip.level, gzip.min_bytes, gzip.types.len()), (1, 256, 18));
+    assert_eq!((brotli.level, brotli.min_bytes, brotli.types.len()), (4, 20, 19));
+    let set = made(&[("use-gzip", "true"), ("gzip-types", "text/CSS"), ("gzip-disable", "msie6")]).unwrap();
+    let types: Vec<&str> = set.gzip.as_ref().unwrap().types.iter().map(|one| &**one).collect();
+    assert_eq!((types, &set.brotli), (vec!["text/css", "text/html"], &None));
+    let old = set.no_gzip_for.as_ref().unwrap();
+    let agents = ["Mozilla/4.0 (compatible; MSIE 6.0; Windows NT 5.1)", "Mozilla/5.0 (MSIE 10.0)"];
+    assert_eq!(agents.map(|agent| old.regex().is_match(agent.as_bytes())), [true, false]);
 }

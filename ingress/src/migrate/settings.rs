@@ -50,7 +50,7 @@ mod tests {
             ("use-http2", "false", "approximated", Move::SmallDifferences),
             ("ssl-session-tickets", "true", "no effect here", Move::Unchanged),
             ("http-snippet", "map $a $b {}", "refused", Move::ChangeBefore),
-            ("enable-ocsp", "true", "not honoured yet", Move::ChangeBefore),
+            ("enable-ocsp", "true", "refused", Move::ChangeBefore),
             ("no-such-setting", "1", "unknown", Move::Unchanged),
         ];
         for (name, value, verdict, moves) in table {

@@ -136,9 +136,8 @@ fn of_reason(reason: &str) -> Option<&'static str> {
             "DuplicateAnnotation" => "said twice",
             "PassedThrough" => Verdict::Honoured.text().0,
             "Refused" => Verdict::Refused("").text().0,
-            "NotSupported" => Verdict::NotYet("").text().0,
             "Approximated" => Verdict::Approximated("").text().0,
-            "WithoutEffect" => Verdict::NoEffect("").text().0,
+            "WithoutEffect" | "NotSupported" => Verdict::NoEffect("").text().0,
             _ => return None,
         },
     )

@@ -251,4 +251,5 @@ pub(super) fn add(draft: &mut RouteDraft<'_>) {
     if changes != FieldChanges::default() {
         filters.push(Filter::ResponseHeaders(ResponseHeaders { changes }));
     }
+    filters.extend(globals.compression.clone().map(Filter::Compression));
 }

@@ -97,6 +97,7 @@ fn listener(
     made.proxy_protocol = asked.takes_header;
     let backends = vec![BackendRef { target, weight: 1 }];
     made.protocol = ListenerProtocol::Tcp(TcpRoute { backends, connect_retries: cx.defaults.retry.attempts });
+    cx.globals(true, None).listener.apply(&mut made);
     Ok((port, made))
 }
 

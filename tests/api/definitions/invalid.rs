@@ -177,6 +177,12 @@ const PARAMETERS: &[(&str, &str)] = &[
     ("maxBodyBytes: 8m", "maxBodyBytes in body must be of type integer"),
     ("maxBodyBytes: -1", "maxBodyBytes in body should be greater than or equal to 0"),
     ("responseRate: {afterKibibytes: 1}", "spec.responseRate.kibibytesPerSecond: Required value"),
+    ("compression: {gzip: {level: 0}}", "level in body should be greater than or equal to 1"),
+    ("compression: {brotli: {level: 7}}", "level in body should be less than or equal to 6"),
+    (
+        "compression: {gzip: {types: ['text/css; a=b']}}",
+        "a type is written as type/subtype without parameters",
+    ),
     ("errorPages: {statuses: [200]}", "statuses[0] in body should be greater than or equal to 400"),
     ("access: {allow: [office]}", NETWORK),
     ("access: {block: ['10.0.0.0/8,10.1.0.0/16']}", NETWORK),
