@@ -260,3 +260,23 @@ fn an_endpoint_is_not_charged_with_what_its_client_does_wrong() {
     let (_, metrics) = only_line(to(&origin), request);
     assert!(!metrics.contains("selvedge_upstream_failures_total{"), "{metrics}");
 }
+
+#[test]
+fn a_route_is_counted_from_its_first_request_on_and_goes_on_when_it_changes() {
+    let origin = Origin::named("ok");
+    let mut proxy = Proxy::to(&[origin.address]);
+    let has = |proxy: &Proxy, line: &str| proxy.engine.metrics().encode().contains(line);
+    assert!(has(&proxy, "selvedge_route_series 0\n"));
+    let mut client = Client::connect(proxy.http());
+    for count in 1..3 {
+        assert_eq!(client.get("a", "/").status, 200);
+        let ended = format!(
+            "selvedge_requests_total{{namespace=\"test\",route=\"route\",service=\"origin\",status=\"2xx\"}} {count}\n"
+        );
+        until(|| has(&proxy, &ended).then_some(()));
+        proxy.edit_host("*", |host| host.routes[0].timeouts.request += Duration::from_secs(1));
+        proxy.apply(&[]);
+        assert!(has(&proxy, &ended), "another table shows what the one before has counted");
+    }
+    assert!(has(&proxy, "selvedge_route_series 1\n"));
+}
