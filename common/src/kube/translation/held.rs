@@ -25,7 +25,7 @@ struct HeldBeside {
 }
 
 impl Held {
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.backends.is_empty() && self.more.is_none()
     }
 
@@ -102,17 +102,14 @@ impl<T: Translate> Reconciler<T> {
         let certificates = certificates.collect();
         let inner_hosts = inner_hosts.into_iter().inspect(|inner| self.lead_to(inner, batch)).collect();
         let more = HeldBeside { certificates, inner_hosts, problems: problems.into() };
-        let (before, before_beside) = self.held.remove(&unit).unwrap_or_default().split();
+        let (before, before_beside) = self.dependencies.take_held(&unit).split();
         if before_beside.problems != more.problems {
             more.problems.iter().for_each(|problem| self.problems.add(problem));
             before_beside.problems.iter().for_each(|problem| self.problems.remove(problem));
         }
         self.let_go(before, before_beside, batch);
         let more = (more != HeldBeside::default()).then(|| Box::new(more));
-        let held = Held { backends, more };
-        if !held.is_empty() {
-            self.held.insert(self.dependencies.kept(&unit), held);
-        }
+        self.dependencies.hold(&unit, Held { backends, more });
     }
 
     /// Removes what no unit refers to any more.
