@@ -96,7 +96,7 @@ impl<'a> RouteDraft<'a> {
     pub(super) fn new(
         (ingress, said): (&'a Ingress, Arc<Said>),
         part: String,
-        (path, written): (PathMatch, &str),
+        (path, written): (PathMatch, Arc<str>),
         (field, backend): (String, &'a IngressBackend),
     ) -> Self {
         Self {
@@ -107,7 +107,7 @@ impl<'a> RouteDraft<'a> {
             said,
             part,
             path,
-            written: written.into(),
+            written,
             backend,
             field,
             canary: None,

@@ -90,10 +90,7 @@ impl<T: Translate> Reconciler<T> {
         let Parts { backends, certificates, inner_hosts, mut problems } = parts;
         problems.sort();
         problems.dedup();
-        let backends = backends.into_iter().map(|(id, part)| {
-            self.use_backend(&id, part, batch);
-            id
-        });
+        let backends = backends.into_iter().map(|(id, part)| self.use_backend(id, part, batch));
         let backends = backends.collect();
         let certificates = certificates.into_iter().map(|(id, certificate)| {
             self.use_certificate(&id, certificate, batch);
@@ -137,8 +134,10 @@ impl<T: Translate> Reconciler<T> {
         }
     }
 
-    fn use_backend(&mut self, id: &BackendId, part: BackendPart, batch: &mut Batch) {
-        if self.snapshot.backends.get(id).is_none_or(|current| **current != part.backend) {
+    /// Counts a unit that refers to a backend; returns the id as it is kept here.
+    fn use_backend(&mut self, id: BackendId, part: BackendPart, batch: &mut Batch) -> BackendId {
+        let id = self.kept_id(&id).unwrap_or(id);
+        if self.snapshot.backends.get(&id).is_none_or(|current| **current != part.backend) {
             // Most backends are spoken to in the same way.
             if *self.usual != part.backend {
                 self.usual = Arc::new(part.backend);
@@ -146,13 +145,19 @@ impl<T: Translate> Reconciler<T> {
             let backend = self.usual.clone();
             self.change(batch).backends.insert(id.clone(), backend);
         }
-        let new = !self.backends.contains_key(id);
+        let new = !self.backends.contains_key(&id);
         let used = self.backends.entry(id.clone()).or_insert(BackendUse { units: 0, source: None });
         used.units += 1;
         if new || used.source != part.endpoints {
             used.source = part.endpoints;
             batch.dirty.insert(Unit::Endpoints(id.clone()));
         }
+        id
+    }
+
+    /// The id of a backend as it is kept here, so that all who name it share its text.
+    pub(super) fn kept_id(&self, id: &BackendId) -> Option<BackendId> {
+        self.backends.get_key_value(id).map(|(kept, _)| kept.clone())
     }
 
     fn use_certificate(&mut self, id: &CertificateId, certificate: Certificate, batch: &mut Batch) {
