@@ -279,7 +279,13 @@ impl Draft<'_> {
         }
     }
 
-    fn mirrors(&self, cx: &mut Context<'_, '_>, object: &ObjectRef, field: &str, near: &Near) -> Vec<Mirror> {
+    fn mirrors(
+        &self,
+        cx: &mut Context<'_, '_>,
+        object: &ObjectRef,
+        field: &str,
+        near: &Near,
+    ) -> Box<[Mirror]> {
         let own = namespace(&self.rule.metadata);
         let refer = |(at, given): (usize, &GivenMirror)| {
             let name = BackendName {
