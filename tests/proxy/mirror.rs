@@ -29,7 +29,7 @@ fn mirroring_over(protocol: BackendProtocol, origin: SocketAddr, shadow: SocketA
     proxy.route("*", PathMatch::Prefix("/".into()), "test/origin:80");
     proxy.edit_host("*", |host| {
         let target = BackendTarget::Backend("test/shadow:80".into());
-        host.routes[0].mirrors = vec![Mirror { target, percent, host: None }];
+        host.routes[0].mirrors = vec![Mirror { target, percent, host: None }].into();
     });
     proxy.apply(&[("test/origin:80", &[origin]), ("test/shadow:80", &[shadow])]);
     proxy

@@ -328,3 +328,23 @@ fn what_a_listener_leaves_out_has_no_line() {
     let targets: Vec<_> = lines.rest().iter().map(|line| line["target"].clone()).collect();
     assert_eq!(targets, ["/healthz?a", "/", "/healthz/a"]);
 }
+
+#[test]
+fn a_route_is_counted_from_its_first_request_on_and_goes_on_when_it_changes() {
+    let origin = Origin::named("ok");
+    let mut proxy = Proxy::to(&[origin.address]);
+    let has = |proxy: &Proxy, line: &str| proxy.engine.metrics().encode().contains(line);
+    assert!(has(&proxy, "selvedge_route_series 0\n"));
+    let mut client = Client::connect(proxy.http());
+    for count in 1..3 {
+        assert_eq!(client.get("a", "/").status, 200);
+        let ended = format!(
+            "selvedge_requests_total{{namespace=\"test\",route=\"route\",service=\"origin\",status=\"2xx\"}} {count}\n"
+        );
+        until(|| has(&proxy, &ended).then_some(()));
+        proxy.edit_host("*", |host| host.routes[0].timeouts.request += Duration::from_secs(1));
+        proxy.apply(&[]);
+        assert!(has(&proxy, &ended), "another table shows what the one before has counted");
+    }
+    assert!(has(&proxy, "selvedge_route_series 1\n"));
+}

@@ -149,8 +149,8 @@ mod tests {
 
     use super::*;
     use crate::kube::{
+        known::Known,
         objects::{Object, ObjectEvent},
-        reader::Known,
         store::{Objects, SERVICE_NAME_LABEL},
     };
 

@@ -1,6 +1,6 @@
 //! Names of hosts as objects write them: exact ones, and wildcards of one label.
 
-use std::net::IpAddr;
+use std::{borrow::Cow, net::IpAddr, sync::Arc};
 
 use crate::model::HostMatch;
 
@@ -9,13 +9,31 @@ use crate::model::HostMatch;
 /// # Errors
 /// What is wrong, in a sentence without the name.
 pub fn parse(text: &str) -> Result<HostMatch, String> {
-    let lower = text.to_ascii_lowercase();
+    let lower = match has_upper_case(text) {
+        true => Cow::Owned(text.to_ascii_lowercase()),
+        false => Cow::Borrowed(text),
+    };
     if let Some(suffix) = lower.strip_prefix("*.") {
         check(suffix)?;
         return Ok(HostMatch::Wildcard(suffix.into()));
     }
     check(&lower)?;
     Ok(HostMatch::Exact(lower.into()))
+}
+
+/// The same for a text that can be shared: most names are written in lower case already.
+///
+/// # Errors
+/// What is wrong, in a sentence without the name.
+pub fn parse_shared(text: &Arc<str>) -> Result<HostMatch, String> {
+    match text.starts_with("*.") || has_upper_case(text) {
+        true => parse(text),
+        false => check(text).map(|()| HostMatch::Exact(text.clone())),
+    }
+}
+
+fn has_upper_case(text: &str) -> bool {
+    text.bytes().any(|byte| byte.is_ascii_uppercase())
 }
 
 /// Whether a text is this host, which is a valid one. As [`parse`] and a comparison say, but without reading the text
@@ -109,6 +127,7 @@ mod tests {
             ("shop.example/a", None),
         ];
         for (text, want) in table {
+            assert_eq!(parse_shared(&text.into()), parse(text), "{text}");
             let host = parse(text).ok();
             assert_eq!(host.as_ref().map(ToString::to_string).as_deref(), want, "{text:?}");
             assert!(host.is_none_or(|host| is(text, &host)), "{text:?} is itself");

@@ -1,6 +1,6 @@
 //! Ingresses: as much of them as is looked at, in little room, as there may be very many.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use k8s_openapi::{
     api::networking::v1 as networking,
@@ -53,8 +53,8 @@ pub struct IngressSpec {
 /// A host with its paths.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct IngressRule {
-    /// The host; without one every host.
-    pub host: Option<Box<str>>,
+    /// The host, whose text others share; without one every host.
+    pub host: Option<Arc<str>>,
     /// Its paths; without them everything goes to the default backend.
     pub http: Option<IngressPaths>,
 }
@@ -69,10 +69,10 @@ pub struct IngressPaths {
 /// A path, and where its requests go.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct IngressPath {
-    /// The path.
-    pub path: Option<Box<str>>,
+    /// The path, which its routes share.
+    pub path: Option<Arc<str>>,
     /// How it is compared (`pathType`), as it is written.
-    pub path_type: Box<str>,
+    pub path_type: Arc<str>,
     /// Where requests go.
     pub backend: IngressBackend,
 }
@@ -176,11 +176,7 @@ impl From<networking::IngressRule> for IngressRule {
 
 impl From<networking::HTTPIngressPath> for IngressPath {
     fn from(path: networking::HTTPIngressPath) -> Self {
-        Self {
-            path: path.path.map(Into::into),
-            path_type: path.path_type.into(),
-            backend: path.backend.into(),
-        }
+        Self { path: path.path.map(shared), path_type: shared(path.path_type), backend: path.backend.into() }
     }
 }
 
@@ -203,6 +199,14 @@ impl From<networking::IngressTLS> for IngressTls {
     fn from(tls: networking::IngressTLS) -> Self {
         Self { hosts: boxed(tls.hosts), secret_name: tls.secret_name.map(Into::into) }
     }
+}
+
+/// A text as it is kept. Those that most paths have are there once.
+fn shared(text: String) -> Arc<str> {
+    static USUAL: LazyLock<[Arc<str>; 4]> =
+        LazyLock::new(|| ["/", "Prefix", "Exact", "ImplementationSpecific"].map(Arc::from));
+    let usual = USUAL.iter().find(|usual| ***usual == *text);
+    usual.cloned().unwrap_or_else(|| text.into())
 }
 
 /// A list with what it holds as it is kept, in room of its own: one that is made in that of the first list takes as much.

@@ -9,6 +9,7 @@ pub mod events;
 mod few;
 pub mod host;
 pub mod ingress;
+mod known;
 pub mod lease;
 pub mod manifests;
 pub mod objects;

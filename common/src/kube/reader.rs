@@ -1,16 +1,12 @@
 //! The reader: the only way by which translation reads objects; it records everything looked at.
 
-use std::{
-    cell::RefCell,
-    collections::{BTreeSet, HashMap},
-    sync::Arc,
-};
+use std::{cell::RefCell, collections::BTreeSet, sync::Arc};
 
 use k8s_openapi::api::{core::v1 as core, discovery::v1 as discovery, networking::v1 as networking};
 
 use super::{
-    few::Few,
     ingress::Ingress,
+    known::Known,
     objects::{Kind, Object, ObjectKey},
     store::{Objects, ServiceName},
 };
@@ -52,15 +48,6 @@ pub enum Read {
     Declaring(Unit),
     /// Whether a host has TLS.
     HasTls(HostMatch),
-}
-
-/// What is known beside the objects themselves.
-#[derive(Debug, Default)]
-pub(super) struct Known {
-    /// Which objects declare which unit.
-    pub(super) declarations: HashMap<Arc<Unit>, Few<ObjectKey>, foldhash::quality::RandomState>,
-    /// Hosts whose translation says that they have TLS.
-    pub(super) with_tls: BTreeSet<HostMatch>,
 }
 
 /// Reads objects and records what was read, also what was not found.
@@ -164,7 +151,7 @@ impl<'a> Reader<'a> {
     /// Every object that declares a unit, by kind, namespace and name.
     pub fn declaring<'s>(&'s self, unit: &Unit) -> impl Iterator<Item = &'a Object> + use<'s, 'a> {
         self.record(Read::Declaring(unit.clone()));
-        let keys = self.known.declarations.get(unit).into_iter().flat_map(Few::iter);
+        let keys = self.known.units.declaring(unit);
         keys.filter_map(|key| self.objects.get(key.kind, &key.namespace, &key.name))
     }
 

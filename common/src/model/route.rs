@@ -45,8 +45,8 @@ pub struct Route {
     #[serde(default, skip_serializing_if = "super::is_default")]
     pub retry: Shared<Retry>,
     /// Backends that get a copy of requests and whose answers nobody sees.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub mirrors: Vec<Mirror>,
+    #[serde(default, skip_serializing_if = "super::is_default")]
+    pub mirrors: Box<[Mirror]>,
     /// Whether its requests are left out of the access log.
     #[serde(default, skip_serializing_if = "super::is_default")]
     pub unlogged: bool,
@@ -123,7 +123,7 @@ impl Route {
             backends,
             timeouts: Shared::default(),
             retry: Shared::default(),
-            mirrors: Vec::new(),
+            mirrors: Box::default(),
             unlogged: false,
             buffered_body_bytes: 0,
             error_pages: None,
@@ -208,4 +208,15 @@ fn all() -> u8 {
 
 fn is_all(percent: &u8) -> bool {
     *percent == all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_route_with_its_counts_fits_into_256_bytes() {
+        // There may be very many, and the next larger piece of memory that the allocator has is one of 320.
+        assert!(size_of::<Route>() + 2 * size_of::<usize>() <= 256, "{}", size_of::<Route>());
+    }
 }

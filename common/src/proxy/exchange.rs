@@ -270,18 +270,19 @@ impl<'c> Exchange<'c> {
 
     /// Notes the route that answers, and counts the request there.
     pub fn set_route(&mut self, route: Arc<LiveRoute>) {
-        route.metrics.begin();
+        route.counters(&self.worker().shared.metrics).begin();
         self.worker().shared.workers[self.worker().index].begin();
         self.route = Some(route);
     }
 
     /// Notes another route that answers instead of the one that was found first, and counts the request there.
     pub fn lead_on(&mut self, route: Arc<LiveRoute>) {
-        route.metrics.begin();
-        self.outer = self.route.replace(route);
-        if let Some(outer) = &self.outer {
-            outer.metrics.hand_over();
+        let metrics = &self.worker().shared.metrics;
+        route.counters(metrics).begin();
+        if let Some(outer) = &self.route {
+            outer.counters(metrics).hand_over();
         }
+        self.outer = self.route.replace(route);
     }
 
     /// Notes who calls.
@@ -347,7 +348,8 @@ impl Exchange<'_> {
             (self.status, self.reason) = (499, self.reason.or(Some("client_closed")));
         }
         if let Some(route) = route {
-            route.metrics.end(self.status, duration, self.received.get(), self.sent.get());
+            let counters = route.counters(&worker.shared.metrics);
+            counters.end(self.status, duration, self.received.get(), self.sent.get());
         }
         identity::count(self, duration);
         if let Some(reason) = self.reason {

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use rustls::sign::CertifiedKey;
@@ -69,16 +69,16 @@ pub struct LiveRoute {
     /// Its settings, which it shares with the snapshot.
     pub route: Shared<Route>,
     /// Its backends; invalid ones keep their share of the requests.
-    pub targets: Vec<Target>,
+    pub targets: Box<[Target]>,
     total_weight: u64,
     /// Who gets copies of its requests.
-    pub mirrors: Vec<LiveMirror>,
+    pub mirrors: Box<[LiveMirror]>,
     /// Who answers instead of an error.
     pub pages: Option<Box<LivePages>>,
     /// How its answers are compressed.
     pub compression: Option<Arc<Compression>>,
-    /// Counters of the route.
-    pub metrics: Arc<RouteMetrics>,
+    /// Made with the first request, as most routes of a big cluster have none for a long time.
+    counters: OnceLock<Arc<RouteMetrics>>,
 }
 
 /// One backend of a route with its share of the requests.
@@ -259,7 +259,7 @@ impl LiveRoute {
     }
 
     fn build(route: &Shared<Route>, parts: &Parts<'_>) -> Self {
-        let targets: Vec<Target> =
+        let targets: Box<[Target]> =
             route.backends.iter().map(|to| Target::build(to, parts.registry)).collect();
         let total_weight = targets.iter().map(|target| u64::from(target.weight)).sum();
         let mirrors = (route.mirrors.iter())
@@ -277,8 +277,15 @@ impl LiveRoute {
             Filter::Compression(compression) => Some(compression.clone()),
             _ => None,
         });
-        let metrics = parts.metrics.route(&labels(route, &targets));
-        Self { route: route.clone(), targets, total_weight, mirrors, pages, compression, metrics }
+        // A route that has had requests goes on counting.
+        let known = parts.metrics.known_route(&labels(route, &targets));
+        let counters = known.map(OnceLock::from).unwrap_or_default();
+        Self { route: route.clone(), targets, total_weight, mirrors, pages, compression, counters }
+    }
+
+    /// Its counters.
+    pub fn counters(&self, metrics: &Metrics) -> &RouteMetrics {
+        self.counters.get_or_init(|| metrics.route(&labels(&self.route, &self.targets)))
     }
 
     /// Chooses a target by weight; `None` if no target has any.

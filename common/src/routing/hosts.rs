@@ -23,8 +23,8 @@ pub struct HostTable<R> {
     certificate: Option<CertificateId>,
     /// How those clients are verified.
     client_verification: Option<Arc<ClientVerification>>,
-    /// Where their connections go if their TLS does not end here.
-    passthrough: Option<Passthrough<R>>,
+    /// Where their connections go if their TLS does not end here; few have it.
+    passthrough: Option<Box<Passthrough<R>>>,
     /// Routes of one priority each, the highest first; none if the host has no say in routing.
     levels: Box<[Level<R>]>,
 }
@@ -56,9 +56,9 @@ impl<R> HostTable<R> {
                 .then(one.rank.cmp(&other.rank))
         });
         let levels = routes.chunk_by(|one, other| one.priority == other.priority);
-        let passthrough = source.tls_passthrough.as_ref().map(|settings| Passthrough {
-            settings: settings.clone(),
-            route: Arc::new(make(&settings.route().into())),
+        let passthrough = source.tls_passthrough.as_ref().map(|settings| {
+            let route = Arc::new(make(&settings.route().into()));
+            Box::new(Passthrough { settings: settings.clone(), route })
         });
         Self {
             certificate: source.certificate.clone(),
@@ -80,7 +80,7 @@ impl<R> HostTable<R> {
 
     /// Where connections of clients go that name this host in SNI, if their TLS does not end here.
     pub fn passthrough(&self) -> Option<&Passthrough<R>> {
-        self.passthrough.as_ref()
+        self.passthrough.as_deref()
     }
 
     /// Whether it decides about requests; a host with only a certificate does not.

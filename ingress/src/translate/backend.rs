@@ -5,14 +5,13 @@ use selvedge_common::{
     filter::Filter,
     kube::{
         ingress::IngressBackend,
-        objects::Kind,
         rules::{self, BackendName, Near, Policy, Rules, Way},
         service::{self, FoundPort, PortRef, ServiceFault, ServicePart},
     },
     model::{BackendTarget, HostMatch, InvalidBackend, Problem, Route, RulesRef},
 };
 
-use super::{Context, RouteDraft, SERVICE_SET, Via, ingress_ref, name, namespace, upstream, via};
+use super::{Context, RouteDraft, SERVICE_SET, Via, ingress_ref, namespace, upstream, via};
 
 /// Why a backend does not resolve: the field of the Ingress, and what it is for the proxy and for people.
 #[derive(Debug)]
@@ -37,7 +36,7 @@ pub(super) struct Led {
 
 /// Resolves the backend of a route; what is wrong is told to the owner of the Ingress.
 pub(super) fn resolve(cx: &mut Context<'_, '_>, draft: &RouteDraft<'_>) -> Led {
-    let near = Near::of(&mut cx.rules(), Kind::Ingress, namespace(draft.ingress), name(draft.ingress));
+    let near = Near::of(&mut cx.rules(), ingress_ref(draft.ingress));
     let found = service_of(draft).and_then(|(service, port)| find(cx, draft, service, port));
     match found.and_then(|(name, found)| lead(cx, draft, (name, found), &near)) {
         Ok(led) => led,

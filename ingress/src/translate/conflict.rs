@@ -82,7 +82,7 @@ pub(super) fn fallback(cx: &mut Context<'_, '_>) -> Option<Route> {
     let mut draft = RouteDraft::new(
         (winner, said),
         "default".into(),
-        (everything, "/"),
+        (everything, "/".into()),
         ("spec.defaultBackend".into(), backend),
     );
     // There is no host that it could have TLS for.

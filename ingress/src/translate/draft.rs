@@ -96,7 +96,7 @@ impl<'a> RouteDraft<'a> {
     pub(super) fn new(
         (ingress, said): (&'a Ingress, Arc<Said>),
         part: String,
-        (path, written): (PathMatch, &str),
+        (path, written): (PathMatch, Arc<str>),
         (field, backend): (String, &'a IngressBackend),
     ) -> Self {
         Self {
@@ -107,7 +107,7 @@ impl<'a> RouteDraft<'a> {
             said,
             part,
             path,
-            written: written.into(),
+            written,
             backend,
             field,
             canary: None,
@@ -245,7 +245,7 @@ impl<'a> RouteDraft<'a> {
         if self.unprotected {
             close(&mut route);
         } else {
-            route.mirrors.extend(extras::mirror(cx, self));
+            route.mirrors = extras::mirror(cx, self).into_iter().collect();
             route.error_pages = error_service::pages(cx, self);
         }
         route
@@ -270,6 +270,6 @@ pub(super) fn close(route: &mut Route) {
     let weight = 1;
     route.backends = vec![BackendRef { target: BackendTarget::Invalid(InvalidBackend::Unprotected), weight }];
     route.rules = None;
-    route.mirrors.clear();
+    route.mirrors = Box::default();
     route.error_pages = None;
 }

@@ -1,6 +1,6 @@
 //! Globals of classes: the ConfigMap that they are read from, those that it names, and what they add to routes.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use k8s_openapi::api::networking::v1 as networking;
 use selvedge_common::{
@@ -36,29 +36,37 @@ impl<'r> Context<'_, 'r> {
     ) -> Arc<Globals> {
         let (settings, reader) = (self.settings, self.reader);
         let name = class.and_then(|class| class.metadata.name.as_deref()).unwrap_or_default();
-        let read = || Arc::new(of_class(settings, reader, (adopted, class)));
+        let read = || of_class(settings, reader, (adopted, class));
         self.globals.entry((adopted, name)).or_insert_with(read).clone()
     }
 }
+
+/// What counts for classes of which nobody says anything: those of ours and those that were adopted.
+static UNSAID: LazyLock<[Arc<Globals>; 2]> =
+    LazyLock::new(|| [false, true].map(|adopted| Arc::new(Globals::of_class(adopted))));
 
 /// ConfigMap and EdgeParameters together. What is wrong with them is told once for these objects.
 fn of_class(
     settings: &Settings,
     reader: &Reader<'_>,
     (adopted, class): (bool, Option<&networking::IngressClass>),
-) -> Globals {
+) -> Arc<Globals> {
     let (parameters, closes) = match class.map(|class| parameters::find(reader, class, adopted)) {
         Some(Ok(parameters)) => (parameters, false),
         Some(Err(fault)) => (None, fault.closes),
         None => (None, false),
     };
+    let is_unsaid = parameters.is_none() && !(adopted && settings.nginx_configmap.is_some());
+    if is_unsaid && !closes {
+        return UNSAID[usize::from(adopted)].clone();
+    }
     let mut globals = match (adopted, parameters) {
         (true, parameters) => read(settings, reader, parameters).0,
         (false, Some(parameters)) => Globals::of_parameters(parameters, false).0,
         (false, None) => Globals::of_class(false),
     };
     globals.unprotected |= closes;
-    globals
+    Arc::new(globals)
 }
 
 /// Whether an object is the ConfigMap of global settings.

@@ -1,7 +1,10 @@
 //! Hosts as Ingresses write them.
 
 use selvedge_common::{
-    kube::ingress::{Ingress, IngressRule},
+    kube::{
+        host::parse_shared,
+        ingress::{Ingress, IngressRule},
+    },
     model::HostMatch,
 };
 
@@ -11,6 +14,23 @@ use super::{rules, tls};
 
 /// A field of an Ingress and the host in it, or what is wrong with it.
 type HostField = (String, Result<HostMatch, String>);
+
+/// The valid hosts of rules.
+pub(super) fn named_by_rules(ingress: &Ingress) -> impl Iterator<Item = HostMatch> {
+    rules(ingress).iter().filter_map(|rule| of_rule(rule).ok())
+}
+
+/// The valid hosts of rules and under `spec.tls`.
+pub(super) fn named(ingress: &Ingress) -> impl Iterator<Item = HostMatch> {
+    let by_tls = tls(ingress).iter().flat_map(|tls| tls.hosts.iter());
+    named_by_rules(ingress).chain(by_tls.filter_map(|host| parse(host).ok()))
+}
+
+/// Whether a host, which is a valid one, is among these.
+pub(super) fn names(ingress: &Ingress, host: &HostMatch) -> bool {
+    rules(ingress).iter().any(|rule| is_of_rule(rule, host))
+        || tls(ingress).iter().any(|tls| tls.hosts.iter().any(|text| is(text, host)))
+}
 
 /// The host of each rule.
 pub(super) fn rule_hosts(ingress: &Ingress) -> impl Iterator<Item = HostField> {
@@ -30,9 +50,9 @@ pub(super) fn tls_hosts(ingress: &Ingress) -> impl Iterator<Item = HostField> {
 
 /// The host of a rule; a rule without one answers every host.
 pub(super) fn of_rule(rule: &IngressRule) -> Result<HostMatch, String> {
-    match rule.host.as_deref() {
-        None | Some("") => Ok(HostMatch::Any),
-        Some(host) => parse(host),
+    match rule.host.as_ref().filter(|host| !host.is_empty()) {
+        None => Ok(HostMatch::Any),
+        Some(host) => parse_shared(host),
     }
 }
 

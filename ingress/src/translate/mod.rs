@@ -241,8 +241,7 @@ impl Translate for Edge {
 impl Edge {
     /// The units that an Ingress has a say in beside its own.
     fn declared_by(&self, ingress: &Ingress) -> Vec<Unit> {
-        let hosts = host::rule_hosts(ingress).chain(host::tls_hosts(ingress));
-        let hosts = hosts.filter_map(|(_, host)| host.ok()).map(|host| Unit::Host(self.route_set(), host));
+        let hosts = host::named(ingress).map(|host| Unit::Host(self.route_set(), host));
         let has_default = spec(ingress).is_some_and(|spec| spec.default_backend.is_some());
         let more = more_hosts::declared(ingress).into_iter().map(|host| Unit::Host(self.route_set(), host));
         hosts.chain(more).chain(has_default.then_some(Unit::Base)).collect()
@@ -278,11 +277,11 @@ impl<'r> Context<'_, 'r> {
     fn owners(&self, host: &HostMatch) -> Vec<&'r str> {
         let ingresses = self.ours(&Unit::Host(ROUTE_SET.into(), host.clone()));
         // Another name that an annotation gives makes nobody an owner.
-        let names = |ingress: &&Arc<Ingress>| {
-            let mut hosts = host::rule_hosts(ingress).chain(host::tls_hosts(ingress));
-            hosts.any(|(_, named)| named.as_ref() == Ok(host))
-        };
-        ingresses.into_iter().filter(names).map(|ingress| namespace(ingress)).collect()
+        ingresses
+            .into_iter()
+            .filter(|ingress| host::names(ingress, host))
+            .map(|ingress| namespace(ingress))
+            .collect()
     }
 
     /// The Ingresses of ours that declare a unit, the one that wins conflicts first.

@@ -29,15 +29,15 @@ const MOST_ROUTES: usize = 100_000;
 /// The hosts that an Ingress may have a say in beside those that it names, whether or not its annotations count.
 pub(super) fn declared(ingress: &Ingress) -> Vec<HostMatch> {
     let annotations = &ingress.metadata.annotations;
-    let values = |key: &'static str| {
-        [PREFIX, NGINX_PREFIX]
-            .into_iter()
-            .filter_map(move |prefix| annotations.get(&format!("{prefix}{key}")))
+    let values = move |key: &'static str| {
+        let is_it =
+            move |name: &str| [PREFIX, NGINX_PREFIX].iter().any(|at| name.strip_prefix(at) == Some(key));
+        annotations.iter().filter(move |(name, _)| is_it(name)).map(|(_, text)| text)
     };
     let aliases = values(ALIAS).filter_map(Hosts::parse).flat_map(|hosts| hosts.hosts.to_vec());
     let mut hosts: Vec<_> = aliases.collect();
     if values(WWW).any(|text| bool::parse(text) == Some(true)) {
-        hosts.extend(host::rule_hosts(ingress).filter_map(|(_, host)| counterpart(&host.ok()?)));
+        hosts.extend(host::named_by_rules(ingress).filter_map(|host| counterpart(&host)));
     }
     hosts
 }
@@ -88,7 +88,7 @@ fn has_rule(ingress: &Ingress, host: &HostMatch) -> bool {
 /// ingress-nginx: of several Ingresses of a host only the oldest one with the annotation counts.
 fn aliased<'r>(cx: &mut Context<'_, 'r>, ingress: &'r Arc<Ingress>, alias: &HostMatch) -> Option<HostMatch> {
     let names_it = is_alias(cx, ingress, alias);
-    let real = host::rule_hosts(ingress).find_map(|(_, host)| host.ok()).filter(|_| names_it)?;
+    let real = host::named_by_rules(ingress).next().filter(|_| names_it)?;
     let of_real = cx.ours(&Unit::Host(ROUTE_SET.into(), real.clone()));
     let first = of_real
         .iter()

@@ -93,10 +93,12 @@ pub(super) fn pass<'r>(
 
 /// What is wrong with an Ingress that asks for it beside what its hosts say: without the name of a host no connection can
 /// be told from another one.
-pub(super) fn without_host(ingress: &Ingress, annotations: &Annotations) -> impl Iterator<Item = Problem> {
-    let asks = annotations.frontend_tls.passthrough == Some(true);
+pub(super) fn without_host(ingress: &Ingress, annotations: &Annotations) -> Vec<Problem> {
+    if annotations.frontend_tls.passthrough != Some(true) {
+        return Vec::new();
+    }
     let object = ingress_ref(ingress);
-    let problem = move |field: String| {
+    let problem = |field: String| {
         let message = "ssl-passthrough tells connections apart by the host that clients name in TLS, and there is none; TLS \
                        ends here, name a host"
             .to_owned();
@@ -105,7 +107,7 @@ pub(super) fn without_host(ingress: &Ingress, annotations: &Annotations) -> impl
     let fields = host::rule_hosts(ingress).filter(|(_, host)| *host == Ok(HostMatch::Any));
     let field = annotation_field(ingress, KEY);
     let fields = fields.map(|(field, _)| field).chain(rules(ingress).is_empty().then_some(field));
-    fields.filter(move |_| asks).map(problem).collect::<Vec<_>>().into_iter()
+    fields.map(problem).collect()
 }
 
 fn asks<'r>(cx: &mut Context<'_, 'r>, ingress: &'r Ingress) -> bool {
@@ -130,7 +132,7 @@ fn root<'r>(
     let backend = spec(first)?.default_backend.as_deref()?;
     let field = ("spec.defaultBackend".into(), backend);
     let said = cx.said(first);
-    Some(RouteDraft::new((first, said), "default".into(), (all, "/"), field))
+    Some(RouteDraft::new((first, said), "default".into(), (all, "/".into()), field))
 }
 
 fn access(filters: &[Filter]) -> Vec<Access> {

@@ -13,6 +13,9 @@ use super::{near, pattern};
 /// The path types that Kubernetes knows.
 const PATH_TYPES: [&str; 3] = ["Exact", "Prefix", "ImplementationSpecific"];
 
+/// What is wrong with a path that is not there.
+const MISSING: &str = "it is missing: only ImplementationSpecific may leave it out";
+
 /// What is wrong with a path: which field, a reason and a sentence.
 #[derive(Debug, PartialEq)]
 pub(super) struct PathFault {
@@ -22,8 +25,8 @@ pub(super) struct PathFault {
 }
 
 /// Reads `path` and `pathType`.
-pub(super) fn parse(path: Option<&str>, path_type: &str) -> Result<PathMatch, PathFault> {
-    let text = path.unwrap_or_default();
+pub(super) fn parse(path: Option<&Arc<str>>, path_type: &str) -> Result<PathMatch, PathFault> {
+    let text = path.map_or("", |path| &**path);
     if !PATH_TYPES.contains(&path_type) {
         let message = match path_type {
             "" => "it is missing: use Exact, Prefix or ImplementationSpecific".to_owned(),
@@ -38,12 +41,16 @@ pub(super) fn parse(path: Option<&str>, path_type: &str) -> Result<PathMatch, Pa
     if text.is_empty() && path_type == "ImplementationSpecific" {
         return Ok(PathMatch::Prefix("/".into()));
     }
-    if let Some(message) = fault(text) {
-        return Err(PathFault { field: "path", reason: "InvalidPath", message: message.to_owned() });
-    }
+    let path = match (path, fault(text)) {
+        (Some(path), None) => path,
+        (_, fault) => {
+            let message = fault.unwrap_or(MISSING).to_owned();
+            return Err(PathFault { field: "path", reason: "InvalidPath", message });
+        }
+    };
     Ok(match path_type {
-        "Exact" => PathMatch::Exact(canonical(text)),
-        _ => PathMatch::Prefix(canonical(text)),
+        "Exact" => PathMatch::Exact(canonical(path)),
+        _ => PathMatch::Prefix(canonical(path)),
     })
 }
 
@@ -66,9 +73,8 @@ pub(super) fn parse_regex(path: Option<&str>) -> Result<PathMatch, PathFault> {
 
 /// Why no request could ever have this path. Requests are matched in canonical form, without empty or dot segments.
 fn fault(text: &str) -> Option<&'static str> {
-    let lower = text.to_ascii_lowercase();
     if text.is_empty() {
-        return Some("it is missing: only ImplementationSpecific may leave it out");
+        return Some(MISSING);
     }
     if !text.starts_with('/') {
         return Some("it must begin with `/`");
@@ -76,13 +82,16 @@ fn fault(text: &str) -> Option<&'static str> {
     if text.contains("//") {
         return Some("it must not contain `//`");
     }
-    if lower.replace("%2e", ".").split('/').any(|segment| matches!(segment, "." | "..")) {
+    let has_dots = |text: &str| text.split('/').any(|segment| matches!(segment, "." | ".."));
+    let lower = text.contains('%').then(|| text.to_ascii_lowercase());
+    let has_escaped = |escape: &str| lower.as_deref().is_some_and(|lower| lower.contains(escape));
+    if has_dots(text) || lower.as_deref().is_some_and(|lower| has_dots(&lower.replace("%2e", "."))) {
         return Some("it must not contain the segments `.` and `..`");
     }
-    if lower.contains("%2f") || lower.contains("%5c") || text.contains('\\') {
+    if has_escaped("%2f") || has_escaped("%5c") || text.contains('\\') {
         return Some("it must not contain a backslash, or an escaped slash or backslash");
     }
-    if lower.contains("%00") || text.chars().any(|c| c.is_control() || c == ' ') {
+    if has_escaped("%00") || text.chars().any(|c| c.is_control() || c == ' ') {
         return Some("it must not contain spaces or control characters");
     }
     if text.contains(['?', '#']) {
@@ -99,11 +108,12 @@ fn fault(text: &str) -> Option<&'static str> {
 }
 
 /// The form in which requests are matched. The path has passed `fault`, so it has one.
-fn canonical(text: &str) -> Arc<str> {
+fn canonical(text: &Arc<str>) -> Arc<str> {
     let mut canonical = Vec::with_capacity(text.len());
     match path::canonicalize(text.as_bytes(), false, &mut canonical) {
-        Ok(()) => String::from_utf8_lossy(&canonical).into(),
-        Err(_) => text.into(),
+        Ok(()) if canonical != text.as_bytes() => String::from_utf8_lossy(&canonical).into(),
+        // Mostly it is written so already.
+        _ => text.clone(),
     }
 }
 
@@ -153,7 +163,7 @@ mod tests {
             (Some("/a"), "Regex", path_type.clone()),
         ];
         for (text, kind, want) in table {
-            let got = parse(text, kind).map_err(|fault| (fault.field, fault.reason));
+            let got = parse(text.map(Arc::from).as_ref(), kind).map_err(|fault| (fault.field, fault.reason));
             assert_eq!(got, want, "{text:?} {kind}");
         }
     }

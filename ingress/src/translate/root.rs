@@ -86,7 +86,7 @@ fn add_root<'r>(
     let part = format!("{index}/default");
     if let Some(backend) = own {
         let field = ("spec.defaultBackend".into(), backend);
-        drafts.insert(root.clone(), RouteDraft::new((first, said), part, (root, "/"), field));
+        drafts.insert(root.clone(), RouteDraft::new((first, said), part, (root, "/".into()), field));
     }
 }
 

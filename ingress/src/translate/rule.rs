@@ -81,15 +81,16 @@ fn declared<'r>(ingress: &'r Arc<Ingress>, host: &HostMatch) -> impl Iterator<It
     })
 }
 
-fn written(declared: &IngressPath) -> &str {
-    declared.path.as_deref().filter(|path| !path.is_empty()).unwrap_or("/")
+fn written(declared: &IngressPath) -> Arc<str> {
+    let path = declared.path.clone().filter(|path| !path.is_empty());
+    path.unwrap_or_else(|| "/".into())
 }
 
 /// Which requests a path is for; what is wrong with it is told.
 fn read_path(cx: &mut Context<'_, '_>, declared: &Declared<'_>, is_regex: bool) -> Option<PathMatch> {
-    let text = declared.path.path.as_deref();
+    let text = declared.path.path.as_ref();
     let read = match is_regex {
-        true => path::parse_regex(text),
+        true => path::parse_regex(text.map(|text| &**text)),
         false => path::parse(text, &declared.path.path_type),
     };
     read.map_err(|fault| {
@@ -130,5 +131,5 @@ fn everything<'a>(
     let path = PathMatch::Prefix("/".into());
     let said = cx.said(owner);
     let field = ("spec.defaultBackend".into(), backend);
-    (*host != HostMatch::Any).then(|| RouteDraft::new((owner, said), part, (path, "/"), field))
+    (*host != HostMatch::Any).then(|| RouteDraft::new((owner, said), part, (path, "/".into()), field))
 }

@@ -35,6 +35,8 @@ fn wrong_hosts(ingress: &Ingress) -> impl Iterator<Item = Problem> {
 fn nothing_to_serve(ingress: &Ingress) -> Option<Problem> {
     let default_backend = spec(ingress).and_then(|spec| spec.default_backend.as_ref());
     let empty = rules(ingress).is_empty() && default_backend.is_none();
-    let message = "it has neither rules nor a defaultBackend, so it routes nothing".to_owned();
-    empty.then(|| Problem::warning(&ingress_ref(ingress), "spec", "NothingToServe", message))
+    empty.then(|| {
+        let message = "it has neither rules nor a defaultBackend, so it routes nothing".to_owned();
+        Problem::warning(&ingress_ref(ingress), "spec", "NothingToServe", message)
+    })
 }

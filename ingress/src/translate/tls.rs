@@ -92,7 +92,7 @@ pub(super) fn covers(cx: &Context<'_, '_>, ingresses: &[&Arc<Ingress>], host: &H
 /// What is wrong with entries under `spec.tls` that no host speaks for.
 pub(super) fn useless_entries(ingress: &Ingress) -> impl Iterator<Item = Problem> {
     let object = ingress_ref(ingress);
-    let named = rules(ingress).iter().any(|rule| !matches!(host::of_rule(rule), Ok(HostMatch::Any)));
+    let named = rules(ingress).iter().any(|rule| !host::is_of_rule(rule, &HostMatch::Any));
     let entries = tls(ingress).iter().enumerate();
     let without = entries.filter(move |(_, entry)| entry.hosts.is_empty() && !named);
     without.map(move |(index, _)| {

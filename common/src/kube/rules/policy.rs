@@ -61,12 +61,10 @@ pub struct Near {
 
 impl Near {
     /// The policies that are attached to an object.
-    pub fn of(cx: &mut Context<'_, '_>, kind: Kind, namespace: &str, name: &str) -> Self {
-        let owner = ObjectRef::new(kind.name(), namespace, name);
-        if !cx.reader.has_any(Kind::TrafficPolicy) {
-            return Self { owner, policy: Policy::default() };
-        }
-        Self { owner, policy: Policy::attached_to(cx, &ObjectKey::new(kind, namespace, name), None) }
+    pub fn of(cx: &mut Context<'_, '_>, owner: ObjectRef) -> Self {
+        let key = ObjectKey::of(&owner).filter(|_| cx.reader.has_any(Kind::TrafficPolicy));
+        let policy = key.map(|key| Policy::attached_to(cx, &key, None)).unwrap_or_default();
+        Self { owner, policy }
     }
 
     /// What makes the id of a backend differ from that of the same Service port without this policy.

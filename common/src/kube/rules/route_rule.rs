@@ -96,7 +96,7 @@ pub fn of_host(cx: &mut Context<'_, '_>, host: &HostMatch, owners: &[&str]) -> V
 fn routes(cx: &mut Context<'_, '_>, rules: &[&Arc<RouteRule>], target: Option<&Rules<'_>>) -> Vec<Route> {
     let mut drafted = Vec::new();
     for rule in rules {
-        let near = Near::of(cx, Kind::RouteRule, namespace(&rule.metadata), name(&rule.metadata));
+        let near = Near::of(cx, object_ref(Kind::RouteRule, &rule.metadata));
         for (index, given) in rule.spec.rules.iter().enumerate() {
             Draft { rule, index, given, near: &near }.routes(cx, target, &mut drafted);
         }
@@ -279,7 +279,13 @@ impl Draft<'_> {
         }
     }
 
-    fn mirrors(&self, cx: &mut Context<'_, '_>, object: &ObjectRef, field: &str, near: &Near) -> Vec<Mirror> {
+    fn mirrors(
+        &self,
+        cx: &mut Context<'_, '_>,
+        object: &ObjectRef,
+        field: &str,
+        near: &Near,
+    ) -> Box<[Mirror]> {
         let own = namespace(&self.rule.metadata);
         let refer = |(at, given): (usize, &GivenMirror)| {
             let name = BackendName {
@@ -305,7 +311,7 @@ pub fn translate<'r>(
     (ours, hosts): (bool, Option<&dyn Hosts<'r>>),
 ) -> ObjectTranslation {
     let object = object_ref(Kind::RouteRule, &rule.metadata);
-    let near = Near::of(cx, Kind::RouteRule, namespace(&rule.metadata), name(&rule.metadata));
+    let near = Near::of(cx, object_ref(Kind::RouteRule, &rule.metadata));
     // Told by the policy itself.
     cx.problems.clear();
     let target = rule.spec.targets.iter().find_map(|target| target_service(cx.reader, rule, target));

@@ -25,7 +25,7 @@ struct HeldBeside {
 }
 
 impl Held {
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.backends.is_empty() && self.more.is_none()
     }
 
@@ -90,10 +90,7 @@ impl<T: Translate> Reconciler<T> {
         let Parts { backends, certificates, inner_hosts, mut problems } = parts;
         problems.sort();
         problems.dedup();
-        let backends = backends.into_iter().map(|(id, part)| {
-            self.use_backend(&id, part, batch);
-            id
-        });
+        let backends = backends.into_iter().map(|(id, part)| self.use_backend(id, part, batch));
         let backends = backends.collect();
         let certificates = certificates.into_iter().map(|(id, certificate)| {
             self.use_certificate(&id, certificate, batch);
@@ -102,17 +99,14 @@ impl<T: Translate> Reconciler<T> {
         let certificates = certificates.collect();
         let inner_hosts = inner_hosts.into_iter().inspect(|inner| self.lead_to(inner, batch)).collect();
         let more = HeldBeside { certificates, inner_hosts, problems: problems.into() };
-        let (before, before_beside) = self.held.remove(&unit).unwrap_or_default().split();
+        let (before, before_beside) = self.dependencies.take_held(&unit).split();
         if before_beside.problems != more.problems {
             more.problems.iter().for_each(|problem| self.problems.add(problem));
             before_beside.problems.iter().for_each(|problem| self.problems.remove(problem));
         }
         self.let_go(before, before_beside, batch);
         let more = (more != HeldBeside::default()).then(|| Box::new(more));
-        let held = Held { backends, more };
-        if !held.is_empty() {
-            self.held.insert(self.dependencies.kept(&unit), held);
-        }
+        self.dependencies.hold(&unit, Held { backends, more });
     }
 
     /// Removes what no unit refers to any more.
@@ -140,8 +134,10 @@ impl<T: Translate> Reconciler<T> {
         }
     }
 
-    fn use_backend(&mut self, id: &BackendId, part: BackendPart, batch: &mut Batch) {
-        if self.snapshot.backends.get(id).is_none_or(|current| **current != part.backend) {
+    /// Counts a unit that refers to a backend; returns the id as it is kept here.
+    fn use_backend(&mut self, id: BackendId, part: BackendPart, batch: &mut Batch) -> BackendId {
+        let id = self.kept_id(&id).unwrap_or(id);
+        if self.snapshot.backends.get(&id).is_none_or(|current| **current != part.backend) {
             // Most backends are spoken to in the same way.
             if *self.usual != part.backend {
                 self.usual = Arc::new(part.backend);
@@ -149,13 +145,19 @@ impl<T: Translate> Reconciler<T> {
             let backend = self.usual.clone();
             self.change(batch).backends.insert(id.clone(), backend);
         }
-        let new = !self.backends.contains_key(id);
+        let new = !self.backends.contains_key(&id);
         let used = self.backends.entry(id.clone()).or_insert(BackendUse { units: 0, source: None });
         used.units += 1;
         if new || used.source != part.endpoints {
             used.source = part.endpoints;
             batch.dirty.insert(Unit::Endpoints(id.clone()));
         }
+        id
+    }
+
+    /// The id of a backend as it is kept here, so that all who name it share its text.
+    pub(super) fn kept_id(&self, id: &BackendId) -> Option<BackendId> {
+        self.backends.get_key_value(id).map(|(kept, _)| kept.clone())
     }
 
     fn use_certificate(&mut self, id: &CertificateId, certificate: Certificate, batch: &mut Batch) {

@@ -5,13 +5,13 @@ mod held;
 mod units;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     sync::Arc,
 };
 
 use dependencies::Dependencies;
-use held::{Held, Problems};
+use held::Problems;
 use selvedge_crds::status::MOST_PROBLEMS;
 
 use super::{
@@ -150,7 +150,6 @@ pub struct Reconciler<T> {
     translate: T,
     objects: Objects,
     dependencies: Dependencies,
-    held: HashMap<Arc<Unit>, Held, foldhash::quality::RandomState>,
     problems: Problems,
     backends: BTreeMap<BackendId, BackendUse>,
     /// The backend that was made last; those that are equal share it.
@@ -195,7 +194,6 @@ impl<T: Translate> Reconciler<T> {
             translate,
             objects: Objects::default(),
             dependencies: Dependencies::default(),
-            held: HashMap::default(),
             problems: Problems::default(),
             backends: BTreeMap::new(),
             usual: Arc::default(),

@@ -10,7 +10,7 @@ use crate::{
         objects::ObjectKey,
         reader::{Reader, Unit},
     },
-    model::{Endpoints, HostMatch, Listener, Route, RouteSet, Snapshot, VirtualHost},
+    model::{BackendTarget, Endpoints, HostMatch, Listener, Route, RouteSet, Snapshot, VirtualHost},
 };
 
 impl<T: Translate> Reconciler<T> {
@@ -67,6 +67,7 @@ impl<T: Translate> Reconciler<T> {
         }
         self.dependencies.record(unit, reader.into_reads());
         batch.dirty.extend(self.dependencies.set_tls(host, translation.has_tls));
+        translation.virtual_host.iter_mut().for_each(|made| self.share_ids(made));
         self.set_host((set, host), translation.virtual_host, batch);
         translation.parts
     }
@@ -129,6 +130,19 @@ impl<T: Translate> Reconciler<T> {
             Some(wanted) => hosts.insert(host.clone(), Arc::new(wanted)),
             None => hosts.remove(host),
         };
+    }
+
+    /// Has the routes of a host name their backends by the texts that are kept already.
+    fn share_ids(&self, host: &mut VirtualHost) {
+        for route in &mut host.routes {
+            for backend in &mut route.backends {
+                if let BackendTarget::Backend(id) = &mut backend.target
+                    && let Some(kept) = self.kept_id(id)
+                {
+                    *id = kept;
+                }
+            }
+        }
     }
 
     fn set_endpoints(&mut self, id: &BackendId, wanted: Option<Endpoints>, batch: &mut Batch) {

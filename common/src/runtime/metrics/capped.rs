@@ -33,6 +33,15 @@ struct Held<L, M> {
     unheld_since: HashMap<L, Instant, RandomState>,
 }
 
+impl<L: Hash + Eq, M> Held<L, M> {
+    /// The counters for these labels, which somebody holds from now on.
+    fn take_up(&mut self, labels: &L) -> Option<Arc<M>> {
+        let metrics = self.counters.get(labels).cloned()?;
+        self.unheld_since.remove(labels);
+        Some(metrics)
+    }
+}
+
 impl<L, M> Default for Held<L, M> {
     fn default() -> Self {
         Self { counters: HashMap::default(), unheld_since: HashMap::default() }
@@ -63,8 +72,7 @@ impl<L: Ord + Hash + Clone, M: Default> Capped<L, M> {
     /// The counters for these labels; those of the overflow if there are too many label sets already.
     pub(super) fn get(&self, labels: &L) -> Arc<M> {
         let mut held = self.lock();
-        if let Some(metrics) = held.counters.get(labels).cloned() {
-            held.unheld_since.remove(labels);
+        if let Some(metrics) = held.take_up(labels) {
             return metrics;
         }
         let most = self.most.load(Ordering::Relaxed);
@@ -79,6 +87,11 @@ impl<L: Ord + Hash + Clone, M: Default> Capped<L, M> {
         let metrics = Arc::<M>::default();
         held.counters.insert(labels.clone(), metrics.clone());
         metrics
+    }
+
+    /// The counters for these labels if there are any.
+    pub(super) fn known(&self, labels: &L) -> Option<Arc<M>> {
+        self.lock().take_up(labels)
     }
 
     /// Forgets the counters that nobody has held for a while.
@@ -163,7 +176,8 @@ mod tests {
         drop(handle);
         counters.sweep(start + KEEP * 2);
         counters.sweep(start + KEEP * 3 - Duration::from_secs(1));
-        let again = counters.get(&"a");
+        let again = counters.known(&"a").unwrap();
+        assert!(counters.known(&"b").is_none());
         assert_eq!(again.load(Ordering::Relaxed), 1, "taken up again before its time it goes on counting");
         drop(again);
         counters.sweep(start + KEEP * 3);

@@ -247,11 +247,16 @@ impl Metrics {
         registry.register(name, help, Info::new([("version", env!("CARGO_PKG_VERSION"))]));
     }
 
-    /// The counters for a route; to be taken when a table is built and kept with the route.
+    /// The counters for a route; to be taken with its first request and kept with the route.
     ///
     /// Equal labels give the same counters, so that they go on from one snapshot to the next.
     pub fn route(&self, labels: &RouteLabels) -> Arc<RouteMetrics> {
-        self.routes.get(labels)
+        self.routes.0.get(labels)
+    }
+
+    /// The same if there are any; to be taken when a table is built.
+    pub fn known_route(&self, labels: &RouteLabels) -> Option<Arc<RouteMetrics>> {
+        self.routes.0.known(labels)
     }
 
     /// The counters for an edge of the call graph; to be kept by who counts.

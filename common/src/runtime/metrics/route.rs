@@ -1,8 +1,8 @@
-//! Counters of routes: handed out when a table is built, counted without a lock, capped in number.
+//! Counters of routes: handed out with the first request, counted without a lock, capped in number.
 
 use std::{
     sync::{
-        Arc, OnceLock,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -46,13 +46,9 @@ impl RouteLabels {
 ///
 /// Plain relaxed additions on atomics that all workers share: six in a request, on lines that a worker mostly
 /// has to itself. A copy for each worker would cost memory times workers for each route and win only where
-/// one route takes all the load. They are made with the first request, as most routes of a big cluster have none for
-/// a long time.
+/// one route takes all the load.
 #[derive(Debug, Default)]
-pub struct RouteMetrics(OnceLock<Box<Counters>>);
-
-#[derive(Debug, Default)]
-struct Counters {
+pub struct RouteMetrics {
     begun: AtomicU64,
     ended: [AtomicU64; CLASSES.len()],
     received_bytes: AtomicU64,
@@ -64,45 +60,29 @@ impl RouteMetrics {
     /// A request was routed here. Each call is followed by one of [`end`](Self::end), however it
     /// ends, or of [`hand_over`](Self::hand_over).
     pub fn begin(&self) {
-        self.counters().begun.fetch_add(1, Ordering::Relaxed);
+        self.begun.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A request that began here is counted elsewhere from now on: [`end`](Self::end) does not follow.
     pub fn hand_over(&self) {
-        self.counters().begun.fetch_sub(1, Ordering::Relaxed);
+        self.begun.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// A request ended with this status (0 if no head was sent), after this time, with these bytes of bodies.
     pub fn end(&self, status: u16, duration: Duration, received_bytes: u64, sent_bytes: u64) {
-        let counters = self.counters();
         let class = usize::from(status / 100).min(CLASSES.len() - 1);
-        counters.ended[class].fetch_add(1, Ordering::Relaxed);
-        counters.duration.observe(duration);
+        self.ended[class].fetch_add(1, Ordering::Relaxed);
+        self.duration.observe(duration);
         if received_bytes > 0 {
-            counters.received_bytes.fetch_add(received_bytes, Ordering::Relaxed);
+            self.received_bytes.fetch_add(received_bytes, Ordering::Relaxed);
         }
         if sent_bytes > 0 {
-            counters.sent_bytes.fetch_add(sent_bytes, Ordering::Relaxed);
+            self.sent_bytes.fetch_add(sent_bytes, Ordering::Relaxed);
         }
     }
 
     /// Requests begun and not ended.
     pub fn in_flight(&self) -> u64 {
-        self.shown().map_or(0, Counters::in_flight)
-    }
-
-    fn counters(&self) -> &Counters {
-        self.0.get_or_init(Box::default)
-    }
-
-    /// What there is to show; `None` if there never was a request.
-    fn shown(&self) -> Option<&Counters> {
-        self.0.get().map(|counters| &**counters)
-    }
-}
-
-impl Counters {
-    fn in_flight(&self) -> u64 {
         let ended: u64 = self.ended.iter().map(|class| class.load(Ordering::Relaxed)).sum();
         self.begun.load(Ordering::Relaxed).saturating_sub(ended)
     }
@@ -122,7 +102,7 @@ impl Counters {
 
 /// The counters of all routes.
 #[derive(Debug)]
-pub(super) struct Routes(Capped<RouteLabels, RouteMetrics>);
+pub(super) struct Routes(pub(super) Capped<RouteLabels, RouteMetrics>);
 
 impl Routes {
     /// Counters for at most this many label sets.
@@ -130,15 +110,9 @@ impl Routes {
         Self(Capped::new(most))
     }
 
-    /// The counters for these labels; those of the overflow if there are too many label sets already.
-    pub(super) fn get(&self, labels: &RouteLabels) -> Arc<RouteMetrics> {
-        self.0.get(labels)
-    }
-
     /// The counters of all that have had a request.
     fn all(&self) -> Vec<(RouteLabels, Arc<RouteMetrics>)> {
-        let has_begun = |counters: &Counters| counters.begun.load(Ordering::Relaxed) > 0;
-        self.0.shown(RouteLabels::overflow(), |metrics| metrics.shown().is_some_and(has_begun))
+        self.0.shown(RouteLabels::overflow(), |metrics| metrics.begun.load(Ordering::Relaxed) > 0)
     }
 }
 
@@ -147,9 +121,7 @@ impl Collector for Routes {
         self.0.sweep(Instant::now());
         gauge(&mut encoder, names::ROUTE_SERIES, self.0.len() as u64)?;
         counter(&mut encoder, names::ROUTES_OVERFLOWED, &self.0.overflowed)?;
-        let all = self.all();
-        let shown: Vec<_> =
-            all.iter().filter_map(|(labels, metrics)| Some((labels, metrics.shown()?))).collect();
+        let shown = self.all();
         let (name, help) = names::REQUESTS;
         let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
         shown.iter().try_for_each(|(labels, metrics)| metrics.encode_ended(labels, &mut family))?;
@@ -174,7 +146,7 @@ impl Collector for Routes {
     }
 }
 
-type CounterOf = fn(&Counters) -> &AtomicU64;
+type CounterOf = fn(&RouteMetrics) -> &AtomicU64;
 
 /// Counters of bytes by name.
 const BYTES: [(names::Name, CounterOf); 2] = [
