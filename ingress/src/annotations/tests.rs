@@ -223,5 +223,5 @@ fn no_annotation_is_declared_twice() {
 
 #[test]
 fn every_behaviour_is_listed() {
-    assert_eq!(BEHAVIOURS.len(), 36);
+    assert_eq!(BEHAVIOURS.len(), 39);
 }
