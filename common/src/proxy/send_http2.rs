@@ -204,7 +204,7 @@ async fn answer_head(
         });
         let answer = until(exact, deadlines.within_looking(by.saturating_sub(deadlines.now()), answer));
         let answer = until(this.plan.deadline, answer).await.map_err(|_| Failure::Deadline)?;
-        match answer.unwrap_or(Err(Elapsed)).unwrap_or(Err(Failure::RequestTimeout))? {
+        match answer.unwrap_or(Err(Elapsed::Limit)).unwrap_or(Err(Failure::RequestTimeout))? {
             Ok(head) if is_interim(&head) => pass_interim(x, head, responder).await?,
             answer => return Ok(answer),
         }

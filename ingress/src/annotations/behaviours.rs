@@ -110,6 +110,18 @@ pub const BEHAVIOURS: &[Behaviour] = &[
     ),
     same("`TRACE` is answered 405."),
     same("A port in an Ingress may be a target port of the Service, too."),
+    differs(
+        "What concerns the endpoints of a Service (`affinity` with its cookie, `load-balance`, `upstream-hash-by`, a canary) counts for every path of the namespace with that Service and port, in all its Ingresses and hosts. A canary whose Service is also that of an ordinary path is none, and its paths are ordinary ones.",
+        "It counts for the paths of the Ingress that says it; a canary is one whatever else its Service is for.",
+    ),
+    differs(
+        "Paths that no Ingress of their host has are those of its oldest Ingress for all but the backend: they are redirected, ask for passwords and keep addresses out as it says, and only then answer 404 or from the default backend.",
+        "They answer 404 or from the default backend, and annotations say nothing of them.",
+    ),
+    differs(
+        "An Ingress with a snippet is left out as a whole unless `allow-snippet-annotations` is set.",
+        "It is served without the snippet, or answers 503 where that seems to keep somebody out.",
+    ),
 ];
 
 const fn same(there: &'static str) -> Behaviour {

@@ -40,7 +40,8 @@ super::group! {
         proxy_set_headers: ObjectName = key("auth-proxy-set-headers").example("`default/auth-headers`")
             .limits("Where it is missing the paths answer 503.");
         /// What of a request its answer is kept for.
-        cache_key: Text = key("auth-cache-key").example("`$cookie_session$http_authorization`");
+        cache_key: Text = key("auth-cache-key").example("`$cookie_session$http_authorization`")
+            .limits("`$remote_user` stands for all of `Authorization`.");
         /// How long answers are kept, by status.
         cache_duration: Text = key("auth-cache-duration").default("`200 202 401 5m`").example("`200 10m, 401 1m`");
         /// Hand on its cookies with errors, too.
@@ -79,11 +80,12 @@ impl ExternalAuth {
         let signin = self.signin.as_ref().and_then(|Text(url)| {
             template(("auth-signin", url), &AuthRequest::signin_text(url, parameter), &mut wrong)
         });
-        let mut plain = |key, text: &Option<Text>| {
-            text.as_ref().and_then(|Text(text)| template((key, text), text, &mut wrong))
-        };
-        let redirect = plain("auth-request-redirect", &self.request_redirect);
-        let cache_key = plain("auth-cache-key", &self.cache_key);
+        let redirect = self.request_redirect.as_ref();
+        let redirect =
+            redirect.and_then(|Text(text)| template(("auth-request-redirect", text), text, &mut wrong));
+        let cache_key = self.cache_key.as_ref();
+        let cache_key = cache_key
+            .and_then(|Text(text)| template(("auth-cache-key", text), &with_credentials(text), &mut wrong));
         let times = self.cache_duration.as_ref().map_or(USUAL_CACHE, |text| &text.0);
         let times = cache_times(times).unwrap_or_else(|| {
             let why = format!("{} is not of the form `200 202 5m`", quote(times));
@@ -117,6 +119,19 @@ impl ExternalAuth {
 fn template((key, value): (&'static str, &str), text: &str, wrong: &mut Vec<Wrong>) -> Option<Template> {
     let noted = |why: TemplateError| wrong.push((key, format!("{}: {why}", quote(value))));
     Template::parse(text).map_err(noted).ok()
+}
+
+/// A key with all of `Authorization` in place of `$remote_user`, so that a wrong password never gets the answer to a right
+/// one.
+fn with_credentials(key: &str) -> String {
+    let key = key.replace("${remote_user}", "${http_authorization}");
+    let mut pieces = key.split("$remote_user");
+    let begin = pieces.next().unwrap_or_default().to_owned();
+    pieces.fold(begin, |text, rest| {
+        let is_longer = rest.starts_with(|next: char| next.is_ascii_alphanumeric() || next == '_');
+        let name = if is_longer { "$remote_user" } else { "$http_authorization" };
+        text + name + rest
+    })
 }
 
 fn is_method(text: &str) -> bool {
@@ -193,6 +208,19 @@ mod tests {
         assert!(told.iter().all(|(_, why)| why.starts_with('"')), "{told:?}");
         let host = ExternalAuth { url: text("http://$host/"), ..wrong };
         assert_eq!((host.draft().0, host.draft().1.len()), (None, 6));
+    }
+
+    #[test]
+    fn the_name_of_a_user_stands_for_all_credentials() {
+        for (key, wanted) in [
+            ("$remote_user$http_authorization", "$http_authorization$http_authorization"),
+            ("$host-${remote_user}x", "$host-${http_authorization}x"),
+            ("a$remote_user", "a$http_authorization"),
+            ("$remote_user_id", "$remote_user_id"),
+            ("$host", "$host"),
+        ] {
+            assert_eq!(with_credentials(key), wanted);
+        }
     }
 
     #[test]

@@ -130,6 +130,11 @@ impl<'a> Given<'a> {
         found.map(|(.., text)| *text)
     }
 
+    /// Whether a key is there as an annotation of ingress-nginx.
+    pub(super) fn is_of_nginx(&self, key: &str) -> bool {
+        self.whole(key).is_some_and(|whole| whole.starts_with(NGINX_PREFIX))
+    }
+
     /// Says something of a key that is there: part of it has no effect.
     pub(super) fn tell(&mut self, key: &str, reason: &str, message: String) {
         if let Some(whole) = self.whole(key) {

@@ -70,6 +70,13 @@ impl Effect for Rewriting {
             let message =
                 "there is no rewrite-target whose groups it could name; it has no effect".to_owned();
             given.tell("x-forwarded-prefix", "InvalidAnnotation", message);
+        } else if self.x_forwarded_prefix.is_some()
+            && self.target.is_none()
+            && given.is_of_nginx("x-forwarded-prefix")
+        {
+            let message =
+                "backends see it, where ingress-nginx leaves it out without rewrite-target".to_owned();
+            given.warn("x-forwarded-prefix", "AnnotationApproximated", message);
         }
     }
 }

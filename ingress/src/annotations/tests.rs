@@ -71,6 +71,7 @@ fn every_annotation_has_its_verdict_under_both_prefixes_and_all_of_its_names() {
                     "auth-type" => &[("selvedge.dev/auth-secret", "users")],
                     "auth-secret" => &[("selvedge.dev/auth-type", "basic")],
                     "custom-http-errors" => &[("selvedge.dev/default-backend", "errors")],
+                    "x-forwarded-prefix" => &[("selvedge.dev/rewrite-target", "/$1")],
                     _ => &[],
                 };
                 let whole = format!("{prefix}{name}");
@@ -222,5 +223,5 @@ fn no_annotation_is_declared_twice() {
 
 #[test]
 fn every_behaviour_is_listed() {
-    assert_eq!(BEHAVIOURS.len(), 36);
+    assert_eq!(BEHAVIOURS.len(), 39);
 }

@@ -15,7 +15,7 @@ use selvedge_common::{
 
 use super::{
     paths::Paths,
-    report::{Behaviour, Finding, Ingress, Move, Notice, Report, Settings, Summary},
+    report::{Behaviour, Finding, Ingress, Move, Notice, Report, Settings, Summary, counted},
     settings, shown, subjects, verdicts,
 };
 use crate::{
@@ -90,12 +90,12 @@ fn sayable(gathered: &Gathered<Edge>, notices: &mut Vec<Notice>) -> Vec<Problem>
 /// Ingresses that may be ingress-nginx's and do not say so.
 fn without_class(problems: &[Problem]) -> impl Iterator<Item = Notice> {
     let kinds = [
-        ("NoIngressClass", "name no class, so they are not looked at; ingress-nginx may serve them"),
-        ("IngressClassNotFound", "name a class that is not there; --ingress-class NAME looks at it in files"),
+        ("NoIngressClass", "without a class, not looked at; ingress-nginx may serve them"),
+        ("IngressClassNotFound", "of a class that is not there; --ingress-class NAME looks at it in files"),
     ];
     kinds.into_iter().filter_map(|(reason, what)| {
         let count = problems.iter().filter(|problem| problem.reason == reason).count();
-        let message = format!("{count} Ingresses {what}");
+        let message = format!("{} {what}", counted(count, "Ingress", "Ingresses"));
         (count > 0).then_some(Notice { severity: "warning", message })
     })
 }

@@ -70,7 +70,7 @@ impl<'a> Paths<'a> {
         let reports = declared(ingress).into_iter().map(|declared| {
             let problem = problems.iter().find(|problem| problem.field.starts_with(&declared.field));
             let routes = self.routes(&declared);
-            let route = routes.iter().find(|route| is_own(route, &declared.id));
+            let route = routes.iter().find(|route| route.id.as_str() == declared.id);
             let answers = match (route, problem) {
                 (Some(route), _) => answers(&route.path),
                 (None, Some(problem)) => format!("nothing: {}", shown::message(&problem.message)),
@@ -167,12 +167,6 @@ fn declared(ingress: &Ingress) -> Vec<Declared<'_>> {
 fn written(declared: &Declared<'_>) -> Written {
     let path = declared.path.path.as_deref().filter(|path| !path.is_empty()).unwrap_or("/");
     (declared.host.clone(), path.to_owned())
-}
-
-/// Whether a route is that of a path, or one of several where a canary gets some of its requests.
-fn is_own(route: &Route, id: &str) -> bool {
-    let rest = route.id.as_str().strip_prefix(id);
-    rest.is_some_and(|rest| matches!(rest, "" | "/header" | "/cookie"))
 }
 
 fn answers(path: &PathMatch) -> String {

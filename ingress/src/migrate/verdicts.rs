@@ -161,6 +161,7 @@ mod tests {
             ("proxy-buffering", "on", "no effect here", Move::Unchanged),
             ("proxy-buffering", "off", "default", Move::Unchanged),
             ("proxy-send-timeout", "7", "approximated", Move::SmallDifferences),
+            ("x-forwarded-prefix", "/api", "approximated", Move::SmallDifferences),
             ("server-snippet", "a b;", "refused", Move::ChangeBefore),
             ("secure-backends", "true", "unknown", Move::Unchanged),
             ("backend-protocol", "FCGI", "refused", Move::ChangeBefore),

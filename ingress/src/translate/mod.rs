@@ -47,6 +47,7 @@ pub use error_service::ErrorDraft;
 pub use extras::MirrorDraft;
 pub use globals::missing_config_maps;
 pub(crate) use globals::with_names;
+pub(crate) use more_hosts::declared as hosts_beside_rules;
 pub use protection::{AskDraft, PasswordDraft};
 pub use said::Said;
 pub(crate) use selvedge_common::kube::near;

@@ -27,7 +27,7 @@ const WWW: &str = "from-to-www-redirect";
 const MOST_ROUTES: usize = 100_000;
 
 /// The hosts that an Ingress may have a say in beside those that it names, whether or not its annotations count.
-pub(super) fn declared(ingress: &Ingress) -> Vec<HostMatch> {
+pub(crate) fn declared(ingress: &Ingress) -> Vec<HostMatch> {
     let annotations = &ingress.metadata.annotations;
     let values = move |key: &'static str| {
         let is_it =

@@ -17,8 +17,12 @@ const ALWAYS: [&str; 10] = [
     "set-cookie",
     "transfer-encoding",
     "x-request-id",
-    "x-selvedge-reason",
+    REASON,
 ];
+/// The field by which an answer of the edge itself is known, and what the pages of nginx itself hold.
+const REASON: &str = "x-selvedge-reason";
+const NGINX: &[u8] = b"<center>nginx</center>";
+const CONTENT_TYPE: &str = "content-type";
 /// What stands for something that is not there.
 pub(super) const NONE: &str = "(none)";
 
@@ -38,13 +42,26 @@ pub(super) fn find(a: &Result<Answer, String>, b: &Result<Answer, String>) -> Ve
     let mut found = Vec::new();
     found.extend(different(STATUS, a.status.to_string(), b.status.to_string()));
     let names = a.fields.iter().chain(&b.fields).map(|(name, _)| name.as_str());
-    let names: BTreeSet<_> = names.filter(|name| !is_always_different(name)).collect();
+    let are_own = are_own(a, b);
+    let is_no_matter = |name: &str| is_always_different(name) || (are_own && name == CONTENT_TYPE);
+    let names: BTreeSet<_> = names.filter(|name| !is_no_matter(name)).collect();
     found.extend(names.into_iter().filter_map(|name| different(name, field(a, name), field(b, name))));
     found.extend(different("set-cookie", cookies(a), cookies(b)));
-    if a.status == b.status && field(a, "content-type") == field(b, "content-type") {
+    if !are_own && a.status == b.status && field(a, CONTENT_TYPE) == field(b, CONTENT_TYPE) {
         found.extend(body::find(a, b));
     }
     found
+}
+
+/// Whether both proxies answered by themselves, and alike: their pages for people have other words. An answer without a
+/// body, as to HEAD, may be anybody's.
+fn are_own(a: &Answer, b: &Answer) -> bool {
+    let of_edge = |answer: &Answer| answer.fields.iter().any(|(name, _)| name == REASON);
+    let may_be_own = |answer: &Answer| {
+        let body = &answer.body;
+        of_edge(answer) || body.is_empty() || body.windows(NGINX.len()).any(|part| part == NGINX)
+    };
+    a.status == b.status && (of_edge(a) || of_edge(b)) && may_be_own(a) && may_be_own(b)
 }
 
 /// Whether a field says nothing where it differs.
@@ -121,6 +138,24 @@ mod tests {
             assert_eq!(names(&usual, &other), want, "{other:?}");
         }
         assert_eq!(names(&Err("a".into()), &Err("b".into())), [""; 0]);
+    }
+
+    #[test]
+    fn pages_of_the_proxies_themselves_may_have_other_words() {
+        let page = |status, reason: &[(&str, &str)], kind, body: &str| {
+            let mut answer = answer(status, &[reason, &[("content-type", kind)]].concat(), body.len() as u64);
+            answer.as_mut().unwrap().body = body.into();
+            answer
+        };
+        let edge = page(404, &[("x-selvedge-reason", "no_route")], "text/plain", "404");
+        let nginx = |status| page(status, &[], "text/html", "<hr><center>nginx</center>");
+        assert_eq!(names(&nginx(404), &edge), [""; 0]);
+        assert_eq!(names(&edge, &nginx(404)), [""; 0]);
+        assert_eq!(names(&edge, &page(404, &[], "text/html", "")), [""; 0]);
+        assert_eq!(names(&nginx(403), &edge), ["status", "content-type"]);
+        assert_eq!(names(&edge, &page(404, &[], "text/html", "ours")), ["content-type"]);
+        let plain = page(404, &[], "text/plain", "404");
+        assert_eq!(names(&nginx(404), &plain), ["content-type"]);
     }
 
     #[test]

@@ -1,11 +1,14 @@
 //! Questions: the requests that Ingresses are for.
 
-use selvedge_common::kube::ingress::{Ingress, IngressRule};
 use std::collections::{BTreeMap, BTreeSet};
+
+use selvedge_common::kube::ingress::{Ingress, IngressRule};
+
+use crate::translate::hosts_beside_rules;
 
 /// What stands for anything: a label in place of `*`, and an element below a path.
 const ANY: &str = "selvedge-compare";
-/// The host of requests that any host may have.
+/// The host of requests that any host may have; no Ingress names it.
 const ANY_HOST: &str = "selvedge-compare.invalid";
 
 /// A request.
@@ -32,17 +35,21 @@ type Paths = BTreeMap<(String, String), bool>;
 /// written, then its other forms, by the first method alone, then the other methods.
 pub(super) fn questions(ingresses: &[&Ingress], methods: &[String]) -> Vec<Question> {
     let mut tls = BTreeSet::new();
-    let mut paths = Paths::new();
-    for spec in ingresses.iter().filter_map(|ingress| ingress.spec.as_ref()) {
+    let mut paths = Paths::from([((ANY_HOST.to_owned(), "/".to_owned()), false)]);
+    for ingress in ingresses {
+        let Some(spec) = &ingress.spec else { continue };
         let listed = spec.tls.iter().flat_map(|tls| &tls.hosts);
         tls.extend(listed.map(|host| name(Some(&**host))));
+        let beside: Vec<_> =
+            hosts_beside_rules(ingress).iter().map(|host| name(Some(&host.to_string()))).collect();
         for rule in &spec.rules {
-            let host = name(rule.host.as_deref());
-            // ingress-nginx: any `spec.tls` concerns all hosts of its Ingress.
-            if !spec.tls.is_empty() {
-                tls.insert(host.clone());
+            for host in std::iter::once(name(rule.host.as_deref())).chain(beside.iter().cloned()) {
+                add_paths(rule, &host, &mut paths);
+                // ingress-nginx: any `spec.tls` concerns all hosts of its Ingress.
+                if !spec.tls.is_empty() {
+                    tls.insert(host);
+                }
             }
-            add_paths(rule, &host, &mut paths);
         }
     }
     let mut questions = Vec::new();
@@ -163,7 +170,7 @@ mod tests {
         let has = |url: &str| urls.iter().any(|asked| asked == url);
         assert!(has("http://a.test/") && has("https://a.test/selvedge-compare"), "{urls:?}");
         assert!(has("https://selvedge-compare.b.test/x/") && !has("https://c.test/"), "{urls:?}");
-        assert_eq!(urls.len(), 2 * (2 + 5), "{urls:?}");
+        assert_eq!(urls.len(), 2 * (2 + 5) + 1, "{urls:?}");
         let written: BTreeSet<_> = urls.iter().take(4).map(String::as_str).collect();
         let want = [
             "http://a.test/",
@@ -175,5 +182,27 @@ mod tests {
         let both = questions(&[&one, &other], &["GET".to_owned(), "HEAD".to_owned()]);
         let last = &both[urls.len()..];
         assert!(last.len() == 4 && last.iter().all(|question| question.method == "HEAD"), "{both:?}");
+    }
+    #[test]
+    fn other_names_of_a_host_are_asked_for_as_well() {
+        let nginx = "nginx.ingress.kubernetes.io";
+        let annotations = json!({
+            format!("{nginx}/server-alias"): "b.test, *.c.test",
+            format!("{nginx}/from-to-www-redirect"): "true",
+        });
+        let backend = json!({"service": {"name": "a", "port": {"number": 80}}});
+        let rule = json!({"host": "a.test", "http": {"paths": [{"pathType": "Prefix", "backend": backend}]}});
+        let spec = json!({"tls": [{"secretName": "s"}], "rules": [rule]});
+        let ingress: networking::Ingress =
+            serde_json::from_value(json!({"metadata": {"annotations": annotations}, "spec": spec})).unwrap();
+        let asked = questions(&[&Ingress::from(ingress)], &["GET".to_owned()]);
+        let hosts: BTreeSet<_> = asked
+            .iter()
+            .filter(|question| question.is_tls)
+            .map(|question| (question.host.as_str(), question.path.as_str()))
+            .collect();
+        for host in ["a.test", "www.a.test", "b.test", "selvedge-compare.c.test"] {
+            assert!(hosts.contains(&(host, "/")), "{host}: {hosts:?}");
+        }
     }
 }
