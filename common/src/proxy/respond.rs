@@ -227,7 +227,8 @@ pub async fn reply(
 
 /// Adds the fields that every answer of our own has.
 fn dress(x: &Exchange<'_>, head: &mut ResponseHead) {
-    if !head.fields.contains(Known::ContentType) {
+    let may_have_body = !matches!(head.status, 204 | 304);
+    if may_have_body && !head.fields.contains(Known::ContentType) {
         head.fields.push(b"Content-Type", b"text/plain; charset=utf-8");
     }
     add_own_fields(x, head);
