@@ -15,6 +15,7 @@ use selvedge_common::{
 };
 
 use crate::{
+    class::NGINX_CONTROLLER,
     globals::ConfigMapName,
     migrate::Place,
     settings::{RouterName, SecretName, Settings},
@@ -90,6 +91,9 @@ pub struct ClassArgs {
     /// Serve the classes of ingress-nginx, with its annotations and in its ways
     #[arg(long, env = "SELVEDGE_ADOPT_INGRESS_NGINX")]
     pub adopt_ingress_nginx: bool,
+    /// Controller of the classes of ingress-nginx, where its argument --controller-class says another; repeatable
+    #[arg(long, env = "SELVEDGE_NGINX_CONTROLLER_CLASS", value_name = "NAME", value_delimiter = ',', requires = "adopt_ingress_nginx", default_value = NGINX_CONTROLLER)]
+    pub nginx_controller_class: Vec<String>,
     /// ConfigMap of ingress-nginx, read as it is for these classes; with --namespace its own must be one of them
     #[arg(long, env = "SELVEDGE_NGINX_CONFIGMAP", value_name = "NS/NAME", requires = "adopt_ingress_nginx")]
     pub nginx_configmap: Option<ConfigMapName>,
@@ -172,6 +176,7 @@ pub struct CheckArgs {
 #[derive(Args, Clone, Debug)]
 #[command(
     mut_arg("adopt_ingress_nginx", |adopt| adopt.hide(true)),
+    mut_arg("nginx_controller_class", |controller| controller.requires(Resettable::<Id>::Reset)),
     mut_arg("nginx_configmap", |map| map
         .requires(Resettable::<Id>::Reset)
         .help("ConfigMap of the running ingress-nginx; without it the one that looks like it")),
@@ -263,6 +268,7 @@ impl ClassArgs {
         Settings {
             class_names: self.ingress_class.clone(),
             adopt_ingress_nginx: self.adopt_ingress_nginx,
+            nginx_controllers: self.nginx_controller_class.clone(),
             nginx_configmap: self.nginx_configmap.clone(),
             tcp_services: self.tcp_services_configmap.clone(),
             udp_services: self.udp_services_configmap.clone(),

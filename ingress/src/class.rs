@@ -22,7 +22,7 @@ use crate::{
 /// The name that an IngressClass of ours has in `spec.controller`.
 pub const CONTROLLER: &str = "selvedge.dev/ingress";
 
-/// The name that an IngressClass of ingress-nginx has there.
+/// The name that an IngressClass of ingress-nginx has there, unless it was told another one.
 pub const NGINX_CONTROLLER: &str = "k8s.io/ingress-nginx";
 
 /// The value of [`LEGACY_ANNOTATION`] by which Ingresses were ingress-nginx's without any IngressClass.
@@ -67,7 +67,7 @@ pub fn served<'r>(settings: &Settings, class: &'r networking::IngressClass) -> S
     if !settings.serves_class(class.metadata.name.as_deref().unwrap_or_default()) {
         return Selection::default();
     }
-    let adopted = settings.adopt_ingress_nginx && controller(class) == Some(NGINX_CONTROLLER);
+    let adopted = settings.adopt_ingress_nginx && is_nginx(settings, class);
     match adopted || is_ours(class) {
         true => Selection { ours: true, adopted, class: Some(class), problem: None },
         false => Selection::default(),
@@ -91,7 +91,7 @@ pub fn is_adopted(settings: &Settings, objects: &Objects, ingress: &Ingress) -> 
         return !defaults.any(|selection| !selection.adopted);
     };
     match objects.get(Kind::IngressClass, "", name) {
-        Some(Object::IngressClass(class)) => controller(class) == Some(NGINX_CONTROLLER),
+        Some(Object::IngressClass(class)) => is_nginx(settings, class),
         // Only the annotation may name a class that is not there.
         _ => name == NGINX_CLASS,
     }
@@ -193,6 +193,15 @@ fn default_class<'r>(settings: &Settings, object: &'r Object) -> Option<Selectio
 
 fn controller(class: &networking::IngressClass) -> Option<&str> {
     class.spec.as_ref().and_then(|spec| spec.controller.as_deref())
+}
+
+/// Whether a class is one of ingress-nginx.
+fn is_nginx(settings: &Settings, class: &networking::IngressClass) -> bool {
+    let named = &settings.nginx_controllers;
+    controller(class).is_some_and(|controller| match named.is_empty() {
+        true => controller == NGINX_CONTROLLER,
+        false => named.iter().any(|name| name == controller),
+    })
 }
 
 fn is_ours(class: &networking::IngressClass) -> bool {

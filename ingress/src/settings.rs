@@ -16,6 +16,8 @@ pub struct Settings {
     pub class_names: Vec<String>,
     /// Serve the classes of ingress-nginx, in its ways (`--adopt-ingress-nginx`).
     pub adopt_ingress_nginx: bool,
+    /// Controllers of these classes (`--nginx-controller-class`); empty is the usual one.
+    pub nginx_controllers: Vec<String>,
     /// ConfigMap with what counts for all Ingresses of these classes (`--nginx-configmap`).
     pub nginx_configmap: Option<ConfigMapName>,
     /// ConfigMap with ports for Services over TCP (`--tcp-services-configmap`).

@@ -61,6 +61,7 @@ fn edge(flags: &str) -> Result<Settings, String> {
             "--tcp-services-configmap" => settings.tcp_services = Some(value()?.parse()?),
             "--udp-services-configmap" => settings.udp_services = Some(value()?.parse()?),
             "--adopt-ingress-nginx" => settings.adopt_ingress_nginx = true,
+            "--nginx-controller-class" => settings.nginx_controllers.push(value()?),
             "--otlp-endpoint" => {
                 let collector = Collector::of_url(OtlpProtocol::Grpc, &value()?)?;
                 settings.tracing = Some(Tracing::new(collector, "edge"));

@@ -86,7 +86,7 @@ pub async fn report(args: &MigrateArgs) -> anyhow::Result<Report> {
     };
     let mut read = gathering::read(&Edge::new(settings.clone()), &checked, args.class.secrets()).await?;
     if !checked.cluster {
-        suppose_classes(&settings.class_names, &mut read);
+        suppose_classes(&settings, &mut read);
     }
     maps::find(&mut settings, &mut read);
     let gathered = gathering::translate(Edge::new(settings), read);
@@ -108,7 +108,8 @@ fn listener() -> Listener {
 
 /// Files often hold Ingresses without their class. One that is named there, or is `nginx`, is taken for one of
 /// ingress-nginx.
-fn suppose_classes(named: &[String], read: &mut gathering::Read) {
+fn suppose_classes(settings: &Settings, read: &mut gathering::Read) {
+    let named = &settings.class_names;
     let (mut there, mut wanted) = (BTreeSet::new(), BTreeSet::new());
     for event in &read.events {
         match event {
@@ -126,7 +127,8 @@ fn suppose_classes(named: &[String], read: &mut gathering::Read) {
         false => named.contains(name),
     };
     for name in wanted.difference(&there).filter(|name| is_supposed(name)) {
-        let controller = Some(class::NGINX_CONTROLLER.to_owned());
+        let usual = class::NGINX_CONTROLLER.to_owned();
+        let controller = Some(settings.nginx_controllers.first().cloned().unwrap_or(usual));
         let spec = networking::IngressClassSpec { controller, ..Default::default() };
         let metadata = ObjectMeta { name: Some(name.clone()), ..ObjectMeta::default() };
         let class = networking::IngressClass { metadata, spec: Some(spec) };
