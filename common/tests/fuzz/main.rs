@@ -2,6 +2,7 @@
 //!
 //! With `SELVEDGE_FUZZ_SECONDS` each of them goes on for so long.
 
+mod accept_encoding;
 mod chunked;
 mod frames;
 mod head;
@@ -103,6 +104,11 @@ const WORDS: &[&[u8]] = &[
     b"=",
     b"a:",
     b"../",
+    b"gzip",
+    b"br",
+    b"identity",
+    b";q=",
+    b"0.5",
 ];
 
 fn run(target: &str, check: fn(&[u8])) {
@@ -159,6 +165,11 @@ fn patterns_match_whole_texts_or_are_refused() {
 #[test]
 fn templates_agree_with_the_model() {
     run("template", template::check);
+}
+
+#[test]
+fn codings_that_clients_take_agree_with_the_model() {
+    run("accept_encoding", accept_encoding::check);
 }
 
 #[test]
