@@ -1,6 +1,7 @@
 //! Http1: serves the requests of one HTTP/1.1 connection, one after the other.
 
 use std::{
+    cell::Cell,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -31,6 +32,9 @@ pub const DRAIN_IDLE: Duration = Duration::from_secs(1);
 /// How long the room for serving a request is kept for the next one. Clients that send one request after the other find it
 /// there; of the others only what waits for the next one stays in memory.
 const ROOM_KEPT: Duration = Duration::from_millis(250);
+/// Connections of a worker that keep their room at once; further ones give it up with each request, so that a crowd that
+/// comes at once and falls silent leaves little behind.
+const MOST_ROOMS: usize = 256;
 
 /// Why no request could be read.
 enum NoRequest {
@@ -86,6 +90,7 @@ async fn serve_row(
         // A client with many requests on one connection does not keep others from being served.
         tokio::task::consume_budget().await;
         if connection.input().is_empty() {
+            let Some(_kept) = KeptRoom::of(&client.worker.kept_rooms) else { return Next::Request };
             match has_more(client, ROOM_KEPT.min(*idle), connection).await {
                 Ok(true) => {}
                 Err(Elapsed::Limit) if *idle > ROOM_KEPT => {
@@ -95,6 +100,24 @@ async fn serve_row(
                 Ok(false) | Err(_) => return Next::Abort,
             }
         }
+    }
+}
+
+/// The room of a connection that waits, counted as long as it is kept.
+struct KeptRoom<'w>(&'w Cell<usize>);
+
+impl<'w> KeptRoom<'w> {
+    fn of(count: &'w Cell<usize>) -> Option<Self> {
+        let kept = count.get();
+        count.set(kept + 1);
+        // Dropped at once if there are too many.
+        Some(Self(count)).filter(|_| kept < MOST_ROOMS)
+    }
+}
+
+impl Drop for KeptRoom<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
     }
 }
 
@@ -236,4 +259,21 @@ async fn linger(client: &Client, mut connection: Connection) {
     };
     // Whatever comes of it, the connection is closed.
     let _ = client.worker.deadlines.within(LINGER, rest).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_rooms_are_kept_than_may_be() {
+        let count = Cell::new(0);
+        for _ in 0..2 {
+            let mut kept: Vec<_> = std::iter::from_fn(|| KeptRoom::of(&count)).take(MOST_ROOMS + 1).collect();
+            assert_eq!((kept.len(), count.get()), (MOST_ROOMS, MOST_ROOMS));
+            kept.pop();
+            assert!(KeptRoom::of(&count).is_some());
+        }
+        assert_eq!(count.get(), 0);
+    }
 }

@@ -54,6 +54,8 @@ pub struct Worker {
     pub sent_away: Cell<Option<Instant>>,
     /// Copies of requests that are under way to mirrors.
     pub copies: Cell<usize>,
+    /// Connections of HTTP/1.1 that wait with the room of their last request.
+    pub kept_rooms: Cell<usize>,
     /// Access log.
     pub log: WorkerLog,
     /// What is known of tokens.
@@ -95,6 +97,7 @@ impl Worker {
             pool: Pool::new(shared.settings.upstream_idle),
             sent_away: Cell::new(None),
             copies: Cell::new(0),
+            kept_rooms: Cell::new(0),
             log,
             tokens: WorkerTokens::default(),
             passwords: WorkerPasswords::default(),
