@@ -20,9 +20,8 @@ const SLOW: &str = "slow.test";
 const GOOD: usize = 4;
 /// More than the proxy keeps on its way for a client that reads.
 const MUCH: usize = 224 << 10;
-/// What the memory of a crowd may be: 150 MB for 10,000 clients are aimed at, and a little more is taken for sessions of
-/// TLS; for few clients it is the buffers that are lent freely.
-const MEMORY: u64 = 160_000_000;
+/// What the memory of a crowd of 10,000 clients may be; for few clients it is the buffers that are lent freely.
+const MEMORY: u64 = 150_000_000;
 const MEMORY_OF_FEW: u64 = 32_000_000;
 /// The longest time of all limits in their usual size, with a good deal for a busy machine.
 const PATIENCE: Duration = Duration::from_secs(600);
