@@ -1,26 +1,14 @@
 //! Deadlines of gRPC clients.
 
-use std::{
-    net::SocketAddr,
-    sync::{Arc, Mutex},
-};
+use std::sync::{Arc, Mutex};
 
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use hyper::body::Frame;
-use selvedge_common::model::{Backend, BackendProtocol, PathMatch};
 use selvedge_tests::{
     http2::{Body, Http2Client, Http2Origin, eventually, full, pieces},
     proxy::Proxy,
 };
-
-fn to(endpoint: SocketAddr) -> Proxy {
-    let mut proxy = Proxy::start(Default::default());
-    proxy.backend("test/origin:80", Backend { protocol: BackendProtocol::Http2, ..Backend::default() });
-    proxy.route("*", PathMatch::Prefix("/".into()), "test/origin:80");
-    proxy.apply(&[("test/origin:80", &[endpoint])]);
-    proxy
-}
 
 fn call(timeout: &str, content_type: &str) -> Request<Body> {
     let builder = Request::post("http://a/p.S/M").header("content-type", content_type);
@@ -49,7 +37,7 @@ fn hanging() -> (Http2Origin, Arc<Mutex<Vec<String>>>) {
 #[tokio::test]
 async fn a_call_ends_when_its_time_is_over_and_the_backend_knows_how_much_was_left() {
     let (origin, told) = hanging();
-    let proxy = to(origin.address);
+    let proxy = Proxy::http2_to(&[origin.address]);
     let mut client = Http2Client::connect(proxy.http()).await;
     for _ in 0..2 {
         let answer = client.whole(call("99m", "application/grpc")).await;
@@ -67,7 +55,7 @@ async fn a_call_ends_when_its_time_is_over_and_the_backend_knows_how_much_was_le
 #[tokio::test]
 async fn a_call_whose_time_is_over_already_reaches_no_backend() {
     let (origin, told) = hanging();
-    let proxy = to(origin.address);
+    let proxy = Proxy::http2_to(&[origin.address]);
     let answer = Http2Client::connect(proxy.http()).await.whole(call("0n", "application/grpc")).await;
     assert_eq!(answer.field("grpc-status"), "4");
     assert!(told.lock().unwrap().is_empty());
@@ -76,7 +64,7 @@ async fn a_call_whose_time_is_over_already_reaches_no_backend() {
 #[tokio::test]
 async fn requests_that_are_not_of_grpc_have_no_deadline() {
     let (origin, told) = hanging();
-    let proxy = to(origin.address);
+    let proxy = Proxy::http2_to(&[origin.address]);
     let answer = Http2Client::connect(proxy.http()).await.whole(call("0n", "text/plain")).await;
     assert_eq!((answer.status(), &answer.body[..]), (200, &b"ok"[..]));
     assert_eq!(*told.lock().unwrap(), ["0n"], "it passes as it is");
@@ -98,7 +86,7 @@ async fn a_stream_whose_time_is_over_ends_with_that_status_on_both_sides() {
             Response::builder().header("content-type", "application/grpc").body(body).unwrap()
         }
     });
-    let proxy = to(origin.address);
+    let proxy = Proxy::http2_to(&[origin.address]);
     let mut client = Http2Client::connect(proxy.http()).await;
     let answer = client.send(call("1S", "application/grpc")).await.unwrap();
     let collected = answer.into_body().collect().await.unwrap();

@@ -4,20 +4,11 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use hyper::body::Frame;
-use selvedge_common::model::{Backend, BackendProtocol, PathMatch};
 use selvedge_tests::{
     client::Client,
     http2::{Body, Http2Client, Http2Origin, eventually, full, grpc_trailers, pieces},
     proxy::{Proxy, nowhere},
 };
-
-fn to(endpoints: &[std::net::SocketAddr]) -> Proxy {
-    let mut proxy = Proxy::start(Default::default());
-    proxy.backend("test/origin:80", Backend { protocol: BackendProtocol::Http2, ..Backend::default() });
-    proxy.route("*", PathMatch::Prefix("/".into()), "test/origin:80");
-    proxy.apply(&[("test/origin:80", endpoints)]);
-    proxy
-}
 
 fn call(body: Body) -> Request<Body> {
     Request::post("http://a/package.Service/Method")
@@ -39,7 +30,7 @@ async fn a_unary_call_comes_back_with_its_status_in_trailers() {
         });
         Response::builder().header("content-type", "application/grpc").body(body).unwrap()
     });
-    let proxy = to(&[origin.address]);
+    let proxy = Proxy::http2_to(&[origin.address]);
     let mut client = Http2Client::connect(proxy.http()).await;
     for _ in 0..3 {
         let answer = client.whole(call(full(&b"\0\0\0\0\x02hi"[..]))).await;
@@ -55,7 +46,7 @@ async fn an_answer_of_trailers_alone_stays_one() {
         let builder = Response::builder().header("content-type", "application/grpc");
         builder.header("grpc-status", "5").body(full("")).unwrap()
     });
-    let proxy = to(&[origin.address]);
+    let proxy = Proxy::http2_to(&[origin.address]);
     let mut client = Http2Client::connect(proxy.http()).await;
     let answer = client.send(call(full("x"))).await.unwrap();
     assert!(hyper::body::Body::is_end_stream(answer.body()), "the head ends the stream");
@@ -78,7 +69,7 @@ async fn messages_pass_both_ways_while_both_sides_are_open() {
         });
         Response::new(body)
     });
-    let proxy = to(&[origin.address]);
+    let proxy = Proxy::http2_to(&[origin.address]);
     let mut client = Http2Client::connect(proxy.http()).await;
     let (sender, body) = pieces();
     let mut answer = client.send(call(body)).await.unwrap().into_body();
@@ -107,7 +98,7 @@ async fn a_call_that_the_client_cancels_is_cancelled_at_the_backend() {
             Response::new(body)
         }
     });
-    let proxy = to(&[origin.address]);
+    let proxy = Proxy::http2_to(&[origin.address]);
     let mut client = Http2Client::connect(proxy.http()).await;
     let mut answer = client.send(call(full("x"))).await.unwrap().into_body();
     answer.frame().await.unwrap().unwrap();
@@ -120,7 +111,7 @@ async fn a_call_that_the_client_cancels_is_cancelled_at_the_backend() {
 #[tokio::test]
 async fn failures_of_the_proxy_are_told_in_grpc_status() {
     for (endpoints, status, reason) in [(vec![], "14", "no_endpoint"), (vec![nowhere()], "14", "connect")] {
-        let proxy = to(&endpoints);
+        let proxy = Proxy::http2_to(&endpoints);
         let mut client = Http2Client::connect(proxy.http()).await;
         let answer = client.send(call(full("x"))).await.unwrap();
         assert!(hyper::body::Body::is_end_stream(answer.body()), "trailers alone");
@@ -129,7 +120,7 @@ async fn failures_of_the_proxy_are_told_in_grpc_status() {
         assert_eq!((field("grpc-status"), field("x-selvedge-reason")), (status.into(), reason.into()));
         assert_eq!(field("content-type"), "application/grpc");
     }
-    let mut proxy = to(&[]);
+    let mut proxy = Proxy::http2_to(&[]);
     proxy.edit_host("*", |host| host.routes.clear());
     proxy.apply(&[]);
     let answer = Http2Client::connect(proxy.http()).await.whole(call(full("x"))).await;

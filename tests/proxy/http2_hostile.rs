@@ -1,12 +1,11 @@
 //! Backends over HTTP/2 that break its rules: their client is told, and others go on.
 
 use http::Request;
-use selvedge_common::model::{Backend, BackendProtocol, PathMatch};
 use selvedge_tests::{
     client::{Answer, Client},
     http2::{Http2Client, full},
     http2_frames::{Accepted, END_HEADERS, END_STREAM, FrameOrigin, encode, field, kind, literal},
-    proxy::{Proxy, Setup},
+    proxy::Proxy,
     waiting::until,
 };
 
@@ -39,15 +38,6 @@ enum Scope {
 
 /// A backend's answer on this stream.
 type Answering = fn(u32) -> Vec<u8>;
-
-fn to(origin: &FrameOrigin) -> Proxy {
-    let mut proxy = Proxy::start(Setup::default());
-    let backend = Backend { protocol: BackendProtocol::Http2, ..Backend::default() };
-    proxy.backend("test/origin:80", backend);
-    proxy.route("*", PathMatch::Prefix("/".into()), "test/origin:80");
-    proxy.apply(&[("test/origin:80", &[origin.address])]);
-    proxy
-}
 
 fn head(stream: u32, flags: u8, fields: &[(&str, &str)]) -> Vec<u8> {
     let mut block = Vec::new();
@@ -314,7 +304,7 @@ async fn play((name, answering, wanted, scope): &(&str, Answering, Got, Scope), 
         Accepted { connection: 0, stream, .. } => [no_content(1), no_content(stream)].concat(),
         Accepted { stream, .. } => no_content(stream),
     });
-    let proxy = to(&origin);
+    let proxy = Proxy::http2_to(&[origin.address]);
     let mut first = post(proxy.http());
     until(|| (origin.requests() == 1).then_some(()));
     let got = if is_http2 {
@@ -358,7 +348,7 @@ fn a_body_that_cannot_be_does_not_reach_the_client() {
             0 => answering(stream),
             _ => no_content(stream),
         });
-        let proxy = to(&origin);
+        let proxy = Proxy::http2_to(&[origin.address]);
         let mut client = Client::connect(proxy.http());
         client.send(format!("{method} / HTTP/1.1\r\nHost: a\r\n\r\n"));
         // The answer is whole without it, or broken off.
@@ -378,7 +368,7 @@ fn an_answer_that_does_not_wait_for_the_request_comes_whole() {
             .concat(),
         _ => no_content(stream),
     });
-    let proxy = to(&origin);
+    let proxy = Proxy::http2_to(&[origin.address]);
     let mut client = Client::connect(proxy.http());
     client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\nbegin");
     let answer = client.answer();
@@ -402,7 +392,7 @@ fn a_connection_that_closes_breaks_off_what_is_on_it() {
             Accepted { connection: 0, stream, .. } => (answering(stream), true),
             Accepted { stream, .. } => (no_content(stream), false),
         });
-        let proxy = to(&origin);
+        let proxy = Proxy::http2_to(&[origin.address]);
         let mut first = post(proxy.http());
         until(|| (origin.requests() == 1).then_some(()));
         let got = post(proxy.http()).try_answer().map(|Answer { status, body, .. }| (status, body));

@@ -2,27 +2,17 @@
 
 use std::time::Duration;
 
-use selvedge_common::model::{Backend, BackendProtocol, PathMatch};
 use selvedge_tests::{
     client::Client,
     http2_frames::{
         Accepted, END_HEADERS, END_STREAM, FrameOrigin, Frames, encode, kind, literal, request_block,
     },
-    proxy::{Proxy, Setup},
+    proxy::Proxy,
 };
 
 /// Answers with an index of their own.
 const OK: u8 = 0x88;
 const NO_CONTENT: u8 = 0x89;
-
-fn to(origin: &FrameOrigin) -> Proxy {
-    let mut proxy = Proxy::start(Setup::default());
-    let backend = Backend { protocol: BackendProtocol::Http2, ..Backend::default() };
-    proxy.backend("test/origin:80", backend);
-    proxy.route("*", PathMatch::Prefix("/".into()), "test/origin:80");
-    proxy.apply(&[("test/origin:80", &[origin.address])]);
-    proxy
-}
 
 fn interim(stream: u32, status: &str, fields: &[(&str, &str)]) -> Vec<u8> {
     let mut block = Vec::new();
@@ -52,7 +42,7 @@ fn hinting() -> FrameOrigin {
 #[test]
 fn they_are_passed_on_but_not_to_http10() {
     let origin = hinting();
-    let proxy = to(&origin);
+    let proxy = Proxy::http2_to(&[origin.address]);
     let mut client = Client::connect(proxy.http());
     for _ in 0..2 {
         client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -73,7 +63,7 @@ fn they_are_passed_on_but_not_to_http10() {
 #[test]
 fn they_reach_clients_of_http2() {
     let origin = hinting();
-    let proxy = to(&origin);
+    let proxy = Proxy::http2_to(&[origin.address]);
     let mut frames = Frames::connect(proxy.http(), &[]);
     frames.frame(kind::HEADERS, END_STREAM | END_HEADERS, 1, &request_block("GET", "/", "a"));
     let heads = [(); 3].map(|()| frames.until(kind::HEADERS, 1).unwrap());
@@ -94,7 +84,7 @@ fn those_that_come_while_the_request_is_sent_do_not_wait_for_its_end() {
         0 => interim(stream, "103", &[("link", "</a>")]),
         _ => [ok(1), no_content(stream)].concat(),
     });
-    let proxy = to(&origin);
+    let proxy = Proxy::http2_to(&[origin.address]);
     let mut client = Client::connect(proxy.http());
     client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nbe");
     assert_eq!(client.answer().status, 103);
@@ -107,7 +97,7 @@ fn those_that_come_while_the_request_is_sent_do_not_wait_for_its_end() {
 #[test]
 fn none_of_them_is_the_answer_that_is_waited_for() {
     let origin = FrameOrigin::start(|Accepted { stream, .. }| interim(stream, "102", &[]));
-    let mut proxy = to(&origin);
+    let mut proxy = Proxy::http2_to(&[origin.address]);
     proxy.edit_host("*", |host| host.routes[0].timeouts.request = Duration::from_millis(400));
     proxy.apply(&[("test/origin:80", &[origin.address])]);
     let mut client = Client::connect(proxy.http());

@@ -11,8 +11,8 @@ use std::{
 use selvedge_common::{
     id::{BackendId, ListenerName, ObjectRef, RouteId, RouteSetId},
     model::{
-        Backend, BackendRef, BackendTarget, Endpoint, EndpointState, Endpoints, HostMatch, Limits, Listener,
-        ListenerProtocol, PathMatch, Route, RouteSet, Snapshot, VirtualHost,
+        Backend, BackendProtocol, BackendRef, BackendTarget, Endpoint, EndpointState, Endpoints, HostMatch,
+        Limits, Listener, ListenerProtocol, PathMatch, Route, RouteSet, Snapshot, VirtualHost,
     },
     proxy::ProxySettings,
     runtime::{
@@ -111,6 +111,15 @@ impl Proxy {
     pub fn to(endpoints: &[SocketAddr]) -> Self {
         let mut proxy = Self::start(Setup::default());
         proxy.route_all(endpoints);
+        proxy
+    }
+
+    /// The same over HTTP/2.
+    pub fn http2_to(endpoints: &[SocketAddr]) -> Self {
+        let mut proxy = Self::start(Setup::default());
+        proxy.backend("test/origin:80", Backend { protocol: BackendProtocol::Http2, ..Backend::default() });
+        proxy.route("*", PathMatch::Prefix("/".into()), "test/origin:80");
+        proxy.apply(&[("test/origin:80", endpoints)]);
         proxy
     }
 
