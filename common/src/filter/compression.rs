@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{FilterContext, Flow};
-use crate::message::{Known, RequestHead, ResponseHead, Version, pattern::SearchPattern};
+use crate::message::{Known, RequestHead, ResponseHead, Version, lists, pattern::SearchPattern};
 
 /// How bodies of answers are compressed. The proxy does it; what is decided here is which of them, and how.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -164,11 +164,10 @@ impl Answer {
             {
                 return None;
             }
-            if is(b"cache-control") && members(value).any(|word| word.eq_ignore_ascii_case(b"no-transform")) {
+            if is(b"cache-control") && lists(value, b"no-transform") {
                 return None;
             }
-            let any = |word: &[u8]| word == b"*" || word.eq_ignore_ascii_case(b"accept-encoding");
-            says_it_varies |= is(b"vary") && members(value).any(any);
+            says_it_varies |= is(b"vary") && (lists(value, b"*") || lists(value, b"accept-encoding"));
         }
         Some(Self { kind, length, says_it_varies })
     }
@@ -193,8 +192,7 @@ struct Wanted {
 impl Wanted {
     fn of(asked: &RequestHead) -> Self {
         let mut wanted = Self::default();
-        let named = asked.fields.iter().filter(|(name, _)| name.eq_ignore_ascii_case(b"accept-encoding"));
-        for member in named.flat_map(|(_, value)| members(value)) {
+        for member in asked.fields.all_by_name("accept-encoding").flat_map(members) {
             let mut parts = member.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
             let coding = parts.next().unwrap_or_default();
             let weight = parts.next().map_or(1000, weight);

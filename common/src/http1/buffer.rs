@@ -22,7 +22,7 @@ const TINY_BYTES: usize = 2 << 10;
 /// Lent buffers of either size from which on smaller ones are lent. Bodies need more steps then, and arrive as well.
 const MANY_LARGE: usize = 24;
 const MANY_SMALL: usize = 256;
-/// How many small buffers and texts a worker keeps; more go back to the allocator.
+/// How many buffers of a size, and how many texts, a worker keeps; more go back to the allocator.
 const KEPT: usize = 64;
 /// Longest text that is kept.
 const KEPT_TEXT_BYTES: usize = 128 << 10;

@@ -5,9 +5,6 @@ use std::collections::VecDeque;
 use super::block::Block;
 use crate::message::{ResponseHead, Version};
 
-/// Most of them on a stream, as over HTTP/1.1; more are a fault of the backend.
-const MOST: usize = 15;
-
 /// Interim answers on one stream. Whoever reads may be slow, so they have to be few and small: all of them together are
 /// no larger than one head may be.
 #[derive(Default)]
@@ -22,7 +19,7 @@ impl Interim {
     pub fn arrive(&mut self, block: &Block, most_bytes: usize) -> bool {
         self.count += 1;
         self.bytes += block.bytes;
-        if self.count > MOST || self.bytes > most_bytes {
+        if self.count > ResponseHead::MOST_INTERIM || self.bytes > most_bytes {
             return false;
         }
         // 100 is about a body that waits, and nobody asks us for it.

@@ -208,7 +208,12 @@ impl Fields {
 
     /// The value of the first field of this name, whatever its case.
     pub fn get_by_name(&self, name: &str) -> Option<&[u8]> {
-        self.iter().find(|(n, _)| n.eq_ignore_ascii_case(name.as_bytes())).map(|(_, v)| v)
+        self.all_by_name(name).next()
+    }
+
+    /// The values of all fields of this name, whatever its case, in order.
+    pub fn all_by_name<'f>(&'f self, name: &str) -> impl Iterator<Item = &'f [u8]> {
+        self.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name.as_bytes())).map(|(_, v)| v)
     }
 
     /// The values of all fields of this name, in order.
@@ -311,6 +316,7 @@ mod tests {
         assert_eq!(names, [b"HoSt".to_vec(), b"x-B".to_vec(), b"X-b".to_vec()]);
         assert_eq!(fields.get(Known::Host), Some(&b"a"[..]));
         assert_eq!(fields.get_by_name("X-B"), Some(&b"1"[..]));
+        assert_eq!(fields.all_by_name("x-b").collect::<Vec<_>>(), [b"1", b"2"]);
     }
 
     #[test]

@@ -324,6 +324,9 @@ pub struct ResponseHead {
 }
 
 impl ResponseHead {
+    /// Most interim answers (RFC 9110 §15.2) of a backend to one request; more are a fault of it.
+    pub const MOST_INTERIM: usize = 15;
+
     /// Makes it empty and keeps the memory.
     pub fn clear(&mut self) {
         self.fields.clear();

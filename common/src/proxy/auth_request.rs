@@ -189,8 +189,8 @@ fn time(filter: &AuthRequest, answer: &ServiceAnswer, fields: &Fields) -> Option
     if answer.all("set-cookie").next().is_some() {
         return None;
     }
-    let said = fields.iter().filter(|(name, _)| name.eq_ignore_ascii_case(b"cache-control"));
-    let words = said.flat_map(|(_, value)| value.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
+    let said = fields.all_by_name("cache-control");
+    let words = said.flat_map(|value| value.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
     let forbids = |word: &[u8]| {
         let name = word.split(|byte| *byte == b'=').next().unwrap_or_default();
         [&b"no-store"[..], b"no-cache", b"private"].iter().any(|word| word.eq_ignore_ascii_case(name))

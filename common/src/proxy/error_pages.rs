@@ -99,8 +99,7 @@ fn tell(x: &mut Exchange<'_>, listener: &Listener, (pages, asked): (&ErrorPages,
     }
     let head = &mut x.head;
     head.fields.remove_all(KnownSet::of(&[Known::Upgrade]));
-    let format = head.fields.iter().find(|(name, _)| name.eq_ignore_ascii_case(b"accept"));
-    let format = format.map(|(_, value)| value.to_vec());
+    let format = head.fields.get_by_name("accept").map(<[u8]>::to_vec);
     let is_ours = |name: &[u8]| OURS.iter().any(|ours| ours.as_bytes().eq_ignore_ascii_case(name));
     head.fields.retain(|known, name, _| known != Known::Other || !is_ours(name));
     let code = match asked {

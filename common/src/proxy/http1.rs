@@ -46,7 +46,8 @@ enum NoRequest {
     Refused(RequestError),
 }
 
-/// Serves a connection until it ends; it may be idle for so long at first, and later as its listener says. Bytes that were read ahead are in its input already.
+/// Serves a connection until it ends; it may be idle for so long at first, and later as its listener says. Bytes that
+/// were read ahead are in its input already.
 pub async fn serve_connection(
     client: &Client,
     mut connection: Connection,

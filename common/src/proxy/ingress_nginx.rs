@@ -20,17 +20,15 @@ const COMMAND: &[u8] = b"x-accel-";
 /// by which scheme is known already.
 pub fn add(x: &mut Exchange<'_>, listener: &Listener, trusted: bool) {
     let fields = &mut x.head.fields;
-    let original_for = joined(fields, Known::XForwardedFor);
-    let forwarded_host = joined(fields, Known::XForwardedHost);
-    let original_host = match &listener.forwarded_host {
-        None => forwarded_host.clone(),
-        Some(name) => named(fields, name),
-    };
+    let original_for = joined(fields.all(Known::XForwardedFor));
+    let forwarded_host = joined(fields.all(Known::XForwardedHost));
+    let other_host = listener.forwarded_host.as_ref().map(|name| joined(fields.all_by_name(name)));
+    let original_host = other_host.as_ref().unwrap_or(&forwarded_host);
     if let Some(name) = &listener.proxied_client {
         add_proxied_client(x, listener, (name, trusted));
     }
     let fields = &mut x.head.fields;
-    let request_id = joined(fields, Known::XRequestId);
+    let request_id = joined(fields.all(Known::XRequestId));
     let port = fields.get(Known::XForwardedPort).filter(|_| trusted).map(<[u8]>::to_vec);
     fields.retain(|_, name, _| !OWN.iter().any(|own| own.as_bytes().eq_ignore_ascii_case(name)));
     // ingress-nginx: `Forwarded` stays, whoever sent it. Here it goes, as a backend may believe it.
@@ -61,9 +59,9 @@ pub fn add(x: &mut Exchange<'_>, listener: &Listener, trusted: bool) {
     fields.push_known(Known::XForwardedProto, scheme);
     fields.push(FORWARDED_SCHEME.as_bytes(), scheme);
     fields.push(SCHEME.as_bytes(), scheme);
-    for (name, original) in [(ORIGINAL_FOR, original_for), (ORIGINAL_HOST, original_host)] {
-        if let Some(original) = original.filter(|original| !original.is_empty()) {
-            fields.push(name.as_bytes(), &original);
+    for (name, original) in [(ORIGINAL_FOR, &original_for), (ORIGINAL_HOST, original_host)] {
+        if let Some(original) = original.as_ref().filter(|original| !original.is_empty()) {
+            fields.push(name.as_bytes(), original);
         }
     }
 }
@@ -84,8 +82,8 @@ pub fn drop_commands(fields: &mut Fields) {
 fn add_proxied_client(x: &mut Exchange<'_>, listener: &Listener, (name, trusted): (&str, bool)) {
     let fields = &mut x.head.fields;
     let said = match &listener.forwarded_for {
-        None => joined(fields, Known::XForwardedFor),
-        Some(name) => named(fields, name),
+        None => joined(fields.all(Known::XForwardedFor)),
+        Some(name) => joined(fields.all_by_name(name)),
     };
     fields.retain(|_, other, _| !other.eq_ignore_ascii_case(name.as_bytes()));
     let client = x.client.address_text.as_bytes();
@@ -95,14 +93,8 @@ fn add_proxied_client(x: &mut Exchange<'_>, listener: &Listener, (name, trusted)
     }
 }
 
-/// All values of a field of any name as one; `None` if there is none.
-fn named(fields: &Fields, name: &str) -> Option<Vec<u8>> {
-    let values = fields.iter().filter(|(other, _)| other.eq_ignore_ascii_case(name.as_bytes()));
-    let values: Vec<_> = values.map(|(_, value)| value).collect();
-    (!values.is_empty()).then(|| values.join(&b", "[..]))
-}
-
 /// All values of a field as one; `None` if there is none.
-fn joined(fields: &Fields, known: Known) -> Option<Vec<u8>> {
-    fields.contains(known).then(|| fields.all(known).collect::<Vec<_>>().join(&b", "[..]))
+fn joined<'f>(values: impl Iterator<Item = &'f [u8]>) -> Option<Vec<u8>> {
+    let values: Vec<_> = values.collect();
+    (!values.is_empty()).then(|| values.join(&b", "[..]))
 }

@@ -33,8 +33,6 @@ use crate::{
     upstream::Http1Link,
 };
 
-/// Interim answers passed on before the final one; more are a fault of the backend.
-const MOST_INTERIM: usize = 16;
 /// How long a body that the client holds back (`Expect: 100-continue`) waits for the backend's word; one that does
 /// not know of such waits would never give it (RFC 9110 §10.1.1).
 const EXPECT_WAIT: Duration = Duration::from_secs(1);
@@ -226,7 +224,7 @@ impl Hop<'_, '_, '_> {
         reader: &mut BodyReader<'_>,
         responder: &mut Responder<'_>,
     ) -> Result<ResponseStart, TryError> {
-        for _ in 0..MOST_INTERIM {
+        for _ in 0..=ResponseHead::MOST_INTERIM {
             let head = self.next_head(sending, reader, responder).await?;
             reader.begin(head.head_bytes, head.body);
             match self.answer.status {
